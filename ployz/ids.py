@@ -1,0 +1,146 @@
+"""Parsed names and ids: a value of one of these types has been checked.
+
+Every name that crosses a module is one of these types, never a bare `str`. They are strings (so that
+msgpack, SQLite and argv lists take them as they are) whose constructor refuses what is not one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Self
+
+from attrs import frozen
+
+NAME_LENGTH_MAX = 63
+"""The longest label that DNS allows (RFC 1035, section 2.3.4): service names become host names."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
+
+
+class InvalidName(ValueError):
+    """A string that is not the kind of name it was offered as. `str(error)` is a full sentence."""
+
+
+class Name(str):
+    """A DNS label: 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends."""
+
+    __slots__ = ()
+    kind: ClassVar[str] = "name"
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str):
+            raise InvalidName(f"a {cls.kind} is text, not {type(text).__name__}")
+        if type(text) is cls:
+            return text
+        cls._check(text)
+        return super().__new__(cls, text)
+
+    @classmethod
+    def _check(cls, text: str) -> None:
+        if not text:
+            raise InvalidName(f"a {cls.kind} is not empty")
+        if len(text) > NAME_LENGTH_MAX:
+            raise InvalidName(f"{text[:24]!r}…: a {cls.kind} has at most {NAME_LENGTH_MAX} characters, not {len(text)}")
+        if not _NAME.match(text):
+            raise InvalidName(
+                f"{text!r} is no {cls.kind}: use a-z, 0-9 and '-', with a letter or a digit at both ends"
+            )
+
+
+class ClusterName(Name):
+    __slots__ = ()
+    kind = "cluster name"
+
+
+class MachineId(Name):
+    __slots__ = ()
+    kind = "machine name"
+
+
+class Namespace(Name):
+    __slots__ = ()
+    kind = "namespace"
+
+
+class ServiceName(Name):
+    __slots__ = ()
+    kind = "service name"
+
+
+class VolumeName(Name):
+    __slots__ = ()
+    kind = "volume name"
+
+
+class SlotName(Name):
+    """One replica's stable place in a service: `slot-1`, or the machine's name for a global service."""
+
+    __slots__ = ()
+    kind = "slot name"
+
+
+class OperationId(Name):
+    """Sortable by the time it was made: `op-` and 19 characters of Crockford base 32."""
+
+    __slots__ = ()
+    kind = "operation id"
+
+    @classmethod
+    def make(cls, at_ms: int, entropy: bytes) -> Self:
+        """A new id from a wall time and 6 random bytes, both of which the caller owns: ids stay replayable."""
+        number = (at_ms << 48) | int.from_bytes(entropy[:6], "big")
+        digits = [_CROCKFORD[(number >> shift) & 31] for shift in range(90, -1, -5)]
+        return cls("op-" + "".join(digits))
+
+
+_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+@frozen(order=True)
+class ServiceRef:
+    """`production/db`."""
+
+    namespace: Namespace
+    service: ServiceName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        namespace, service = _two(text, "service")
+        return cls(Namespace(namespace), ServiceName(service))
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}"
+
+
+@frozen(order=True)
+class VolumeRef:
+    """`production/pgdata`."""
+
+    namespace: Namespace
+    volume: VolumeName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        namespace, volume = _two(text, "volume")
+        return cls(Namespace(namespace), VolumeName(volume))
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.volume}"
+
+
+@frozen(order=True)
+class SlotRef:
+    """`production/db/slot-1`."""
+
+    service: ServiceRef
+    slot: SlotName
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.slot}"
+
+
+def _two(text: str, what: str) -> tuple[str, str]:
+    parts = text.split("/")
+    if len(parts) != 2:  # noqa: PLR2004 - the two halves of NAMESPACE/NAME
+        raise InvalidName(f"{text!r} is no {what}: write NAMESPACE/{what.upper()}, for example production/db")
+    return parts[0], parts[1]
