@@ -42,9 +42,7 @@ class Name(str):
         if len(text) > NAME_LENGTH_MAX:
             raise InvalidName(f"{text[:24]!r}…: a {cls.kind} has at most {NAME_LENGTH_MAX} characters, not {len(text)}")
         if not _NAME.match(text):
-            raise InvalidName(
-                f"{text!r} is no {cls.kind}: use a-z, 0-9 and '-', with a letter or a digit at both ends"
-            )
+            raise InvalidName(f"{text!r} is no {cls.kind}: use a-z, 0-9 and '-', with a letter or a digit at both ends")
 
 
 class ClusterName(Name):

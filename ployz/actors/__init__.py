@@ -1,0 +1,1 @@
+"""Actors: they decide with a pure function, append, then act."""

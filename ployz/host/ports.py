@@ -1,0 +1,331 @@
+"""The ports: what the actors ask of ZFS, Docker, the overlay and the kernel, as small protocols of values.
+
+Each has a real adapter, a fake, and one contract test suite that both pass. Every method may raise
+`ployz.errors.Failed` with the program's own words; every method may be called twice with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+Dataset = str
+"""A full ZFS dataset name, `tank/ployz/production/pgdata`."""
+
+# ---------------------------------------------------------------- ZFS
+
+
+@frozen
+class ZfsFeatures:
+    """What the installed `zfs` can do, found by probing, never from a version string."""
+
+    estimate: bool  # zfs send -nP
+    resume: bool  # zfs receive -s
+    multi_snapshot: bool  # several names in one `zfs snapshot`
+    receive_unmounted: bool  # zfs receive -u
+
+
+@frozen
+class Snapshot:
+    name: str
+    """The part after '@'."""
+    guid: int
+    """Unsigned 64 bit. A received snapshot keeps it: two snapshots with one guid have the same content."""
+    created_s: int
+    referenced_bytes: int
+    used_bytes: int
+    """What only this snapshot holds on to."""
+
+
+@frozen
+class DatasetState:
+    name: Dataset
+    guid: int
+    used_bytes: int
+    referenced_bytes: int
+    available_bytes: int
+    quota_bytes: int
+    """0: none."""
+    mounted_at: str | None
+    readonly: bool
+    properties: Mapping[str, str]
+    """The user properties that begin with `ployz:`, without that prefix (`epoch`, `operation`)."""
+    snapshots: tuple[Snapshot, ...]
+    """Oldest first."""
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        return next((each for each in self.snapshots if each.name == name), None)
+
+
+@frozen
+class PoolSpace:
+    size_bytes: int
+    free_bytes: int
+    healthy: bool
+    health: str
+
+
+class Zfs(Protocol):
+    async def features(self) -> ZfsFeatures: ...
+
+    async def pool_space(self, pool: str) -> PoolSpace: ...
+
+    async def state(self, dataset: Dataset) -> DatasetState | None:
+        """None: there is no such dataset. A failed look is `Failed`, never None."""
+        ...
+
+    async def children(self, dataset: Dataset) -> Sequence[Dataset]:
+        """Every dataset below this one, at any depth, without itself; empty if it does not exist."""
+        ...
+
+    async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        """With its parents. `properties` are native (`quota`, `canmount`) and user ones (`ployz:epoch`)."""
+        ...
+
+    async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...
+
+    async def destroy(self, dataset: Dataset) -> None:
+        """The dataset and its snapshots; children are a failure. Absent is done."""
+        ...
+
+    async def snapshot(self, datasets: Sequence[Dataset], name: str) -> Mapping[Dataset, Snapshot]:
+        """All datasets at one instant. A snapshot of this name that is there already is returned as it is.
+
+        Where one `zfs snapshot` takes one name only, the instant is `snapshot -r` on their parent, and the
+        snapshots of datasets that were not asked for are removed again.
+        """
+        ...
+
+    async def destroy_snapshot(self, dataset: Dataset, name: str) -> None:
+        """Absent is done; held is `Failed`."""
+        ...
+
+    async def hold(self, dataset: Dataset, name: str, tag: str) -> None: ...
+
+    async def release(self, dataset: Dataset, name: str, tag: str) -> None: ...
+
+    async def rollback(self, dataset: Dataset, name: str) -> None:
+        """To this snapshot; later snapshots go. The caller has proven that they may (their epoch is older)."""
+        ...
+
+    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None: ...
+
+    async def unmount(self, dataset: Dataset) -> None:
+        """Busy is `Failed` with DATASET_BUSY, naming processes and containers that hold it."""
+        ...
+
+    async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
+        """What a send from `base` (None: in full) to `snapshot` (None: to now) is expected to take."""
+        ...
+
+    def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
+        """The program that writes the stream to its standard output."""
+        ...
+
+    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
+        """The program that reads a stream from its standard input. Never forces, never mounts for use."""
+        ...
+
+
+# ---------------------------------------------------------------- Docker
+
+
+@frozen
+class Image:
+    id: str
+    """`sha256:…`: the digest of its configuration, equal wherever it is loaded."""
+    size_bytes: int
+    tags: tuple[str, ...]
+
+
+@frozen
+class BindMount:
+    source: str
+    """A host path, which must exist."""
+    target: str
+    readonly: bool = False
+
+
+@frozen
+class PublishedPort:
+    container_port: int
+    host_port: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+@frozen
+class ContainerSpec:
+    """Everything that a container is made from. Two equal specs make the same container."""
+
+    name: str
+    image_id: str
+    labels: Mapping[str, str]
+    ipv6: str
+    ipv4: str
+    hostname: str = ""
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(factory=dict)
+    user: str = ""
+    mounts: tuple[BindMount, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(factory=dict)
+    cpu_millicores: int = 0
+    """0: no limit."""
+    memory_bytes: int = 0
+    """0: no limit."""
+    stop_signal: str = ""
+    """Empty: the image's own."""
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
+
+
+@frozen
+class Container:
+    id: str
+    name: str
+    image_id: str
+    labels: Mapping[str, str]
+    running: bool
+    exit_code: int | None
+    """None while it runs or before it ran."""
+    pid: int
+    """0 when it does not run."""
+
+
+@frozen
+class ExecResult:
+    exit_code: int
+    output: str
+
+
+@frozen
+class ContainerEvent:
+    """Docker's own news: `start`, `die`, `oom`, …"""
+
+    action: str
+    container_id: str
+    labels: Mapping[str, str]
+    exit_code: int | None
+
+
+@frozen
+class BridgeNetwork:
+    """The bridge that is the same on every machine, so that an address keeps its meaning when it moves."""
+
+    name: str
+    bridge: str
+    ipv6_subnet: str
+    ipv6_gateway: str
+    ipv4_subnet: str
+    ipv4_gateway: str
+
+
+class Docker(Protocol):
+    async def version(self) -> str: ...
+
+    async def image(self, reference: str) -> Image | None:
+        """By tag or id."""
+        ...
+
+    async def pull(self, reference: str) -> Image: ...
+
+    def save_argv(self, image_id: str) -> Sequence[str]:
+        """The program that writes the image to its standard output."""
+        ...
+
+    def load_argv(self) -> Sequence[str]: ...
+
+    async def tag(self, image_id: str, reference: str) -> None: ...
+
+    async def ensure_network(self, network: BridgeNetwork) -> None: ...
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """Its id. A container of this name with these labels that is there already is returned as it is."""
+        ...
+
+    async def start(self, name: str) -> None: ...
+
+    async def stop(self, name: str, *, grace_s: float) -> None:
+        """SIGTERM (or its stop signal), after `grace_s` SIGKILL. Absent or stopped is done."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Killed if it runs. Absent is done."""
+        ...
+
+    async def inspect(self, name: str) -> Container | None: ...
+
+    async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
+        """Those that carry all these labels, running or not, by name."""
+        ...
+
+    async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult: ...
+
+    async def logs(self, name: str, *, tail: int) -> str: ...
+
+    def events(self) -> AsyncIterator[ContainerEvent]:
+        """From now on, until cancelled; ends when Docker goes away."""
+        ...
+
+
+# ---------------------------------------------------------------- Overlay
+
+
+@frozen
+class OverlayPeer:
+    public_key: str
+    endpoint: str
+    """`192.0.2.7:51820` or `[2001:db8::7]:51820`."""
+    addresses: frozenset[str]
+    """Every single address that lives behind this peer: its own, and those of the instances it runs."""
+
+
+@frozen
+class OverlayState:
+    """Where every overlay address is, as one machine sees it. The driver makes the kernel agree with it."""
+
+    peers: tuple[OverlayPeer, ...]
+    local: frozenset[str]
+    """Addresses of instances on this machine: they are reached over the bridge, not through a peer."""
+
+
+@frozen
+class OverlayConfig:
+    interface: str
+    ipv6: str
+    """This machine's own address, without prefix length."""
+    ipv4: str
+    listen_port: int
+    bridge: str
+    ipv6_subnet: str
+    """The workloads' subnet, `fd…::/64`."""
+    ipv4_subnet: str
+    mtu: int = 1420
+
+
+@frozen
+class PeerStatus:
+    public_key: str
+    handshake_age_s: float | None
+    """None: never."""
+    received_bytes: int
+    sent_bytes: int
+
+
+class Overlay(Protocol):
+    async def public_key(self) -> str: ...
+
+    async def up(self, config: OverlayConfig) -> None:
+        """Makes the interface, its addresses, forwarding and proxy settings. Up already is done."""
+        ...
+
+    async def apply(self, state: OverlayState) -> None:
+        """Makes peers, allowed addresses, routes and proxy neighbours agree with `state`, and nothing else."""
+        ...
+
+    async def status(self) -> Sequence[PeerStatus]: ...

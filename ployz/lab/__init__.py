@@ -1,0 +1,1 @@
+"""The lab: several real machines on one host."""

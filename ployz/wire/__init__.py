@@ -1,0 +1,1 @@
+"""The wire: frames and sessions without I/O, then the sockets that carry them."""
