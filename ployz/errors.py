@@ -71,6 +71,7 @@ class Code(StrEnum):
     UNDONE = "undone"
     # Parts
     MISSING_PART = "missing-part"
+    PART_FAILED = "part-failed"
     ZFS_FAILED = "zfs-failed"
     DOCKER_FAILED = "docker-failed"
     OVERLAY_FAILED = "overlay-failed"
