@@ -1,0 +1,175 @@
+"""One SQLite file behind one connection that one thread at a time uses: what both durable logs stand on.
+
+How such a file is opened, locked, recognised and closed, how a transaction commits, and what a failed COMMIT means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+import anyio
+from anyio import to_thread
+from attrs import frozen
+from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
+
+from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
+
+T = TypeVar("T")
+
+_BUSY, _LOCKED, _CORRUPT, _NOTADB = 5, 6, 11, 26
+"""SQLite's primary result codes (sqlite.org/rescode.html)."""
+
+
+@frozen
+class FileKind:
+    """What a file is and how an empty one is filled; stored in its header, so that no file is taken for another."""
+
+    what: str
+    """For error texts: `event log`."""
+    application_id: int
+    """32 bits, non-zero, never reused."""
+    version: int
+    """Of the tables, from 1. A file of a higher version is refused."""
+    create: Callable[[Database], None]
+    """Makes the tables, inside a transaction."""
+
+
+class Connection:
+    """Open for writing in this process alone. After a storage error it refuses everything until it is opened anew."""
+
+    def __init__(self, path: Path, kind: FileKind, database: Database) -> None:
+        self._path = path
+        self._kind = kind
+        self._database = database
+        self._one_thread = anyio.CapacityLimiter(1)
+        self._poison: str | None = None
+
+    @classmethod
+    async def open(cls, path: Path, kind: FileKind) -> Self:
+        """Makes the file if it is not there.
+
+        `Refused`: another process has it (LOG_LOCKED), a newer ployz wrote it (LOG_NEWER).
+        `Corrupt` (LOG_CORRUPT): it is not such a file. `Failed` (LOG_FAILED): the storage does not work.
+        """
+        return cls(path, kind, await to_thread.run_sync(_open, path, kind))
+
+    async def read(self, work: Callable[[Database], T]) -> T:
+        """Runs `work` in the thread. It sees every write that returned before."""
+        return await to_thread.run_sync(self._read, work, limiter=self._one_thread)
+
+    async def write(self, work: Callable[[Database], T]) -> T:
+        """Runs `work` in one transaction, which is on the disk when this returns.
+
+        An exception of `work` itself rolls back and is passed on. `Failed` (LOG_FAILED): the storage refused
+        before the commit, nothing was written. `Unreachable` (OUTCOME_UNKNOWN): COMMIT itself raised, so the
+        transaction may or may not be found after the next open.
+        """
+        return await to_thread.run_sync(self._write, work, limiter=self._one_thread)
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._database.close, limiter=self._one_thread)
+
+    def _read(self, work: Callable[[Database], T]) -> T:
+        self._refuse_if_poisoned()
+        try:
+            return work(self._database)
+        except sqlite3.Error as error:
+            raise _problem(self._path, self._kind, error) from error
+
+    def _write(self, work: Callable[[Database], T]) -> T:
+        self._refuse_if_poisoned()
+        execute = self._database.conn.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            result = work(self._database)
+        except sqlite3.Error as error:
+            self._poison = str(error)
+            self._database.rollback()
+            raise _problem(self._path, self._kind, error) from error
+        except BaseException:
+            self._database.rollback()
+            raise
+        try:
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            # What SQLite and the kernel still hold says nothing about what is on the disk: never go on from here.
+            self._poison = str(error)
+            raise Unreachable(
+                Code.OUTCOME_UNKNOWN,
+                f"{self._path}: a commit failed ({error}); it may or may not be on the disk",
+                "the log is read again after ployzd was restarted; check the disk first",
+            ) from error
+        return result
+
+    def _refuse_if_poisoned(self) -> None:
+        if self._poison is not None:
+            raise Failed(
+                Code.LOG_FAILED,
+                f"{self._path}: closed since its storage failed ({self._poison})",
+                "check the disk, then restart ployzd",
+            )
+
+
+def _open(path: Path, kind: FileKind) -> Database:
+    connection = None
+    try:
+        # isolation_level=None: transactions are ours alone. timeout=0: a second opener is refused, not kept waiting.
+        connection = sqlite3.connect(str(path), isolation_level=None, check_same_thread=False, timeout=0)
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before WAL: no shared-memory file, no second process
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits at a power cut
+        database = Database(connection)
+        with database.atomic():
+            _recognise(path, kind, database)
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise _problem(path, kind, error) from error
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    return database
+
+
+def _recognise(path: Path, kind: FileKind, database: Database) -> None:
+    application_id, version = (_pragma(database, name) for name in ("application_id", "user_version"))
+    if application_id == 0 and not database.table_names():
+        kind.create(database)
+        database.execute(f"PRAGMA application_id = {kind.application_id}")
+        database.execute(f"PRAGMA user_version = {kind.version}")
+        return
+    if application_id != kind.application_id:
+        raise Corrupt(
+            Code.LOG_CORRUPT, f"{path} is no {kind.what} of ployz", "name another file, or move this one away"
+        )
+    if version > kind.version:
+        raise Refused(
+            Code.LOG_NEWER,
+            f"{path} is a {kind.what} of version {version}; this ployz knows up to {kind.version}",
+            "install the ployz that wrote it, or a newer one",
+        )
+
+
+def _pragma(database: Database, name: str) -> int:
+    value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _problem(path: Path, kind: FileKind, error: sqlite3.Error) -> PloyzError:
+    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if primary in {_BUSY, _LOCKED}:
+        return Refused(
+            Code.LOG_LOCKED, f"{path} is open in another process", "one ployzd a machine: stop the other one"
+        )
+    if primary in {_CORRUPT, _NOTADB}:
+        return Corrupt(
+            Code.LOG_CORRUPT,
+            f"{path} is damaged: {error}",
+            f"move it away and restore the {kind.what} from a copy; do not edit it",
+        )
+    return Failed(Code.LOG_FAILED, f"{path}: {error}", "check that the disk works and has room")
