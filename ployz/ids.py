@@ -133,6 +133,11 @@ class SlotRef:
     service: ServiceRef
     slot: SlotName
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        service, _, slot = text.rpartition("/")
+        return cls(ServiceRef.parse(service), SlotName(slot))
+
     def __str__(self) -> str:
         return f"{self.service}/{self.slot}"
 
