@@ -23,6 +23,8 @@ class Code(StrEnum):
     MALFORMED_EVENT = "malformed-event"
     UNKNOWN_EVENT = "unknown-event"
     PROTOCOL_MISMATCH = "protocol-mismatch"
+    UNKNOWN_MESSAGE = "unknown-message"
+    NOT_ALLOWED = "not-allowed"
     # Identity and membership
     NOT_A_MEMBER = "not-a-member"
     WRONG_ADDRESS = "wrong-address"
