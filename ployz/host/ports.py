@@ -7,6 +7,7 @@ Each has a real adapter, a fake, and one contract test suite that both pass. Eve
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from attrs import field, frozen
@@ -131,6 +132,9 @@ class Zfs(Protocol):
 
 # ---------------------------------------------------------------- Docker
 
+LABEL_PREFIX = "ployz."
+"""Every label of ours begins so. A container without one is somebody else's, and its news is not ours."""
+
 
 @frozen
 class Image:
@@ -205,12 +209,14 @@ class ExecResult:
 
 @frozen
 class ContainerEvent:
-    """Docker's own news: `start`, `die`, `oom`, …"""
+    """Docker's own news: `start`, `die`, `oom` or `destroy` of a container that carries a label of ours."""
 
     action: str
     container_id: str
     labels: Mapping[str, str]
+    """Only ours: Docker mixes the others with attributes of its own."""
     exit_code: int | None
+    """Of `die`."""
 
 
 @frozen
@@ -223,6 +229,8 @@ class BridgeNetwork:
     ipv6_gateway: str
     ipv4_subnet: str
     ipv4_gateway: str
+    mtu: int = 1420
+    """The overlay's, so that what a container sends fits into the tunnel."""
 
 
 class Docker(Protocol):
@@ -268,8 +276,8 @@ class Docker(Protocol):
 
     async def logs(self, name: str, *, tail: int) -> str: ...
 
-    def events(self) -> AsyncIterator[ContainerEvent]:
-        """From now on, until cancelled; ends when Docker goes away."""
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[ContainerEvent]]:
+        """Nothing that happens after entering is missed. The iterator ends when Docker goes away."""
         ...
 
 
