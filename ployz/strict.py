@@ -19,6 +19,7 @@ from cattrs.cols import is_mapping, list_structure_factory, mapping_structure_fa
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn
 
+from ployz.errors import PloyzError
 from ployz.ids import Name, ServiceRef, SlotRef, VolumeRef
 
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
@@ -55,12 +56,26 @@ def unpack(data: bytes, *, limit_bytes: int) -> Any:
 
 
 def structure(converter: Converter, plain: object, cls: type[T]) -> T:
-    """The value, or `Malformed` with every mistake in it and its path. `plain` may come from anywhere."""
+    """The value, or `Malformed` with every mistake in it and its path. `plain` may come from anywhere.
+
+    A `PloyzError` of a hook says more than "malformed" (an unknown event inside a message): it is passed on.
+    """
     try:
         return converter.structure(plain, cls)
     except Exception as error:
         # Constructors and validators of the values raise what they like: here all of it means "bad data".
+        for each in leaves(error):
+            if isinstance(each, PloyzError):
+                raise each from error
         raise Malformed("; ".join(mistakes(error))) from error
+
+
+def leaves(error: Exception) -> Iterator[Exception]:
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
 
 
 def mistakes(error: Exception, path: str = "") -> Iterator[str]:
@@ -118,7 +133,7 @@ def _add_scalars(converter: Converter) -> None:
     converter.register_structure_hook(int, _int)
     converter.register_structure_hook(float, _float)
     converter.register_unstructure_hook(float, lambda value: float(value) if type(value) is int else value)
-    converter.register_structure_hook_func(_is_str_enum, _enum_member)
+    converter.register_structure_hook(StrEnum, _enum_member)
 
 
 def _exactly(scalar: type[Any]) -> Callable[[object, Any], Any]:
@@ -146,10 +161,6 @@ def _float(value: object, _: Any) -> float:
     return value
 
 
-def _is_str_enum(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, StrEnum)
-
-
 def _enum_member(value: object, cls: type[StrEnum]) -> StrEnum:
     if type(value) is not str:
         raise Malformed(f"{_kind(value)} where a str belongs")
@@ -168,15 +179,11 @@ def _article(cls: type) -> str:
 
 
 def _add_names(converter: Converter) -> None:
-    converter.register_structure_hook_func(_is_name, _name)
-    converter.register_unstructure_hook_func(_is_name, str)
+    # By class, so that it beats the hook of `str`: cattrs takes the hook of the nearest base.
+    converter.register_structure_hook(Name, _name)
     for reference in (ServiceRef, VolumeRef, SlotRef):
         converter.register_structure_hook(reference, _reference)
         converter.register_unstructure_hook(reference, _text_of_reference)
-
-
-def _is_name(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, Name)
 
 
 def _name(value: object, cls: type[Name]) -> Name:
