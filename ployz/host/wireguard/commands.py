@@ -1,0 +1,151 @@
+"""The programs that this driver runs, as typed calls: `wg`, `ip`, `sysctl`, `iptables`, `wireguard-go`.
+
+Nothing is decided here but what a program's answer means.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import anyio
+from attrs import frozen
+
+from ployz.errors import Code, Failed
+from ployz.host.ports import OverlayConfig
+from ployz.host.program import Output, run
+from ployz.host.wireguard import announce
+from ployz.host.wireguard.observed import (
+    ObservedDevice,
+    ObservedLink,
+    ObservedPaths,
+    parse_dump,
+    parse_link,
+    parse_paths,
+    parse_uplinks,
+)
+from ployz.host.wireguard.settings import DOCKER_CHAIN, Rule
+
+DEADLINE_S = 10.0
+"""Each takes milliseconds. What takes this long waits for a lock that nobody gives back."""
+
+_NOT_FOUND = 127
+_NO_KERNEL_WIREGUARD = ("Unknown device type", "not supported")
+
+
+@frozen
+class Commands:
+    prefix: Sequence[str] = ()
+    """Put before every argv: `nsenter …` or `ip netns exec …` for a machine that is a namespace."""
+
+    async def device(self, interface: str) -> ObservedDevice | None:
+        """None: no WireGuard answers under this name."""
+        output = await self._try("wg", "show", interface, "dump")
+        return parse_dump(output.text) if output.exit_code == 0 else None
+
+    async def link(self, interface: str) -> ObservedLink | None:
+        output = await self._try("ip", "-j", "addr", "show", "dev", interface)
+        return parse_link(output.text) if output.exit_code == 0 else None
+
+    async def look(self, config: OverlayConfig) -> tuple[ObservedDevice, ObservedPaths] | None:
+        """Everything that a change is computed from, read at once; None: the interface or its daemon is gone.
+
+        Two `ip`, because it shows the routes of one family at a time.
+        """
+        routes = f"route show dev {config.interface}"
+        outputs = await self._together(
+            (("wg", "show", config.interface, "dump"), None),
+            (("ip", "-j", "-4", "-batch", "-"), _batch([routes, "link show type bridge"])),
+            (("ip", "-j", "-6", "-batch", "-"), _batch([routes, "neigh show proxy"])),
+        )
+        if any(output.exit_code != 0 for output in outputs):
+            return None
+        dump, *paths = (output.text for output in outputs)
+        return parse_dump(dump), parse_paths(paths, config.bridge)
+
+    async def bridge_index(self, bridge: str) -> int | None:
+        output = await self._do("ip", "-j", "link", "show", "type", "bridge")
+        return parse_paths([output.text], bridge).bridge_index
+
+    async def make_device(self, interface: str) -> None:
+        """In the kernel, or else by wireguard-go, which stays behind as a daemon of its own.
+
+        It ends with its interface or its namespace, not with us: the overlay carries traffic while ployzd is down.
+        """
+        output = await self._try("ip", "link", "add", "dev", interface, "type", "wireguard")
+        if output.exit_code == 0:
+            return
+        if not any(words in output.words for words in _NO_KERNEL_WIREGUARD):
+            raise Failed(Code.OVERLAY_FAILED, f"the interface {interface} could not be made: {output.words}")
+        # With LOG_LEVEL set it would write to our pipes, and die of the first word after we are gone.
+        output = await self._try("env", "--chdir=/", "--unset=LOG_LEVEL", "wireguard-go", interface)
+        if output.exit_code == _NOT_FOUND:
+            raise Failed(
+                Code.MISSING_PART,
+                "this kernel has no WireGuard, and wireguard-go is not installed",
+                "Install wireguard-go, or a kernel that has WireGuard.",
+            )
+        if output.exit_code != 0:
+            raise Failed(Code.OVERLAY_FAILED, f"wireguard-go could not make {interface}: {output.words}")
+
+    async def remove_link(self, interface: str) -> None:
+        await self._do("ip", "link", "del", "dev", interface)
+
+    async def wg_set(self, interface: str, words: Sequence[str]) -> None:
+        await self._do("wg", "set", interface, *words)
+
+    async def ip(self, lines: Sequence[str]) -> None:
+        await self._do("ip", "-batch", "-", stdin=_batch(lines))
+
+    async def announce(self, bridge: str, addresses: Sequence[str]) -> None:
+        """A process, because a socket belongs to the network namespace that it was opened in."""
+        await self._do(sys.executable, "-I", "-S", announce.__file__, bridge, *addresses)
+
+    async def switches(self, values: Mapping[str, str]) -> None:
+        await self._do("sysctl", "-q", "-w", *(f"{key}={value}" for key, value in values.items()))
+
+    async def switch(self, key: str) -> str:
+        return (await self._do("sysctl", "-n", key)).text.strip()
+
+    async def advertised_uplinks(self) -> Sequence[str]:
+        """Interfaces whose IPv6 default route came from a router's advertisement."""
+        output = await self._do("ip", "-j", "-6", "route", "show", "default", "proto", "ra")
+        return parse_uplinks(output.text)
+
+    async def has_docker_chain(self, program: str) -> bool:
+        """Without Docker's rules for this family, or without the program at all, there is nothing to be let through."""
+        try:
+            return (await self._try(program, "-w", "-n", "-L", DOCKER_CHAIN)).exit_code == 0
+        except Failed as error:
+            if error.code is Code.MISSING_PART:
+                return False
+            raise
+
+    async def ensure_rule(self, rule: Rule) -> None:
+        if (await self._try(*rule.argv("-C"))).exit_code != 0:
+            await self._do(*rule.argv("-I"))
+
+    async def _try(self, *argv: str) -> Output:
+        return await run([*self.prefix, *argv], deadline_s=DEADLINE_S)
+
+    async def _together(self, *calls: tuple[Sequence[str], bytes | None]) -> list[Output]:
+        """Their outputs in this order. Of several failures, the first."""
+        outputs: dict[int, Output] = {}
+
+        async def call(place: int, argv: Sequence[str], stdin: bytes | None) -> None:
+            outputs[place] = await run([*self.prefix, *argv], deadline_s=DEADLINE_S, stdin=stdin)
+
+        try:
+            async with anyio.create_task_group() as group:
+                for place, (argv, stdin) in enumerate(calls):
+                    group.start_soon(call, place, argv, stdin)
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return [outputs[place] for place in range(len(calls))]
+
+    async def _do(self, *argv: str, stdin: bytes | None = None) -> Output:
+        return await run([*self.prefix, *argv], deadline_s=DEADLINE_S, stdin=stdin, check=Code.OVERLAY_FAILED)
+
+
+def _batch(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -1,0 +1,148 @@
+"""The Overlay port on WireGuard: look, take the difference, write it.
+
+The data plane outlives this process: the interface, its routes and its rules stay when ployzd ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+
+from ployz.clock import Clock
+from ployz.errors import Code, Failed
+from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
+from ployz.host.wireguard.changes import changes
+from ployz.host.wireguard.commands import Commands
+from ployz.host.wireguard.keys import ensure_private_key
+from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
+from ployz.host.wireguard.settings import (
+    FORWARDING,
+    accept_rules,
+    bridge_switches,
+    interface_lines,
+    masquerade_rule,
+)
+
+
+class WireGuard:
+    """One interface on one machine. Its calls are made one after the other: the machine actor owns it."""
+
+    def __init__(self, key_path: Path, clock: Clock, *, prefix: Sequence[str] = ()) -> None:
+        """`key_path` is made on first use, in a folder that exists. `prefix` is put before every program."""
+        self._key_path = key_path
+        self._clock = clock
+        self._commands = Commands(tuple(prefix))
+        self._config: OverlayConfig | None = None
+        self._settled_bridge: int | None = None
+
+    async def public_key(self) -> str:
+        return await anyio.to_thread.run_sync(ensure_private_key, self._key_path)
+
+    async def up(self, config: OverlayConfig) -> None:
+        """Needs no bridge: its settings and rules follow with the first `apply` that finds one.
+
+        To be called again when Docker was restarted: it may have lost our firewall rules with its own.
+        """
+        self._config = config
+        device = await self._living_device(config)
+        key = await self.public_key()
+        if (device.public_key, device.listen_port) != (key, config.listen_port):
+            words = ("private-key", str(self._key_path), "listen-port", str(config.listen_port))
+            await self._commands.wg_set(config.interface, words)
+        link = await self._commands.link(config.interface)
+        if link is None:
+            raise Failed(Code.OVERLAY_FAILED, f"the interface {config.interface} went away while it was set up")
+        if lines := interface_lines(config, link):
+            await self._commands.ip(lines)
+        await self._switch_forwarding_on()
+        await self._settle_bridge(config, await self._commands.bridge_index(config.bridge))
+
+    async def apply(self, state: OverlayState) -> None:
+        """Reads first, so that it repairs what others changed, and writes nothing when nothing differs.
+
+        Peers come before routes: a route into a tunnel without a peer refuses connections, a missing route only
+        delays them.
+        """
+        config = self._up()
+        device, paths = await self._look(config)
+        if paths.bridge_index != self._settled_bridge:
+            await self._settle_bridge(config, paths.bridge_index)
+        change = changes(config, state, device, paths, now_s=self._now_s())
+        if change.wg:
+            await self._commands.wg_set(config.interface, change.wg)
+        if change.ip:
+            await self._commands.ip(change.ip)
+        if change.announce:
+            await self._commands.announce(config.bridge, change.announce)
+
+    async def status(self) -> Sequence[PeerStatus]:
+        """A dead device is `Failed`; the next `apply` brings it back."""
+        config = self._up()
+        device = await self._commands.device(config.interface)
+        if device is None:
+            raise Failed(
+                Code.OVERLAY_FAILED,
+                f"no WireGuard answers on {config.interface}",
+                "If wireguard-go was killed, ployzd starts it again with the next change of the overlay.",
+            )
+        return [
+            PeerStatus(
+                public_key=key,
+                handshake_age_s=max(0.0, self._now_s() - peer.handshake_at_s) if peer.handshake_at_s else None,
+                received_bytes=peer.received_bytes,
+                sent_bytes=peer.sent_bytes,
+            )
+            for key, peer in device.peers.items()
+        ]
+
+    def _up(self) -> OverlayConfig:
+        if self._config is None:
+            raise AssertionError("up() comes first")
+        return self._config
+
+    def _now_s(self) -> float:
+        return self._clock.wall_ms() / 1000
+
+    async def _look(self, config: OverlayConfig) -> tuple[ObservedDevice, ObservedPaths]:
+        seen = await self._commands.look(config)
+        if seen is None:
+            await self.up(config)
+            seen = await self._commands.look(config)
+        if seen is None:
+            raise Failed(Code.OVERLAY_FAILED, f"{config.interface} was set up, and is gone again")
+        return seen
+
+    async def _living_device(self, config: OverlayConfig) -> ObservedDevice:
+        """Adopts the one that runs, whoever started it; replaces one that does not answer."""
+        if device := await self._commands.device(config.interface):
+            return device
+        if await self._commands.link(config.interface):
+            await self._commands.remove_link(config.interface)  # its daemon hangs, and ends when its interface does
+        await self._commands.make_device(config.interface)
+        if device := await self._commands.device(config.interface):
+            return device
+        raise Failed(Code.OVERLAY_FAILED, f"{config.interface} was made, but no WireGuard answers on it")
+
+    async def _switch_forwarding_on(self) -> None:
+        """A host that forwards IPv6 stops listening to routers, and would lose its own default route with that."""
+        switches = dict(FORWARDING)
+        for uplink in await self._commands.advertised_uplinks():
+            key = f"net/ipv6/conf/{uplink}/accept_ra"
+            if await self._commands.switch(key) == "1":
+                switches[key] = "2"
+        await self._commands.switches(switches)
+
+    async def _settle_bridge(self, config: OverlayConfig, index: int | None) -> None:
+        self._settled_bridge = None
+        if index is None:
+            return
+        await self._commands.switches(bridge_switches(config.bridge))
+        for program in ("iptables", "ip6tables"):
+            if await self._commands.has_docker_chain(program):
+                for rule in accept_rules(program, config):
+                    await self._commands.ensure_rule(rule)
+        if await self._commands.has_docker_chain("iptables"):
+            await self._commands.ensure_rule(masquerade_rule(config))
+        self._settled_bridge = index
