@@ -78,7 +78,7 @@ class Connection:
         try:
             return work(self._database)
         except sqlite3.Error as error:
-            raise _problem(self._path, self._kind, error) from error
+            raise problem_of(self._path, self._kind, error) from error
 
     def _write(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()
@@ -89,7 +89,7 @@ class Connection:
         except sqlite3.Error as error:
             self._poison = str(error)
             self._database.rollback()
-            raise _problem(self._path, self._kind, error) from error
+            raise problem_of(self._path, self._kind, error) from error
         except BaseException:
             self._database.rollback()
             raise
@@ -124,11 +124,11 @@ def _open(path: Path, kind: FileKind) -> Database:
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits at a power cut
         database = Database(connection)
         with database.atomic():
-            _recognise(path, kind, database)
+            _recognise(path, kind, database, may_create=True)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        raise _problem(path, kind, error) from error
+        raise problem_of(path, kind, error) from error
     except BaseException:
         if connection is not None:
             connection.close()
@@ -136,12 +136,33 @@ def _open(path: Path, kind: FileKind) -> Database:
     return database
 
 
-def _recognise(path: Path, kind: FileKind, database: Database) -> None:
+def open_read_only(path: Path, kind: FileKind) -> Database:
+    """For a file that nobody writes any more, like an exported copy. Never makes or changes one.
+
+    `Refused`: there is none (USAGE), or a newer ployz wrote it (LOG_NEWER). `Corrupt`: it is something else.
+    """
+    if not path.is_file():
+        raise Refused(Code.USAGE, f"{path} is no file", f"name a file that holds an {kind.what}")
+    connection = None
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0)
+        database = Database(connection)
+        _recognise(path, kind, database, may_create=False)
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise problem_of(path, kind, error) from error
+    except BaseException:
+        if connection is not None:
+            connection.close()
+        raise
+    return database
+
+
+def _recognise(path: Path, kind: FileKind, database: Database, *, may_create: bool) -> None:
     application_id, version = (_pragma(database, name) for name in ("application_id", "user_version"))
-    if application_id == 0 and not database.table_names():
-        kind.create(database)
-        database.execute(f"PRAGMA application_id = {kind.application_id}")
-        database.execute(f"PRAGMA user_version = {kind.version}")
+    if may_create and application_id == 0 and not database.table_names():
+        create(kind, database)
         return
     if application_id != kind.application_id:
         raise Corrupt(
@@ -155,12 +176,20 @@ def _recognise(path: Path, kind: FileKind, database: Database) -> None:
         )
 
 
+def create(kind: FileKind, database: Database) -> None:
+    """Fills an empty file, inside a transaction of the caller's."""
+    kind.create(database)
+    database.execute(f"PRAGMA application_id = {kind.application_id}")
+    database.execute(f"PRAGMA user_version = {kind.version}")
+
+
 def _pragma(database: Database, name: str) -> int:
     value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
     return value
 
 
-def _problem(path: Path, kind: FileKind, error: sqlite3.Error) -> PloyzError:
+def problem_of(path: Path, kind: FileKind, error: sqlite3.Error) -> PloyzError:
+    """What SQLite said, as an operator's error."""
     primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if primary in {_BUSY, _LOCKED}:
         return Refused(

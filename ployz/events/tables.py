@@ -1,0 +1,55 @@
+"""The one table of an event log, in the live log and in its exported copies: columns, indexes, rows in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from sqlite_utils import Database
+
+from ployz.events.chain import Row
+from ployz.events.connection import FileKind
+
+_TABLE = "events"
+_COLUMNS = tuple(column.name for column in attrs.fields(Row))
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608 - made of our own names
+_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
+
+
+def _create(database: Database) -> None:
+    table = database.table(_TABLE)
+    table.create(
+        {
+            "seq": int,
+            "at_ms": int,
+            "stream": str,
+            "name": str,
+            "version": int,
+            "payload": bytes,
+            "operation_id": str,
+            "step": str,
+            "previous_hash": bytes,
+            "hash": bytes,
+        },
+        pk="seq",
+        not_null=set(_COLUMNS) - {"operation_id", "step"},
+        strict=True,
+    )
+    # NULLs differ from each other here: rows without a step, or without an operation, are never in each other's way.
+    table.create_index(["operation_id", "step"], unique=True)
+
+
+EVENT_LOG = FileKind(what="event log", application_id=0x504C6F67, version=1, create=_create)  # "PLog"
+EXPORTED_LOG = FileKind(what="exported event log", application_id=0x504C6578, version=1, create=_create)  # "PLex"
+"""A copy has its own mark, so that no ployzd ever appends to one."""
+
+
+def insert(database: Database, rows: Sequence[Row]) -> None:
+    database.conn.executemany(_INSERT, (tuple(getattr(row, column) for column in _COLUMNS) for row in rows))
+
+
+def select(database: Database, where: str, *values: object) -> list[Row]:
+    """Rows as they are, unchecked. `where` is SQL of ours, with `?` for each value."""
+    found: list[tuple[Any, ...]] = database.execute(f"{_SELECT} {where}", values).fetchall()
+    return [Row(*columns) for columns in found]
