@@ -98,7 +98,10 @@ class SequencedFact:
 
 class FactLog(Protocol):
     async def transact(self, transaction: Transaction) -> Applied | Conflict:
-        """`Unreachable` (OUTCOME_UNKNOWN) when no answer came: then read; never send it again."""
+        """`Unreachable` (OUTCOME_UNKNOWN) when no answer came: then read; never send it again.
+
+        `Refused` (CONFLICT): all compares hold, but a put names a lease that has ended.
+        """
         ...
 
     async def read(self, key: str) -> Held | None: ...
@@ -108,7 +111,10 @@ class FactLog(Protocol):
         ...
 
     async def facts(self, after: int, *, limit: int, wait_s: float) -> Sequence[SequencedFact]:
-        """Facts with position > after. Waits up to `wait_s` for the first one; empty when none came."""
+        """Facts with position > after, oldest first. Waits up to `wait_s` for the first one; empty when none came.
+
+        An authority gives fewer than `limit` and waits less than `wait_s` where its own bounds say so.
+        """
         ...
 
     async def grant(self, ttl_s: float) -> int:
@@ -119,4 +125,6 @@ class FactLog(Protocol):
         """False: that lease has ended."""
         ...
 
-    async def revoke(self, lease: int) -> None: ...
+    async def revoke(self, lease: int) -> None:
+        """Ends it, with every record under it. Ended already is done; 0 is none."""
+        ...

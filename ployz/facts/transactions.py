@@ -1,0 +1,132 @@
+"""The transactions of membership, of operations up to their abort, and of volumes; `commit.py` has the other end.
+
+Pure builders: each says which compares it makes and why. The first compare that fails is the one that is reported,
+so they stand in the order in which they explain most.
+"""
+
+from __future__ import annotations
+
+from ployz.events.types import (
+    ClusterFounded,
+    Lifecycle,
+    MachineJoined,
+    MachineLifecycleChanged,
+    OperationAborted,
+    OperationStarted,
+    VolumeRemoved,
+)
+from ployz.facts import keys
+from ployz.facts.keys import Cluster, Decision, MachineRecord, Started, Verdict, VolumeOwnership, Vote
+from ployz.facts.port import Delete, Put, Transaction
+from ployz.ids import ClusterName, MachineId, OperationId, VolumeRef
+
+
+def found_cluster(founded: ClusterFounded, founder: MachineJoined) -> Transaction:
+    """Only in an empty fact log: a cluster is founded once, and its founder is its first machine."""
+    return Transaction(
+        compares=(keys.CLUSTER.absent(), keys.machine(founder.machine).absent()),
+        puts=(keys.CLUSTER.put(Cluster(founded.cluster)), *_membership(founder)),
+        facts=(founded, founder),
+    )
+
+
+def join_machine(cluster: ClusterName, joined: MachineJoined) -> Transaction:
+    """The cluster is the one that the machine was invited to. Its name and its number are free.
+
+    Its overlay addresses follow from the number, so that they are free too.
+    """
+    return Transaction(
+        compares=(
+            keys.CLUSTER.is_(Cluster(cluster)),
+            keys.machine(joined.machine).absent(),
+            keys.number(joined.number).absent(),
+        ),
+        puts=_membership(joined),
+        facts=(joined,),
+    )
+
+
+def change_lifecycle(machine: MachineId, before: Lifecycle, after: Lifecycle) -> Transaction:
+    """It still is as the operator saw it: of two changes at once, the second is told of the first."""
+    record = keys.machine(machine)
+    return Transaction(
+        compares=(record.is_(MachineRecord(before)),),
+        puts=(record.put(MachineRecord(after)),),
+        facts=(MachineLifecycleChanged(machine, after),),
+    )
+
+
+def start_operation(started: OperationStarted) -> Transaction:
+    """Undecided: whoever was unsure whether this arrived may have aborted it by now. The lock token is current:
+    one operation at a time changes a namespace. Not started yet: an operation id is used once.
+    """
+    record = keys.started(started.operation_id)
+    return Transaction(
+        compares=(
+            keys.decision(started.operation_id).absent(),
+            keys.lock(started.namespace).written_by(started.lock_token),
+            record.absent(),
+        ),
+        puts=(record.put(Started(started.namespace)),),
+        facts=(started,),
+    )
+
+
+def cast_vote(operation_id: OperationId, machine: MachineId, vote: Vote) -> Transaction:
+    """Undecided: after an abort a source runs again, and a vote about its data from before would be a lie.
+
+    Voting the same again changes nothing; the commit compares with what stands then.
+    """
+    return Transaction(
+        compares=(keys.decision(operation_id).absent(),),
+        puts=(keys.vote(operation_id, machine).put(vote),),
+    )
+
+
+def abort(aborted: OperationAborted) -> Transaction:
+    """Undecided: commit and abort exclude each other by this one key. Started: every fact of an end has one of a
+    beginning. No lock token: participants abort what a dead coordinator left.
+    """
+    return Transaction(
+        compares=(
+            keys.decision(aborted.operation_id).absent(),
+            keys.started(aborted.operation_id).is_(Started(aborted.namespace)),
+        ),
+        puts=(_abort_decision(aborted),),
+        facts=(aborted,),
+    )
+
+
+def forestall(aborted: OperationAborted) -> Transaction:
+    """Aborts what never started, without a fact: the delayed start can arrive no more. Undecided and not started,
+    else it is `abort` that is needed.
+    """
+    return Transaction(
+        compares=(
+            keys.decision(aborted.operation_id).absent(),
+            keys.started(aborted.operation_id).absent(),
+        ),
+        puts=(_abort_decision(aborted),),
+    )
+
+
+def remove_volume(volume: VolumeRef, seen: VolumeOwnership, lock_token: int) -> Transaction:
+    """The lock token is current: no operation is moving it. Its ownership is what the operator was shown."""
+    record = keys.volume(volume)
+    return Transaction(
+        compares=(keys.lock(volume.namespace).written_by(lock_token), record.is_(seen)),
+        puts=(record.delete(),),
+        facts=(VolumeRemoved(volume),),
+    )
+
+
+def _membership(joined: MachineJoined) -> tuple[Put | Delete, ...]:
+    return (
+        keys.machine(joined.machine).put(MachineRecord(joined.lifecycle)),
+        keys.number(joined.number).put(joined.machine),
+    )
+
+
+def _abort_decision(aborted: OperationAborted) -> Put:
+    decided = Decision(Verdict.ABORT, aborted.by, aborted.reason)
+    return keys.decision(aborted.operation_id).put(decided)
