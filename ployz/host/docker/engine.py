@@ -1,0 +1,258 @@
+"""The adapter of `ployz.host.ports.Docker` over the Engine API. One method, one idea, mostly one request.
+
+Stop and start are single requests: they stand in the cut-over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import anyio
+
+from ployz.errors import Code, Failed
+from ployz.host.docker import translate
+from ployz.host.docker.connection import Connection
+from ployz.host.docker.events import subscribe
+from ployz.host.docker.frames import Tail
+from ployz.host.ports import BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+
+START_S: Final = 60.0
+STOP_MARGIN_S: Final = 30.0
+"""On top of the grace: to kill what did not end, and to take its network and mounts down."""
+REMOVE_S: Final = 60.0
+PULL_S: Final = 3600.0
+EXEC_OUTPUT_BYTES: Final = 64 * 1024
+EXEC_POLL_S: Final = 0.02
+LOG_BYTES: Final = 4 * 1024 * 1024
+
+_NOT_MODIFIED: Final = HTTPStatus.NOT_MODIFIED
+_NOT_FOUND: Final = HTTPStatus.NOT_FOUND
+_CONFLICT: Final = HTTPStatus.CONFLICT
+
+
+class DockerEngine:
+    """Docker as it runs on this machine. Containers it makes are on one network, at fixed addresses.
+
+    Use it as an async context: it keeps connections open.
+    """
+
+    def __init__(self, *, socket: str, network: str) -> None:
+        """`socket`: the path of the engine's unix socket. `network`: the name given to `ensure_network`."""
+        self._connection = Connection(socket)
+        self._network = network
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.aclose()
+
+    async def version(self) -> str:
+        return (await self._connection.engine()).version
+
+    # ------------------------------------------------------------ images
+
+    async def image(self, reference: str) -> Image | None:
+        answer = await self._connection.call(
+            "GET", f"/images/{_quoted(reference)}/json", f"look at image {reference}", also=(_NOT_FOUND,)
+        )
+        return None if answer.status == _NOT_FOUND else translate.image(answer.value)
+
+    async def pull(self, reference: str) -> Image:
+        """IMAGE_MISSING when no registry gave it, for whatever reason: the text has the registry's own words."""
+        progress = bytearray()
+        try:
+            async with self._connection.stream(
+                "POST",
+                "/images/create",
+                f"pull {reference}",
+                query={"fromImage": translate.tagged(reference)},
+                deadline_s=PULL_S,
+            ) as chunks:
+                async for chunk in chunks:
+                    progress += chunk
+                    del progress[:-EXEC_OUTPUT_BYTES]
+        except Failed as failed:
+            if failed.code is Code.DOCKER_FAILED:
+                raise _not_pulled(failed.problem.text) from failed
+            raise
+        error = translate.pull_error(bytes(progress))
+        if error is not None:
+            raise _not_pulled(f"Docker could not pull {reference}: {error}")
+        image = await self.image(translate.tagged(reference))
+        if image is None:
+            raise _not_pulled(f"Docker pulled {reference}, and does not have it")
+        return image
+
+    def save_argv(self, image_id: str) -> Sequence[str]:
+        return (*self._program(), "save", image_id)
+
+    def load_argv(self) -> Sequence[str]:
+        return (*self._program(), "load", "--quiet")
+
+    def _program(self) -> tuple[str, ...]:
+        return ("docker", "--host", f"unix://{self._connection.socket}")
+
+    async def tag(self, image_id: str, reference: str) -> None:
+        repository, tag = translate.repository_and_tag(reference)
+        await self._connection.call(
+            "POST",
+            f"/images/{_quoted(image_id)}/tag",
+            f"tag {image_id} as {reference}",
+            query={"repo": repository, "tag": tag},
+        )
+
+    # ------------------------------------------------------------ network
+
+    async def ensure_network(self, network: BridgeNetwork) -> None:
+        """CONFLICT when one of this name is there with another shape: containers may be on it, so it is left alone."""
+        wanted = translate.network_body(network, (await self._connection.engine()).api)
+        doing = f"make network {network.name}"
+        found = await self._connection.call("GET", f"/networks/{_quoted(network.name)}", doing, also=(_NOT_FOUND,))
+        if found.status == _NOT_FOUND:
+            await self._connection.call("POST", "/networks/create", doing, body=wanted)
+            return
+        differences = translate.network_differences(wanted, found.value)
+        if differences:
+            raise Failed(
+                Code.CONFLICT,
+                f"Docker has a network {network.name} of another shape: {'; '.join(differences)}",
+                f"When no container needs it, `docker network rm {network.name}`; it is then made anew.",
+            )
+
+    # ------------------------------------------------------------ containers
+
+    async def create(self, spec: ContainerSpec) -> str:
+        answer = await self._connection.call(
+            "POST",
+            "/containers/create",
+            f"create container {spec.name}",
+            query={"name": spec.name},
+            body=translate.container_body(spec, self._network),
+            also=(_CONFLICT,),
+            deadline_s=START_S,
+        )
+        if answer.status != _CONFLICT:
+            return str(answer.value["Id"])
+        there = await self.inspect(spec.name)
+        if there is None:
+            raise Failed(
+                Code.DOCKER_FAILED, f"a container {spec.name} was there, and is being removed", "Try it again."
+            )
+        differences = translate.differing_labels(spec.labels, there.labels)
+        if differences:
+            raise Failed(
+                Code.CONFLICT,
+                f"there is a container {spec.name} already, and it is another: {'; '.join(differences)}",
+                f"Look at it with `docker inspect {spec.name}`. If nobody needs it, `docker rm -f {spec.name}`.",
+            )
+        return there.id
+
+    async def start(self, name: str) -> None:
+        """PORT_TAKEN when something else on this machine listens on a port that the container publishes."""
+        try:
+            await self._connection.call(
+                "POST", f"/containers/{_quoted(name)}/start", f"start {name}", deadline_s=START_S
+            )
+        except Failed as failed:
+            if translate.is_port_taken(failed.problem.text):
+                raise Failed(Code.PORT_TAKEN, failed.problem.text, "Free that port, or publish another.") from failed
+            raise
+
+    async def stop(self, name: str, *, grace_s: float) -> None:
+        grace = translate.grace_seconds(grace_s)
+        await self._connection.call(
+            "POST",
+            f"/containers/{_quoted(name)}/stop",
+            f"stop {name}",
+            query={"t": grace},
+            also=(_NOT_MODIFIED, _NOT_FOUND),
+            deadline_s=grace + STOP_MARGIN_S,
+        )
+
+    async def remove(self, name: str) -> None:
+        """With its anonymous volumes. It is gone when this returns, also when somebody else is removing it."""
+        path, doing = f"/containers/{_quoted(name)}", f"remove {name}"
+        answer = await self._connection.call(
+            "DELETE", path, doing, query={"force": 1, "v": 1}, also=(_NOT_FOUND, _CONFLICT), deadline_s=REMOVE_S
+        )
+        if answer.status == _CONFLICT:
+            await self._connection.call(
+                "POST", f"{path}/wait", doing, query={"condition": "removed"}, also=(_NOT_FOUND,), deadline_s=REMOVE_S
+            )
+
+    async def inspect(self, name: str) -> Container | None:
+        answer = await self._connection.call(
+            "GET", f"/containers/{_quoted(name)}/json", f"look at {name}", also=(_NOT_FOUND,)
+        )
+        return None if answer.status == _NOT_FOUND else translate.container(answer.value)
+
+    async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
+        answer = await self._connection.call(
+            "GET", "/containers/json", "list containers", query={"all": 1, "filters": translate.label_filter(labels)}
+        )
+        # The list says neither pid nor exit code; what went away since is left out.
+        looks = [await self.inspect(each["Id"]) for each in answer.value]
+        return sorted((each for each in looks if each is not None), key=lambda each: each.name)
+
+    async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+        """The end of what it printed. After TIMED_OUT it may go on running: Docker has no way to end it."""
+        doing = f"run {command[0]} in {name}"
+        made = await self._connection.call(
+            "POST",
+            f"/containers/{_quoted(name)}/exec",
+            doing,
+            body={"AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(command)},
+        )
+        path, output = f"/exec/{made.value['Id']}", Tail(EXEC_OUTPUT_BYTES)
+        with self._connection.deadline(doing, timeout_s):
+            async with self._connection.stream(
+                "POST", f"{path}/start", doing, body={"Detach": False, "Tty": False}, deadline_s=timeout_s
+            ) as chunks:
+                async for chunk in chunks:
+                    output.feed(chunk)
+            # The output ends a moment before Docker hears of the exit, and much before it in a program that closes it.
+            while True:
+                state = (await self._connection.call("GET", f"{path}/json", doing)).value
+                if not state["Running"]:
+                    return ExecResult(int(state["ExitCode"]), output.text)
+                await anyio.sleep(EXEC_POLL_S)
+
+    async def logs(self, name: str, *, tail: int) -> str:
+        """The last `tail` lines, at most `LOG_BYTES` of them."""
+        output = Tail(LOG_BYTES)
+        async with self._connection.stream(
+            "GET",
+            f"/containers/{_quoted(name)}/logs",
+            f"read the log of {name}",
+            query={"stdout": 1, "stderr": 1, "tail": tail},
+            deadline_s=START_S,
+        ) as chunks:
+            async for chunk in chunks:
+                output.feed(chunk)
+        return output.text
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[ContainerEvent]]:
+        async with subscribe(self._connection.socket, await self._connection.engine()) as news:
+            yield news
+
+
+def _quoted(reference: str) -> str:
+    """Docker's routes take an image's slashes as they are."""
+    return quote(reference, safe="/:@")
+
+
+def _not_pulled(text: str) -> Failed:
+    return Failed(
+        Code.IMAGE_MISSING,
+        text,
+        "Check its name and `docker login`, or bring it here by hand with `docker load`.",
+    )

@@ -1,0 +1,236 @@
+"""Between the port's values and the Engine API's JSON, both ways. Pure: nothing here talks to anything.
+
+Field names and shapes are those of the Engine API 1.41 (Docker 20.10), which later versions kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from ipaddress import ip_interface, ip_network
+from typing import Any
+
+from ployz.host.ports import LABEL_PREFIX, BridgeNetwork, Container, ContainerEvent, ContainerSpec, Image
+
+Json = dict[str, Any]
+
+LOG_FILE_SIZE = "10m"
+LOG_FILES = "3"
+"""A container's log is bounded: a chatty one must not fill the disk that its machine's other volumes are on."""
+
+_DIRECT_ROUTING_API = (1, 48)
+"""Docker 28 drops packets that are routed to a container's address, unless its network says that they may pass."""
+
+# ---------------------------------------------------------------- containers
+
+
+def container_body(spec: ContainerSpec, network: str) -> Json:
+    """What POST /containers/create is given."""
+    body: Json = {
+        "Image": spec.image_id,
+        "Labels": dict(spec.labels),
+        "Env": [f"{key}={value}" for key, value in spec.env.items()],
+        "User": spec.user,
+        "Hostname": spec.hostname,
+        "ExposedPorts": {f"{port.container_port}/{port.protocol}": {} for port in spec.ports},
+        "HostConfig": _host_config(spec, network),
+        "NetworkingConfig": {
+            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": spec.ipv4, "IPv6Address": spec.ipv6}}}
+        },
+    }
+    # An empty list would take the image's own away.
+    if spec.command:
+        body["Cmd"] = list(spec.command)
+    if spec.entrypoint:
+        body["Entrypoint"] = list(spec.entrypoint)
+    if spec.stop_signal:
+        body["StopSignal"] = spec.stop_signal
+    return body
+
+
+def _host_config(spec: ContainerSpec, network: str) -> Json:
+    bindings: dict[str, list[Json]] = {}
+    for port in spec.ports:
+        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append({"HostPort": str(port.host_port)})
+    return {
+        "NetworkMode": network,
+        "PortBindings": bindings,
+        "Mounts": _mounts(spec),
+        "RestartPolicy": {"Name": spec.restart},
+        "NanoCpus": spec.cpu_millicores * 1_000_000,
+        "Memory": spec.memory_bytes,
+        "CapAdd": list(spec.cap_add),
+        "CapDrop": list(spec.cap_drop),
+        "Sysctls": dict(spec.sysctls),
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
+    }
+
+
+def _mounts(spec: ContainerSpec) -> list[Json]:
+    """As `Mounts`, never as `Binds`: those make an empty folder where the source is missing."""
+    binds = [
+        {
+            "Type": "bind",
+            "Source": mount.source,
+            "Target": mount.target,
+            "ReadOnly": mount.readonly,
+            "BindOptions": {"Propagation": "rprivate"},
+        }
+        for mount in spec.mounts
+    ]
+    return [*binds, *({"Type": "tmpfs", "Target": target} for target in spec.tmpfs)]
+
+
+def container(value: Json) -> Container:
+    """From GET /containers/NAME/json."""
+    state = value["State"]
+    # Between two tries of Docker's own restarting, `Running` stays true although there is no process.
+    running = bool(state["Running"]) and not state["Restarting"]
+    return Container(
+        id=value["Id"],
+        name=value["Name"].removeprefix("/"),
+        image_id=value["Image"],
+        labels=value["Config"]["Labels"] or {},
+        running=running,
+        exit_code=None if running or state["Status"] == "created" else state["ExitCode"],
+        pid=state["Pid"] if running else 0,
+    )
+
+
+def differing_labels(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Words for every wanted label that is not there. Labels beside them may come from the image."""
+    return [
+        f"{key} is {found[key]!r}, not {value!r}" if key in found else f"{key} is missing"
+        for key, value in wanted.items()
+        if found.get(key) != value
+    ]
+
+
+def is_port_taken(message: str) -> bool:
+    """Of a start that failed: by another container's port, or by a program's. Docker has no code for it."""
+    return "port is already allocated" in message or "bind: address already in use" in message
+
+
+def label_filter(labels: Mapping[str, str]) -> str:
+    return json.dumps({"label": [f"{key}={value}" for key, value in sorted(labels.items())]})
+
+
+def grace_seconds(grace_s: float) -> int:
+    """Docker takes whole seconds: rounded up, since a grace cut short kills a database in mid-checkpoint."""
+    return max(0, math.ceil(grace_s))
+
+
+# ---------------------------------------------------------------- events
+
+EVENT_FILTER = json.dumps({"type": ["container"], "event": ["start", "die", "oom", "destroy"]})
+
+
+def container_event(value: Json) -> ContainerEvent | None:
+    """None: it is about somebody else's container."""
+    attributes = value["Actor"]["Attributes"]
+    labels = {key: text for key, text in attributes.items() if key.startswith(LABEL_PREFIX)}
+    if not labels:
+        return None
+    exit_code = attributes.get("exitCode") if value["Action"] == "die" else None
+    return ContainerEvent(value["Action"], value["Actor"]["ID"], labels, None if exit_code is None else int(exit_code))
+
+
+# ---------------------------------------------------------------- images
+
+
+def image(value: Json) -> Image:
+    """From GET /images/NAME/json."""
+    return Image(value["Id"], value["Size"], tuple(value.get("RepoTags") or ()))
+
+
+def tagged(reference: str) -> str:
+    """With `:latest` where neither tag nor digest is named: Docker would pull every tag there is."""
+    if "@" in reference or ":" in reference.rpartition("/")[2]:
+        return reference
+    return f"{reference}:latest"
+
+
+def repository_and_tag(reference: str) -> tuple[str, str]:
+    """`registry:5000/db:17` is `registry:5000/db` and `17`."""
+    repository, _, tag = tagged(reference).rpartition(":")
+    return repository, tag
+
+
+def pull_error(progress: bytes) -> str | None:
+    """Why a pull failed, from its progress, one JSON object a line; None: it did not.
+
+    Docker answers 200 before it knows. What went wrong then stands in the stream, and nowhere else.
+    """
+    for line in progress.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue  # the first line that was kept can be half a one
+        if isinstance(value, dict) and "error" in value:
+            return str(value["error"])
+    return None
+
+
+# ---------------------------------------------------------------- networks
+
+
+def network_body(network: BridgeNetwork, api: tuple[int, int]) -> Json:
+    """What POST /networks/create is given."""
+    options = {
+        "com.docker.network.bridge.name": network.bridge,
+        # An address must mean the same on every machine: nothing may be rewritten on the way.
+        "com.docker.network.bridge.enable_ip_masquerade": "false",
+        "com.docker.network.driver.mtu": str(network.mtu),
+    }
+    if api >= _DIRECT_ROUTING_API:
+        options["com.docker.network.bridge.gateway_mode_ipv4"] = "nat-unprotected"
+        options["com.docker.network.bridge.gateway_mode_ipv6"] = "nat-unprotected"
+    return {
+        "Name": network.name,
+        "CheckDuplicate": True,  # before 1.44 two networks may have one name otherwise
+        "Driver": "bridge",
+        "EnableIPv6": True,
+        "IPAM": {
+            "Driver": "default",
+            "Config": [
+                {"Subnet": network.ipv4_subnet, "Gateway": network.ipv4_gateway},
+                {"Subnet": network.ipv6_subnet, "Gateway": network.ipv6_gateway},
+            ],
+        },
+        "Options": options,
+    }
+
+
+def network_differences(wanted: Json, found: Json) -> list[str]:
+    """Words for everything in which a network that is there (GET /networks/NAME) is not the one that is wanted."""
+    pairs: list[tuple[str, object, object]] = [
+        ("driver", wanted["Driver"], found["Driver"]),
+        ("IPv6", wanted["EnableIPv6"], found["EnableIPv6"]),
+        ("subnets", _subnets(wanted), _subnets(found)),
+    ]
+    there = found.get("Options") or {}
+    pairs += [(key.rpartition(".")[2], value, there.get(key)) for key, value in wanted["Options"].items()]
+    return [f"{what} is {is_there!r}, not {wished!r}" for what, wished, is_there in pairs if wished != is_there]
+
+
+def _subnets(network: Json) -> list[str]:
+    """Each with its gateway, in one spelling and order: Docker gives them back in an order of its own."""
+    return sorted(
+        f"{ip_network(pool['Subnet'], strict=False)} via {_address(pool.get('Gateway'))}"
+        for pool in network["IPAM"]["Config"] or ()
+    )
+
+
+def _address(text: str | None) -> str:
+    """Some engines write a gateway with its prefix length."""
+    return str(ip_interface(text).ip) if text else "no gateway"
+
+
+# ---------------------------------------------------------------- versions
+
+
+def api_version(text: str) -> tuple[int, int]:
+    """`1.41` as numbers that compare: 1.9 is older than 1.41."""
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)

@@ -1,0 +1,307 @@
+"""Docker in memory, held to the real one by tests/contracts/test_docker.py, with levers for what a machine does to it.
+
+Time passes only in `anyio.sleep`, so that a simulation's clock rules it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+from anyio.streams.memory import MemoryObjectSendStream
+from attrs import define, field, frozen
+
+from ployz.errors import Code, Failed
+from ployz.host.ports import LABEL_PREFIX, BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+
+Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
+
+
+async def _no_such_program(command: Sequence[str]) -> ExecResult:
+    return ExecResult(127, f"{command[0]}: not found\n")
+
+
+@frozen
+class Program:
+    """What runs in a container: how it starts, answers and ends."""
+
+    start_s: float = 0.0
+    refuses_to_start: str = ""
+    """Docker's words when it cannot be started; empty: it can."""
+    exits: int | None = None
+    """Ends by itself with this code as soon as it has started; None: runs on."""
+    stop_s: float = 0.0
+    """From SIGTERM to its end. At the end of the grace it is killed."""
+    exit_code: int = 0
+    """After SIGTERM."""
+    output: str = ""
+    exec: Exec = _no_such_program
+
+
+@define
+class _Made:
+    """A container that was made, and what became of it."""
+
+    id: str
+    spec: ContainerSpec
+    started: bool = False
+    running: bool = False
+    exit_code: int = 0
+    pid: int = 0
+    stopped_by_hand: bool = False
+    output: str = ""
+
+    def seen(self) -> Container:
+        return Container(
+            id=self.id,
+            name=self.spec.name,
+            image_id=self.spec.image_id,
+            labels=self.spec.labels,
+            running=self.running,
+            exit_code=self.exit_code if self.started and not self.running else None,
+            pid=self.pid if self.running else 0,
+        )
+
+
+@define
+class FakeDocker:
+    """One machine's Docker. Its containers outlive `engine_down`, and its books outlive `power_cut`."""
+
+    program: Callable[[ContainerSpec], Program] = lambda _: Program()
+    """What a container runs. Asked at every start, stop and exec: the answer may change."""
+    path_exists: Callable[[str], bool] = lambda _: True
+    """Whether the source of a bind mount is there."""
+    on_start: Callable[[ContainerSpec], None] = lambda _: None
+    on_end: Callable[[ContainerSpec], None] = lambda _: None
+    """However it ended."""
+    registry: dict[str, Image] = field(factory=dict)
+    """What `pull` finds, by reference."""
+    images: dict[str, Image] = field(factory=dict)
+    """By id."""
+    network: BridgeNetwork | None = None
+    _containers: dict[str, _Made] = field(factory=dict, init=False)
+    _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
+    _up: bool = field(default=True, init=False)
+    _made: int = field(default=0, init=False)
+    _pid: int = field(default=1000, init=False)
+
+    # ------------------------------------------------------------ levers
+
+    def add_image(self, reference: str, *, size_bytes: int = 1_000_000) -> Image:
+        """An image that is on this machine. Its id is a function of its reference, as if built from it."""
+        digest = hashlib.sha256(reference.encode()).hexdigest()
+        image = Image(f"sha256:{digest}", size_bytes, (reference,))
+        self.images[image.id] = image
+        return image
+
+    def exit(self, name: str, exit_code: int) -> None:
+        """Its program ends by itself; Docker starts it again where its restart policy says so."""
+        made = self._containers[name]
+        self._end(made, exit_code)
+        if made.spec.restart in {"always", "unless-stopped"} or (made.spec.restart == "on-failure" and exit_code):
+            self._begin(made)
+
+    def engine_down(self) -> None:
+        """The engine dies alone: containers run on (live-restore)."""
+        self._up = False
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+
+    def power_cut(self) -> None:
+        """Everything on the machine ends at once, and nobody is told."""
+        self.engine_down()
+        for made in self._containers.values():
+            if made.running:
+                made.running, made.exit_code, made.stopped_by_hand = False, 255, False
+                self.on_end(made.spec)
+
+    def boot(self) -> None:
+        """The engine starts. Like the real one it brings to life what its restart policies name, *stopped or not*."""
+        self._up = True
+        for made in self._containers.values():
+            if not made.running and _comes_back(made):
+                self._begin(made)
+
+    # ------------------------------------------------------------ the port
+
+    async def version(self) -> str:
+        await self._asked()
+        return "fake"
+
+    async def image(self, reference: str) -> Image | None:
+        await self._asked()
+        by_tag = (each for each in self.images.values() if reference in each.tags)
+        return self.images.get(reference) or next(by_tag, None)
+
+    async def pull(self, reference: str) -> Image:
+        await self._asked()
+        if reference not in self.registry:
+            raise Failed(
+                Code.IMAGE_MISSING, f"Docker could not pull {reference}: no registry has it", "Load it by hand."
+            )
+        image = self.registry[reference]
+        self.images[image.id] = image
+        return image
+
+    def save_argv(self, image_id: str) -> Sequence[str]:
+        return ("fake-docker", "save", image_id)
+
+    def load_argv(self) -> Sequence[str]:
+        return ("fake-docker", "load")
+
+    async def tag(self, image_id: str, reference: str) -> None:
+        await self._asked()
+        if image_id not in self.images:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not tag {image_id}: no such image")
+        for each in list(self.images.values()):
+            others = tuple(tag for tag in each.tags if tag != reference)
+            tags = (*others, reference) if each.id == image_id else others
+            self.images[each.id] = Image(each.id, each.size_bytes, tags)
+
+    async def ensure_network(self, network: BridgeNetwork) -> None:
+        await self._asked()
+        if self.network not in {None, network}:
+            raise Failed(Code.CONFLICT, f"Docker has a network {network.name} of another shape: {self.network}")
+        self.network = network
+
+    async def create(self, spec: ContainerSpec) -> str:
+        await self._asked()
+        there = self._containers.get(spec.name)
+        if there is not None:
+            if there.spec.labels.items() >= spec.labels.items():
+                return there.id
+            raise Failed(Code.CONFLICT, f"there is a container {spec.name} already, and it is another")
+        self._check(spec)
+        self._made += 1
+        made = _Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
+        self._containers[spec.name] = made
+        return made.id
+
+    async def start(self, name: str) -> None:
+        await self._asked()
+        made = self._there(name)
+        if made.running:
+            return
+        program = self.program(made.spec)
+        if program.refuses_to_start:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: {program.refuses_to_start}")
+        self._check(made.spec)
+        for other in self._containers.values():
+            if other.running and other.spec.ipv4 == made.spec.ipv4:
+                raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
+        await anyio.sleep(program.start_s)
+        self._begin(made)
+
+    async def stop(self, name: str, *, grace_s: float) -> None:
+        await self._asked()
+        made = self._containers.get(name)
+        if made is None or not made.running:
+            return
+        program = self.program(made.spec)
+        await anyio.sleep(min(program.stop_s, grace_s))
+        if made.running:
+            made.stopped_by_hand = True
+            self._end(made, program.exit_code if program.stop_s <= grace_s else 137)
+
+    async def remove(self, name: str) -> None:
+        await self._asked()
+        made = self._containers.get(name)
+        if made is None:
+            return
+        if made.running:
+            self._end(made, 137)
+        del self._containers[name]
+        self._tell("destroy", made, None)
+
+    async def inspect(self, name: str) -> Container | None:
+        await self._asked()
+        made = self._containers.get(name)
+        return None if made is None else made.seen()
+
+    async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
+        await self._asked()
+        found = (each for each in self._containers.values() if each.spec.labels.items() >= labels.items())
+        return [each.seen() for each in sorted(found, key=lambda each: each.spec.name)]
+
+    async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
+        await self._asked()
+        made = self._there(name)
+        if not made.running:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not run {command[0]} in {name}: it is not running")
+        with anyio.move_on_after(timeout_s):
+            return await self.program(made.spec).exec(command)
+        raise Failed(Code.TIMED_OUT, f"Docker could not run {command[0]} in {name} within {timeout_s:g} s")
+
+    async def logs(self, name: str, *, tail: int) -> str:
+        await self._asked()
+        return "".join(self._there(name).output.splitlines(keepends=True)[-tail:])
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[ContainerEvent]]:
+        await self._asked()
+        send, receive = anyio.create_memory_object_stream[ContainerEvent](math.inf)
+        self._readers.append(send)
+        with send, receive:
+            try:
+                yield receive
+            finally:
+                if send in self._readers:
+                    self._readers.remove(send)
+
+    # ------------------------------------------------------------ inside
+
+    async def _asked(self) -> None:
+        """Every request is a checkpoint, and fails while the engine is down."""
+        await anyio.lowlevel.checkpoint()
+        if not self._up:
+            raise Failed(Code.MISSING_PART, "Docker does not answer: the fake engine is down")
+
+    def _there(self, name: str) -> _Made:
+        if name not in self._containers:
+            raise Failed(Code.DOCKER_FAILED, f"Docker has no such container: {name}")
+        return self._containers[name]
+
+    def _check(self, spec: ContainerSpec) -> None:
+        if spec.image_id not in self.images:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not create container {spec.name}: no image {spec.image_id}")
+        for mount in spec.mounts:
+            if not self.path_exists(mount.source):
+                raise Failed(Code.DOCKER_FAILED, f"bind source path does not exist: {mount.source}")
+
+    def _begin(self, made: _Made) -> None:
+        self._pid += 1
+        program = self.program(made.spec)
+        made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
+        made.output += program.output
+        self.on_start(made.spec)
+        self._tell("start", made, None)
+        if program.exits is not None:
+            self._end(made, program.exits)
+
+    def _end(self, made: _Made, exit_code: int) -> None:
+        made.running, made.exit_code = False, exit_code
+        self.on_end(made.spec)
+        self._tell("die", made, exit_code)
+
+    def _tell(self, action: str, made: _Made, exit_code: int | None) -> None:
+        labels = {key: value for key, value in made.spec.labels.items() if key.startswith(LABEL_PREFIX)}
+        if labels:
+            for reader in self._readers:
+                reader.send_nowait(ContainerEvent(action, made.id, labels, exit_code))
+
+
+def _comes_back(made: _Made) -> bool:
+    match made.spec.restart:
+        case "always":
+            return True
+        case "unless-stopped":
+            return made.started and not made.stopped_by_hand
+        case "on-failure":
+            return made.exit_code != 0
+        case "no":
+            return False
