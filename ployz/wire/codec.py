@@ -1,0 +1,47 @@
+"""Messages and their replies as bytes: packed by field, under the message's tag, and checked strictly on the way in.
+
+What is wrong with a body concerns that one request; the connection goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from ployz.errors import Code, Refused
+from ployz.strict import Malformed, make_converter, pack, structure
+from ployz.wire.frames import unpack_checked
+from ployz.wire.message import Message, message_class
+
+R = TypeVar("R")
+
+_converter = make_converter()
+
+
+def encode(value: object) -> bytes:
+    """A message or a reply. `Refused` with MALFORMED_FRAME for one that cannot be packed."""
+    try:
+        return pack(_converter.unstructure(value))
+    except Malformed as error:
+        raise Refused(Code.MALFORMED_FRAME, f"a {type(value).__name__} cannot be sent: {error}") from error
+
+
+def decode_message(tag: str, body: bytes) -> Message[Any]:
+    """`Refused`: UNKNOWN_MESSAGE for a tag that is in no registry here, MALFORMED_FRAME for a body that is not its."""
+    cls = message_class(tag)
+    if cls is None:
+        advice = "Run the same version of ployz on every machine, and restart ployzd after an upgrade."
+        raise Refused(Code.UNKNOWN_MESSAGE, f"there is no message {tag[:80]!r}", advice)
+    return _decode(tag, body, cls)
+
+
+def decode_reply(message: Message[R], body: bytes) -> R:
+    """By the reply type that the message names. `Refused` with MALFORMED_FRAME."""
+    reply: R = _decode(f"reply to {message.tag}", body, message.reply)
+    return reply
+
+
+def _decode(what: str, body: bytes, cls: type[R]) -> R:
+    try:
+        return structure(_converter, unpack_checked(body), cls)
+    except Malformed as error:
+        raise Refused(Code.MALFORMED_FRAME, f"{what}: {error}"[:1000]) from error

@@ -1,0 +1,36 @@
+"""What the wire asks of the kernel about a connected socket: who is there, and whether it still is.
+
+A cut link sends nothing, not even an error: without the kernel's timers a connection waits for hours.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+import anyio
+
+from ployz.wire.message import Operator
+
+
+def raw_socket(stream: anyio.TypedAttributeProvider) -> socket.socket:
+    """The socket under an anyio stream or listener; still owned by that."""
+    raw: Any = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - anyio's, nothing of Django's
+    return raw  # type: ignore[no-any-return]
+
+
+def peer_credentials(raw: socket.socket) -> Operator:
+    """The process at the other end of a unix socket, as it was when it connected."""
+    pid, uid, _gid = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return Operator(pid, uid)
+
+
+def watch_link(raw: socket.socket, *, give_up_s: float) -> None:
+    """The connection breaks about `give_up_s` after the other side last acknowledged anything, idle or not."""
+    probe_s = max(1, int(give_up_s / 3))
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe_s)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe_s)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(give_up_s * 1000))
