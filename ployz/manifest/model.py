@@ -1,0 +1,269 @@
+"""The manifest as values: what a namespace should be, and optionally how to get there.
+
+Only shapes belong here: spelling is in `schema`, what must agree with what is in `check`.
+
+A default is part of the stored format. Committed manifests leave out what equals its default, so a default
+never changes; a new field gets one that means what its absence meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import evolve, field, frozen
+
+from ployz.ids import MachineId, Name, Namespace, ServiceName, VolumeName
+
+Protocol = Literal["tcp", "udp"]
+Restart = Literal["no", "on-failure", "always", "unless-stopped"]
+PullPolicy = Literal["missing", "always", "never"]
+
+
+class PortName(Name):
+    """A service port's name: publishing, routes and readiness speak of ports by name."""
+
+    __slots__ = ()
+    kind = "port name"
+
+
+# ---------------------------------------------------------------- volumes
+
+
+@frozen
+class Owner:
+    uid: int
+    gid: int
+
+
+@frozen
+class Volume:
+    name: VolumeName
+    quota_bytes: int | None = None
+    """None: bounded by the pool alone."""
+    mode: int | None = None
+    """Of the volume's root folder, set when the volume is made. None: as the file system makes it."""
+    owner: Owner | None = None
+    """Likewise."""
+
+
+# ---------------------------------------------------------------- placement and ports
+
+
+@frozen
+class Replicated:
+    """So many slots, each on a machine that the planner picks and then keeps."""
+
+    count: int = 1
+
+
+@frozen
+class Global:
+    """One slot on every active machine."""
+
+
+Placement = Replicated | Global
+
+
+@frozen
+class ServicePort:
+    name: PortName
+    container_port: int
+    protocol: Protocol = "tcp"
+
+
+@frozen
+class Publish:
+    """A service port on the machine's own addresses, outside the overlay."""
+
+    service_port: PortName
+    host_port: int
+
+
+@frozen
+class HttpRoute:
+    """The gateway sends requests for any of these hosts, whose path begins so, to the service."""
+
+    service_port: PortName
+    hostnames: tuple[str, ...]
+    path_prefix: str = "/"
+
+
+@frozen
+class TcpRoute:
+    """The gateway listens on this port of every machine and passes connections to the service."""
+
+    service_port: PortName
+    listen_port: int
+
+
+Route = HttpRoute | TcpRoute
+
+
+# ---------------------------------------------------------------- readiness
+
+
+@frozen
+class TcpProbe:
+    """Ready when a connection is accepted."""
+
+    service_port: PortName
+
+
+@frozen
+class HttpProbe:
+    """Ready when GET answers with a status of 200 to 399."""
+
+    service_port: PortName
+    path: str = "/"
+
+
+@frozen
+class ExecProbe:
+    """Ready when the command, run in the container, exits with 0."""
+
+    command: tuple[str, ...]
+
+
+Probe = TcpProbe | HttpProbe | ExecProbe
+
+
+@frozen
+class Readiness:
+    """After `start_period_s` the probe runs every `interval_s`; `retries` failures in a row mean never ready."""
+
+    probe: Probe
+    interval_s: float = 1.0
+    timeout_s: float = 2.0
+    retries: int = 30
+    start_period_s: float = 0.0
+
+
+# ---------------------------------------------------------------- the container
+
+
+@frozen
+class VolumeSource:
+    volume: VolumeName
+
+
+@frozen
+class BindSource:
+    """A folder or file of the host. It does not move: a service that has one cannot be migrated."""
+
+    path: str
+
+
+@frozen
+class TmpfsSource:
+    """Memory, gone when the container is."""
+
+
+Source = VolumeSource | BindSource | TmpfsSource
+
+
+@frozen
+class Mount:
+    source: Source
+    target: str
+    readonly: bool = False
+
+
+@frozen
+class Resources:
+    cpu_millicores: int | None = None
+    """None: no limit."""
+    memory_bytes: int | None = None
+    """None: no limit."""
+
+
+@frozen
+class Template:
+    """What the container of a slot is made from."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    """Empty: the image's own."""
+    entrypoint: tuple[str, ...] = ()
+    """Empty: the image's own."""
+    user: str = ""
+    """Empty: the image's own."""
+    env: Mapping[str, str] = field(factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    labels: Mapping[str, str] = field(factory=dict)
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(factory=dict)
+    resources: Resources = Resources()
+    pull_policy: PullPolicy = "missing"
+    stop_signal: str = ""
+    """Empty: the image's own."""
+    stop_grace_period_s: float = 10.0
+    """From the stop signal to SIGKILL."""
+
+    @property
+    def volumes(self) -> tuple[VolumeName, ...]:
+        """Each volume that is mounted, once, in order of the mounts."""
+        mounted = (mount.source.volume for mount in self.mounts if isinstance(mount.source, VolumeSource))
+        return tuple(dict.fromkeys(mounted))
+
+
+@frozen
+class Service:
+    name: ServiceName
+    template: Template
+    placement: Placement = Replicated()
+    on: tuple[MachineId, ...] = ()
+    """The machines that may run it. Empty: any."""
+    service_ports: tuple[ServicePort, ...] = ()
+    publish: tuple[Publish, ...] = ()
+    routes: tuple[Route, ...] = ()
+    readiness: Readiness | None = None
+    """None: ready when it runs."""
+    restart: Restart = "unless-stopped"
+
+    def port(self, name: PortName) -> ServicePort | None:
+        return next((port for port in self.service_ports if port.name == name), None)
+
+
+# ---------------------------------------------------------------- intent and the whole
+
+
+@frozen
+class VolumeMove:
+    volume: VolumeName
+    from_machine: MachineId
+    to_machine: MachineId
+
+
+@frozen
+class ServiceMove:
+    service: ServiceName
+    to_machine: MachineId
+
+
+@frozen
+class Intent:
+    """How to get there: what moves. It holds for one deploy and is not kept with the committed manifest."""
+
+    volumes: tuple[VolumeMove, ...] = ()
+    services: tuple[ServiceMove, ...] = ()
+
+
+@frozen
+class Manifest:
+    namespace: Namespace
+    volumes: tuple[Volume, ...] = ()
+    services: tuple[Service, ...] = ()
+    intent: Intent = Intent()
+
+    def volume(self, name: VolumeName) -> Volume | None:
+        return next((volume for volume in self.volumes if volume.name == name), None)
+
+    def service(self, name: ServiceName) -> Service | None:
+        return next((service for service in self.services if service.name == name), None)
+
+
+def without_intent(manifest: Manifest) -> Manifest:
+    """What is committed: the namespace as it is from then on."""
+    return evolve(manifest, intent=Intent())

@@ -1,0 +1,203 @@
+"""The manifest's tables: each key, the shape of its value, and the attribute it spells. Read and written by it.
+
+A key is added here and in `model`, and nowhere else. What must agree between tables is in `check`.
+"""
+
+from __future__ import annotations
+
+from ployz.ids import Namespace, ServiceName, VolumeName
+from ployz.manifest import scalars as s
+from ployz.manifest.limits import ENTRIES_MAX, MACHINES_MAX, PAIRS_MAX, REPLICAS_MAX, SERVICES_MAX, VOLUMES_MAX
+from ployz.manifest.model import (
+    BindSource,
+    ExecProbe,
+    Global,
+    HttpProbe,
+    HttpRoute,
+    Intent,
+    Manifest,
+    Mount,
+    Placement,
+    PortName,
+    Publish,
+    Readiness,
+    Replicated,
+    Resources,
+    Route,
+    Service,
+    ServiceMove,
+    ServicePort,
+    Source,
+    TcpProbe,
+    TcpRoute,
+    Template,
+    TmpfsSource,
+    Volume,
+    VolumeMove,
+    VolumeSource,
+)
+from ployz.manifest.shapes import Leaf, ListOf, MapOf
+from ployz.manifest.tables import Case, Field, OneOf, Table, Variant, Within
+
+_PORT_NAME = s.name(PortName)
+_VOLUME_NAME = s.name(VolumeName)
+_SERVICE_NAME = s.name(ServiceName)
+_WORDS = ListOf(s.TEXT, PAIRS_MAX)
+_COMMAND = ListOf(s.TEXT, PAIRS_MAX, at_least=1)
+_CAPABILITIES = ListOf(s.CAPABILITY, ENTRIES_MAX)
+
+VOLUME = Table(
+    Volume,
+    Field("name", _VOLUME_NAME),
+    Field("quota", s.QUOTA, "quota_bytes"),
+    Field("mode", s.MODE),
+    Field("owner", s.OWNER),
+)
+
+# ---------------------------------------------------------------- the template
+
+_VOLUME_SOURCE = Leaf(
+    parse=lambda raw: VolumeSource(VolumeName(raw)),
+    spell=lambda source: str(source.volume),
+    stand_in=VolumeSource(_VOLUME_NAME.stand_in),
+)
+
+_SOURCE: OneOf[Source] = OneOf(
+    Case("volume", VolumeSource, _VOLUME_SOURCE),
+    Case("bind", BindSource, s.BIND),
+    words={"tmpfs": TmpfsSource()},
+)
+
+_MOUNT = Table(
+    Mount,
+    Field("source", _SOURCE),
+    Field("target", s.TARGET),
+    Field("readonly", s.FLAG),
+)
+
+_RESOURCES = Table(
+    Resources,
+    Field("cpu_millicores", s.integer(1, 1_000_000)),
+    Field("memory_bytes", s.MEMORY),
+)
+
+TEMPLATE = Table(
+    Template,
+    Field("image", s.IMAGE),
+    Field("command", _WORDS),
+    Field("entrypoint", _WORDS),
+    Field("user", s.USER),
+    Field("env", MapOf(s.check_env_key, s.TEXT, PAIRS_MAX)),
+    Field("mounts", ListOf(_MOUNT, ENTRIES_MAX)),
+    Field("labels", MapOf(s.check_label_key, s.TEXT, PAIRS_MAX)),
+    Field("cap_add", _CAPABILITIES),
+    Field("cap_drop", _CAPABILITIES),
+    Field("sysctls", MapOf(s.check_sysctl_key, s.TEXT, PAIRS_MAX)),
+    Field("resources", _RESOURCES),
+    Field("pull_policy", s.word("missing", "always", "never")),
+    Field("stop_signal", s.SIGNAL),
+    Field("stop_grace_period", s.duration(0), "stop_grace_period_s"),
+)
+
+# ---------------------------------------------------------------- the service
+
+_PLACEMENT: OneOf[Placement] = OneOf(
+    Case("replicated", Replicated, Table(Replicated, Field("count", s.integer(1, REPLICAS_MAX)))),
+    words={"global": Global()},
+)
+
+_SERVICE_PORT = Table(
+    ServicePort,
+    Field("name", _PORT_NAME),
+    Field("container_port", s.PORT),
+    Field("protocol", s.word("tcp", "udp")),
+)
+
+_PUBLISH = Table(
+    Publish,
+    Field("service_port", _PORT_NAME),
+    Field("host_port", s.PORT),
+)
+
+_HTTP_ROUTE = Table(
+    HttpRoute,
+    Field("service_port", _PORT_NAME),
+    Field("hostnames", ListOf(s.HOSTNAME, ENTRIES_MAX, at_least=1)),
+    Field("path_prefix", s.URL_PREFIX),
+)
+
+_TCP_ROUTE = Table(
+    TcpRoute,
+    Field("service_port", _PORT_NAME),
+    Field("listen_port", s.PORT),
+)
+
+_ROUTE: OneOf[Route] = OneOf(
+    Case("http", HttpRoute, _HTTP_ROUTE),
+    Case("tcp", TcpRoute, _TCP_ROUTE),
+)
+
+_READINESS = Table(
+    Readiness,
+    Variant(
+        "probe",
+        (
+            Case("tcp", TcpProbe, Table(TcpProbe, Field("service_port", _PORT_NAME))),
+            Case("http", HttpProbe, Table(HttpProbe, Field("service_port", _PORT_NAME), Field("path", s.URL_PATH))),
+            Case("exec", ExecProbe, Table(ExecProbe, Field("command", _COMMAND))),
+        ),
+    ),
+    Field("interval", s.duration(0.01), "interval_s"),
+    Field("timeout", s.duration(0.01), "timeout_s"),
+    Field("retries", s.integer(1, 10_000)),
+    Field("start_period", s.duration(0), "start_period_s"),
+)
+
+SERVICE = Table(
+    Service,
+    Field("name", _SERVICE_NAME),
+    Field("placement", _PLACEMENT),
+    Field("on", ListOf(s.MACHINE, MACHINES_MAX)),
+    Field("service_ports", ListOf(_SERVICE_PORT, ENTRIES_MAX)),
+    Field("publish", ListOf(_PUBLISH, ENTRIES_MAX)),
+    Field("routes", ListOf(_ROUTE, ENTRIES_MAX)),
+    Field("readiness", _READINESS),
+    Field("restart", s.word("no", "on-failure", "always", "unless-stopped")),
+    Field("template", TEMPLATE),
+)
+
+# ---------------------------------------------------------------- the whole
+
+_INTENT = Table(
+    Intent,
+    Field(
+        "volumes",
+        ListOf(
+            Table(
+                VolumeMove,
+                Field("volume", _VOLUME_NAME),
+                Within("move", (Field("from_machine", s.MACHINE), Field("to_machine", s.MACHINE))),
+            ),
+            VOLUMES_MAX,
+        ),
+    ),
+    Field(
+        "services",
+        ListOf(
+            Table(
+                ServiceMove,
+                Field("service", _SERVICE_NAME),
+                Within("move", (Field("to_machine", s.MACHINE),)),
+            ),
+            SERVICES_MAX,
+        ),
+    ),
+)
+
+MANIFEST = Table(
+    Manifest,
+    Field("namespace", s.name(Namespace)),
+    Field("volumes", ListOf(VOLUME, VOLUMES_MAX)),
+    Field("services", ListOf(SERVICE, SERVICES_MAX)),
+    Field("intent", _INTENT),
+)
