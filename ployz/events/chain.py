@@ -7,48 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
-from attrs import evolve, field, frozen
+import attrs
+from attrs import evolve, frozen
 
 from ployz.errors import Code, Corrupt, PloyzError
 from ployz.events.codec import Codec, Encoded
-from ployz.events.log import GENESIS_HASH, Entry, Record
+from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.events.types import Event
 from ployz.ids import InvalidName, OperationId
 from ployz.strict import pack
 
+_sealed_columns = attrgetter(*(column.name for column in attrs.fields(Row) if column.name != "hash"))
+
 _SWAP_DISTANCE = 64
 """How far from its place a moved row is looked for, to say "swapped" instead of "changed"."""
-
-
-@frozen
-class Row:
-    """A record as it is stored: every column plain, nothing checked yet."""
-
-    seq: int
-    at_ms: int
-    stream: str
-    name: str
-    version: int
-    payload: bytes = field(repr=lambda payload: f"<{len(payload)} bytes>")
-    operation_id: str | None
-    step: str | None
-    previous_hash: bytes
-    hash: bytes
-
-    def sealed(self) -> bytes:
-        """What `hash` must be: over the previous hash and every other column."""
-        return link(
-            self.previous_hash,
-            self.seq,
-            self.at_ms,
-            self.stream,
-            self.name,
-            self.version,
-            self.payload,
-            self.operation_id,
-            self.step,
-        )
 
 
 @frozen
@@ -68,9 +42,12 @@ class Finding:
         )
 
 
-def link(previous_hash: bytes, *columns: object) -> bytes:
-    """SHA-256 over the previous hash and the columns, packed so that no two different rows give the same bytes."""
-    return hashlib.sha256(previous_hash + pack(columns)).digest()
+def sealed(row: Row) -> bytes:
+    """What the hash of a row must be: SHA-256 over the previous hash and every other column.
+
+    They are packed, so that no two different rows give the same bytes.
+    """
+    return hashlib.sha256(pack(_sealed_columns(row))).digest()
 
 
 def prepare(entries: Sequence[Entry], codec: Codec) -> list[Encoded]:
@@ -95,7 +72,7 @@ def seal(entry: Entry, encoded: Encoded, *, seq: int, at_ms: int, previous_hash:
         previous_hash=previous_hash,
         hash=b"",
     )
-    return evolve(row, hash=row.sealed())
+    return evolve(row, hash=sealed(row))
 
 
 def to_record(row: Row, codec: Codec) -> Record:
@@ -133,7 +110,7 @@ class Walk:
 
     def _break(self, row: Row, before: bytes | None) -> str | None:
         follows = before is None or before == row.previous_hash
-        if row.hash == row.sealed():
+        if row.hash == sealed(row):
             return None if follows else f"it does not follow event {row.seq - 1}: the chain is broken between them"
         home = None if before == row.previous_hash else _home(row)
         if home is None:
@@ -155,7 +132,7 @@ def _gap(expected: int, seq: int) -> str | None:
 
 def _home(row: Row) -> int | None:
     near = range(max(1, row.seq - _SWAP_DISTANCE), row.seq + _SWAP_DISTANCE + 1)
-    return next((seq for seq in near if evolve(row, seq=seq).sealed() == row.hash), None)
+    return next((seq for seq in near if sealed(evolve(row, seq=seq)) == row.hash), None)
 
 
 def verify(rows: Iterable[Row], codec: Codec) -> Iterator[Finding]:

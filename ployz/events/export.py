@@ -15,10 +15,10 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Refused
-from ployz.events.chain import Row, to_record
+from ployz.events.chain import to_record
 from ployz.events.codec import CODEC, Codec
 from ployz.events.connection import create, open_read_only, problem_of
-from ployz.events.log import Record
+from ployz.events.log import Record, Row
 from ployz.events.tables import EXPORTED_LOG, insert, select
 
 _PAGE_ROWS = 1_000
@@ -40,12 +40,16 @@ class ExportWriter:
         self._part.unlink(missing_ok=True)
         try:
             self._database = Database(sqlite3.connect(str(self._part), isolation_level=None))
+        except sqlite3.Error as error:
+            raise problem_of(self._part, EXPORTED_LOG, error) from error
+        try:
             # Until it is renamed the file is nobody's: no journal, and one fsync at the end.
             self._database.execute("PRAGMA journal_mode = OFF")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute("BEGIN")
             create(EXPORTED_LOG, self._database)
         except sqlite3.Error as error:
+            self._database.close()
             raise problem_of(self._part, EXPORTED_LOG, error) from error
         return self
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.events.types import Event
 from ployz.ids import OperationId
@@ -43,6 +43,22 @@ class Record:
     hash: bytes
 
 
+@frozen
+class Row:
+    """A record as it is stored: every column plain, nothing checked yet."""
+
+    seq: int
+    at_ms: int
+    stream: str
+    name: str
+    version: int
+    payload: bytes = field(repr=lambda payload: f"<{len(payload)} bytes>")
+    operation_id: str | None
+    step: str | None
+    previous_hash: bytes
+    hash: bytes
+
+
 class EventLog(Protocol):
     @property
     def head(self) -> int:
@@ -54,11 +70,19 @@ class EventLog(Protocol):
 
         An entry whose (operation_id, step) is there already yields the record that is there. A failed append has
         an unknown outcome: the log then refuses everything with LOG_FAILED until it is opened again and read.
+        The append that failed raises `Failed` (LOG_FAILED), or `Unreachable` (OUTCOME_UNKNOWN) when it was the commit.
         """
         ...
 
     async def read(self, after: int, limit: int) -> Sequence[Record]:
-        """Records with seq > after, oldest first, at most `limit`."""
+        """Records with seq > after, oldest first, at most `limit`.
+
+        `Corrupt`: what is stored there is not the chain that was written, or an event that this ployz cannot read.
+        """
+        ...
+
+    async def rows(self, after: int, limit: int) -> Sequence[Row]:
+        """As `read`, but as they are stored, checked by nobody: for verifying and for exporting."""
         ...
 
     async def find(self, operation_id: OperationId, step: str) -> Record | None: ...

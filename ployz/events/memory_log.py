@@ -11,10 +11,10 @@ from typing import Self
 from anyio.lowlevel import checkpoint
 
 from ployz.clock import Clock
-from ployz.errors import Code, Failed
-from ployz.events.chain import Row, prepare, record_of, seal, to_record
+from ployz.errors import Code, Failed, Unreachable
+from ployz.events.chain import prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec
-from ployz.events.log import GENESIS_HASH, Entry, Record
+from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.ids import OperationId
 
 
@@ -40,7 +40,7 @@ class MemoryLog:
         prepared = prepare(entries, self._codec)
         written = self._next_append_fails
         if written is False:
-            raise self._fail("the disk failed")
+            raise self._fail_commit()
         records = []
         for entry, encoded in zip(entries, prepared, strict=True):
             known = self._by_step.get((entry.operation_id, entry.step)) if entry.step is not None else None
@@ -53,7 +53,7 @@ class MemoryLog:
                 self._by_step[_step(known)] = known
             records.append(known)
         if written is True:
-            raise self._fail("the disk failed")
+            raise self._fail_commit()
         return records
 
     async def read(self, after: int, limit: int) -> Sequence[Record]:
@@ -89,9 +89,9 @@ class MemoryLog:
         self._failed = "the power went"
         return type(self)(self._clock, self._rows, self._codec)
 
-    def _fail(self, why: str) -> Failed:
-        self._failed = why
-        return Failed(Code.LOG_FAILED, f"the log failed: {why}", "check the disk, then restart ployzd")
+    def _fail_commit(self) -> Unreachable:
+        self._failed = "a commit failed"
+        return Unreachable(Code.OUTCOME_UNKNOWN, "a commit failed; it may or may not be on the disk", "restart ployzd")
 
     def _refuse_if_failed(self) -> None:
         if self._failed is not None:

@@ -16,10 +16,10 @@ from attrs import define
 from sqlite_utils import Database
 
 from ployz.clock import Clock
-from ployz.events.chain import Row, Walk, prepare, record_of, seal, to_record
+from ployz.events.chain import Walk, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec, Encoded
 from ployz.events.connection import Connection
-from ployz.events.log import GENESIS_HASH, Entry, Record
+from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.events.tables import EVENT_LOG, insert, select
 from ployz.ids import OperationId
 
@@ -93,11 +93,9 @@ class SqliteLog:
         return batch.records
 
     async def read(self, after: int, limit: int) -> Sequence[Record]:
-        """As the port says. `Corrupt`: the rows are not the chain that was written, or hold an unreadable event."""
         return await self._connection.read(lambda database: self._read(database, after, limit))
 
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
-        """As `read`, but as they are stored, checked by nobody: for verifying and for exporting."""
         return await self._connection.read(
             lambda database: select(database, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
         )

@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 from sqlite_utils import Database
 
-from ployz.events.chain import Row
 from ployz.events.connection import FileKind
+from ployz.events.log import Row
 
 _TABLE = "events"
 _COLUMNS = tuple(column.name for column in attrs.fields(Row))

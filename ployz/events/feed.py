@@ -1,0 +1,61 @@
+"""One log, many readers: each follows from its own position, and a slow one holds up nobody.
+
+Nothing is pushed and nothing is buffered: an append only says that there is more, and readers come and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from ployz.events.log import Entry, EventLog, Record, Row
+from ployz.ids import OperationId
+
+
+class Feed:
+    """An `EventLog` that tells when it grew. Everybody who appends to the log appends through its feed."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._grown = anyio.Event()
+
+    @property
+    def head(self) -> int:
+        return self._log.head
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Record]:
+        before = self._log.head
+        try:
+            return await self._log.append(entries)
+        finally:
+            # Also when the caller was cancelled: what it began to write may have been written.
+            if self._log.head > before:
+                self._grown.set()
+                self._grown = anyio.Event()
+
+    async def wait(self, after: int, *, timeout_s: float) -> bool:
+        """True as soon as there is a record past `after`; False when none came in time."""
+        with anyio.move_on_after(timeout_s):
+            while self._log.head <= after:
+                await self._grown.wait()
+        return self._log.head > after
+
+    async def next(self, after: int, *, limit: int, wait_s: float) -> Sequence[Record]:
+        """Records past `after`, at most `limit`. Waits up to `wait_s` for the first one; empty when none came."""
+        return await self._log.read(after, limit) if await self.wait(after, timeout_s=wait_s) else ()
+
+    async def read(self, after: int, limit: int) -> Sequence[Record]:
+        return await self._log.read(after, limit)
+
+    async def rows(self, after: int, limit: int) -> Sequence[Row]:
+        return await self._log.rows(after, limit)
+
+    async def find(self, operation_id: OperationId, step: str) -> Record | None:
+        return await self._log.find(operation_id, step)
+
+    async def of_operation(self, operation_id: OperationId) -> Sequence[Record]:
+        return await self._log.of_operation(operation_id)
+
+    async def aclose(self) -> None:
+        await self._log.aclose()
