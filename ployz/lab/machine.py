@@ -1,0 +1,84 @@
+"""One machine of a lab: what belongs to it, and bringing it up part by part. Every step may be repeated."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from attrs import frozen
+
+from ployz.ids import MachineId
+from ployz.lab import namespaces
+from ployz.lab.daemon import Daemon
+from ployz.lab.engine import Engine, remove_control_groups
+from ployz.lab.namespaces import Namespaces
+from ployz.lab.pool import KERNEL_DEVICE, FusePool, KernelPool, Pool
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "bin"
+"""ployzd and ployzctl: the lab runs the tree it lies in."""
+
+
+@frozen
+class Machine:
+    lab: Path
+    """The lab's folder."""
+    name: MachineId
+
+    @property
+    def folder(self) -> Path:
+        return self.lab / self.name
+
+    @property
+    def control_group(self) -> str:
+        return f"ployz-lab/{self.lab.name}/{self.name}"
+
+    def find(self) -> Namespaces | None:
+        """`None`: the machine is without power."""
+        return namespaces.find(self.lab, self.name)
+
+    def power_on(self) -> Namespaces:
+        self.folder.mkdir(exist_ok=True)
+        return self.find() or namespaces.start(self.lab, self.name)
+
+    def power_off(self) -> None:
+        """The power cut: nothing in it gets to end in order."""
+        running = self.find()
+        if running:
+            running.kill()
+        if KERNEL_DEVICE.exists():
+            self._kernel_pool().export()
+        remove_control_groups(self.control_group)
+
+    def pool(self, running: Namespaces) -> Pool:
+        if KERNEL_DEVICE.exists():
+            return self._kernel_pool()
+        return FusePool.of(running, self._pool_file, self._log("zfs-fuse"))
+
+    def engine(self, running: Namespaces) -> Engine:
+        return Engine.of(running, self.control_group, self._log("dockerd"))
+
+    def node(self, running: Namespaces) -> Daemon:
+        return Daemon(running, "ployzd", [str(PROGRAMS / "ployzd")], self._log("ployzd"))
+
+    def bring_up_parts(self, running: Namespaces, pool_size: str) -> None:
+        """ZFS and Docker, side by side."""
+        with ThreadPoolExecutor() as threads:
+            parts = [
+                threads.submit(self.pool(running).bring_up, pool_size),
+                threads.submit(self.engine(running).bring_up),
+            ]
+        for part in parts:
+            part.result()
+
+    def has_joined(self) -> bool:
+        return (self.folder / "etc/upper/ployz/config.toml").exists()
+
+    @property
+    def _pool_file(self) -> Path:
+        return self.folder / "pool" / "tank.img"
+
+    def _kernel_pool(self) -> KernelPool:
+        return KernelPool(self._pool_file, f"{self.lab.name}-{self.name}")
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"

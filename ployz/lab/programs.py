@@ -1,0 +1,57 @@
+"""Running the host's programs, and waiting for what they bring about: each with a deadline, each failure in one sentence.
+
+Nothing here knows what a lab is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ployz.errors import Code, Failed, Refused
+
+POLL_S = 0.02
+
+
+def failed(text: str, advice: str = "") -> Failed:
+    return Failed(Code.LAB_FAILED, text, advice)
+
+
+def refused(text: str, advice: str = "") -> Refused:
+    return Refused(Code.LAB_FAILED, text, advice)
+
+
+def run(argv: Sequence[str], *, stdin: str | Path | None = None, deadline_s: float = 30) -> str:
+    """What the program printed. `stdin` is text, or a file to read. `Failed` with the program's own words."""
+    source = stdin.open("rb") if isinstance(stdin, Path) else None
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=source or (subprocess.DEVNULL if stdin is None else None),
+            input=stdin.encode() if isinstance(stdin, str) else None,
+            capture_output=True,
+            timeout=deadline_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise failed(f"{argv[0]} is not installed", "Run bin/setup.") from None
+    except subprocess.TimeoutExpired:
+        raise failed(f"{' '.join(argv)}: not done within {deadline_s:g} s") from None
+    finally:
+        if source:
+            source.close()
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise failed(f"{' '.join(argv)}: {words or f'exit code {done.returncode}'}")
+    return done.stdout.decode(errors="replace")
+
+
+def wait_until(what: str, holds: Callable[[], bool], *, deadline_s: float) -> None:
+    """Returns once `holds()`. `Failed`, saying `what` did not come about, after the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end_s:
+            raise failed(f"{what}: not within {deadline_s:g} s")
+        time.sleep(POLL_S)
