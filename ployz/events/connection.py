@@ -6,6 +6,7 @@ How such a file is opened, locked, recognised and closed, how a transaction comm
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -70,6 +71,7 @@ class Connection:
         return await to_thread.run_sync(self._write, work, limiter=self._one_thread)
 
     async def aclose(self) -> None:
+        self._poison = self._poison or "it was closed"
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._database.close, limiter=self._one_thread)
 
@@ -88,7 +90,8 @@ class Connection:
             result = work(self._database)
         except sqlite3.Error as error:
             self._poison = str(error)
-            self._database.rollback()
+            with suppress(sqlite3.Error):  # SQLite may have rolled back by itself; nothing is written in any case
+                self._database.rollback()
             raise problem_of(self._path, self._kind, error) from error
         except BaseException:
             self._database.rollback()
@@ -109,7 +112,7 @@ class Connection:
         if self._poison is not None:
             raise Failed(
                 Code.LOG_FAILED,
-                f"{self._path}: closed since its storage failed ({self._poison})",
+                f"{self._path} takes nothing any more: {self._poison}",
                 "check the disk, then restart ployzd",
             )
 
