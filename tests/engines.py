@@ -29,8 +29,10 @@ BOOT_S = 30.0
 _CGROUPS = Path("/sys/fs/cgroup")
 
 # It dies with the test run, and everything in it with it.
-_NAMESPACES = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid")
-_NAMESPACES += ("--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+_NAMESPACES = [
+    *("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid"),
+    *("--fork", "--kill-child", "--mount-proc", "--propagation", "private"),
+]
 
 # The holder of the namespaces is their process 1: it reaps what its children leave, and everything ends with it.
 # dockerd writes into /etc/docker as well: over /etc lies a layer that goes with the namespaces.

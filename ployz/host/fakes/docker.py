@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 
 import anyio
-import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field, frozen
 
@@ -124,7 +123,7 @@ class FakeDocker:
         """The engine starts. Like the real one it brings to life what its restart policies name, *stopped or not*."""
         self._up = True
         for made in self._containers.values():
-            if not made.running and _comes_back(made):
+            if made.started and not made.running and _comes_back(made):
                 self._begin(made)
 
     # ------------------------------------------------------------ the port
@@ -194,7 +193,7 @@ class FakeDocker:
         for other in self._containers.values():
             if other.running and other.spec.ipv4 == made.spec.ipv4:
                 raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
-        await anyio.sleep(program.start_s)
+        await self._pass(program.start_s)
         self._begin(made)
 
     async def stop(self, name: str, *, grace_s: float) -> None:
@@ -203,7 +202,7 @@ class FakeDocker:
         if made is None or not made.running:
             return
         program = self.program(made.spec)
-        await anyio.sleep(min(program.stop_s, grace_s))
+        await self._pass(min(program.stop_s, grace_s))
         if made.running:
             made.stopped_by_hand = True
             self._end(made, program.exit_code if program.stop_s <= grace_s else 137)
@@ -257,7 +256,11 @@ class FakeDocker:
 
     async def _asked(self) -> None:
         """Every request is a checkpoint, and fails while the engine is down."""
-        await anyio.lowlevel.checkpoint()
+        await self._pass(0)
+
+    async def _pass(self, seconds: float) -> None:
+        """Time in which the engine works on a request, and may go down."""
+        await anyio.sleep(seconds)
         if not self._up:
             raise Failed(Code.MISSING_PART, "Docker does not answer: the fake engine is down")
 
@@ -300,7 +303,7 @@ def _comes_back(made: _Made) -> bool:
         case "always":
             return True
         case "unless-stopped":
-            return made.started and not made.stopped_by_hand
+            return not made.stopped_by_hand
         case "on-failure":
             return made.exit_code != 0
         case "no":
