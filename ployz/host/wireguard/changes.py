@@ -46,7 +46,7 @@ def changes(
     """The difference between what is (`device`, `paths`) and what ought to be. `now_s` is wall time."""
     remote = {address: key for address, key in places(state).items() if key is not None}
     gone = sorted(paths.routes.keys() - remote.keys())
-    come = sorted(address for address in remote if paths.routes.get(address) != canonical(_source(config, address)))
+    come = sorted(address for address in remote if paths.routes.get(address) != _source(config, address))
     subnets = (ip_network(config.ipv6_subnet), ip_network(config.ipv4_subnet))
     on_bridge = {address for address in remote if any(ip_address(address) in subnet for subnet in subnets)}
     return Changes(
@@ -69,7 +69,7 @@ def canonical(address: str) -> str:
 
 def _source(config: OverlayConfig, address: str) -> str:
     """What this host calls itself when it speaks to `address`: peers accept nothing else from it."""
-    return config.ipv6 if ":" in address else config.ipv4
+    return canonical(config.ipv6 if ":" in address else config.ipv4)
 
 
 def _wg(state: OverlayState, remote: Mapping[str, str], device: ObservedDevice, now_s: float) -> Iterator[str]:

@@ -23,26 +23,26 @@ def ensure_private_key(path: Path) -> str:
     """
     with suppress(FileExistsError):
         if not path.exists():
-            _write_new(path, _wg("genkey", b""))
+            _write_new(path, _wg("genkey", b"").stdout)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise Failed(
             Code.OVERLAY_FAILED,
             f"the private key {path} can be read by others than its owner",
             f"chmod 600 {path}; if somebody may have read it, remove the machine from the cluster and join it anew.",
         )
-    try:
-        return _wg("pubkey", path.read_bytes()).decode().strip()
-    except subprocess.CalledProcessError as error:
+    done = _wg("pubkey", path.read_bytes())
+    if done.returncode != 0:
         raise Failed(
             Code.OVERLAY_FAILED,
             f"{path} holds no WireGuard private key",
             "Restore the file. With a new key, the machine must leave the cluster and join it anew.",
-        ) from error
+        )
+    return done.stdout.decode().strip()
 
 
-def _wg(verb: str, stdin: bytes) -> bytes:
+def _wg(verb: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(["wg", verb], input=stdin, capture_output=True, check=True, timeout=_DEADLINE_S).stdout
+        return subprocess.run(["wg", verb], input=stdin, capture_output=True, check=False, timeout=_DEADLINE_S)
     except FileNotFoundError as error:
         raise Failed(
             Code.MISSING_PART, "the program 'wg' is not installed, or not on the PATH", "Install wireguard-tools."

@@ -1,0 +1,321 @@
+"""Three machines on one switch, WireGuard between them, containers on their bridges: do packets arrive?
+
+Each `reaches` is one packet: what is lost is not sent again, so that nothing here passes by waiting.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import pytest
+
+from ployz.clock import SystemClock
+from ployz.errors import Failed
+from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
+from ployz.host.wireguard import WireGuard
+from ployz.host.wireguard.changes import Changes, changes
+from ployz.host.wireguard.commands import Commands
+from tests.netns import NetworkNamespace, machine, network
+from tests.real import need
+
+pytestmark = pytest.mark.real
+
+T = TypeVar("T")
+
+DB = frozenset({"fd77:7:0:1::d", "10.78.0.13"})
+WEB = frozenset({"fd77:7:0:1::e", "10.78.0.14"})
+NEIGHBOUR = frozenset({"fd77:7:0:1::f", "10.78.0.15"})
+
+
+def wait_for(call: Callable[[], Awaitable[T]]) -> T:
+    return anyio.run(call, backend="trio")
+
+
+class Machine:
+    """Its namespace, its driver, and the containers that are plugged into its bridge."""
+
+    def __init__(self, number: int, namespace: NetworkNamespace, folder: Path) -> None:
+        self.namespace = namespace
+        self.endpoint = f"192.0.2.{number}:51820"
+        self.config = OverlayConfig(
+            interface="wg0",
+            ipv6=f"fd77:7::{number}",
+            ipv4=f"10.77.0.{number}",
+            listen_port=51820,
+            bridge="br0",
+            ipv6_subnet="fd77:7:0:1::/64",
+            ipv4_subnet="10.78.0.0/16",
+        )
+        self.overlay = WireGuard(folder / f"key-{number}", SystemClock(), prefix=namespace.prefix)
+        self.key = wait_for(self.overlay.public_key)
+        self.own = frozenset({self.config.ipv6, self.config.ipv4})
+        self.containers: dict[frozenset[str], tuple[NetworkNamespace, ExitStack]] = {}
+
+    def up(self) -> None:
+        wait_for(partial(self.overlay.up, self.config))
+
+    def make_bridge(self) -> None:
+        """As Docker makes it: the same gateway addresses on every machine."""
+        self.namespace.ip(
+            "link add br0 type bridge",
+            "link set br0 mtu 1420 up",
+            "addr add 10.78.0.1/16 dev br0",
+            "addr add fd77:7:0:1::1/64 dev br0 nodad",
+        )
+
+    def forward_only_what_is_accepted(self) -> None:
+        """As Docker does, for both families."""
+        for program in ("iptables", "ip6tables"):
+            self.namespace.run(program, "-N", "DOCKER-USER")
+            self.namespace.run(program, "-A", "FORWARD", "-j", "DOCKER-USER")
+            self.namespace.run(program, "-P", "FORWARD", "DROP")
+
+    def start(self, addresses: frozenset[str]) -> NetworkNamespace:
+        """A container: a network with these addresses, on the bridge."""
+        stack = ExitStack()
+        container = stack.enter_context(network())
+        self.containers[addresses] = (container, stack)
+        port = f"veth{container.pid}"
+        self.namespace.ip(
+            f"link add {port} mtu 1420 type veth peer name eth0 netns {container.pid}",
+            f"link set {port} master br0 up",
+        )
+        container.ip(
+            "link set eth0 mtu 1420 up",
+            *(f"addr add {each}/64 dev eth0 nodad" for each in addresses if ":" in each),
+            *(f"addr add {each}/16 dev eth0" for each in addresses if ":" not in each),
+            "route add default via 10.78.0.1",
+            "route add default via fd77:7:0:1::1",
+        )
+        return container
+
+    def stop(self, addresses: frozenset[str]) -> None:
+        """Its port goes with it, as when Docker removed it."""
+        container, stack = self.containers.pop(addresses)
+        self.namespace.ip(f"link del veth{container.pid}")
+        stack.close()
+
+    def look(self) -> Commands:
+        return Commands(self.namespace.prefix)
+
+
+class Rig:
+    """`where` says which machine holds which container's addresses; `follow` tells the machines."""
+
+    def __init__(self, machines: list[Machine]) -> None:
+        self.machines = machines
+        self.where: dict[frozenset[str], Machine] = {}
+
+    def state_for(self, viewer: Machine) -> OverlayState:
+        peers = [each for each in self.machines if each is not viewer]
+        return OverlayState(
+            peers=tuple(OverlayPeer(each.key, each.endpoint, each.own | self.held_by(each)) for each in peers),
+            local=self.held_by(viewer),
+        )
+
+    def held_by(self, holder: Machine) -> frozenset[str]:
+        return frozenset().union(*(addresses for addresses, at in self.where.items() if at is holder))
+
+    def follow(self, *machines: Machine) -> None:
+        for each in machines or self.machines:
+            wait_for(partial(each.overlay.apply, self.state_for(each)))
+
+    def place(self, addresses: frozenset[str], at: Machine) -> NetworkNamespace:
+        self.where[addresses] = at
+        return at.start(addresses)
+
+    def move(self, addresses: frozenset[str], to: Machine) -> None:
+        """As a migration does it: gone at the source, claimed at the target, started, and then everybody follows."""
+        self.where[addresses].stop(addresses)
+        self.where[addresses] = to
+        self.follow(to)
+        to.start(addresses)
+        self.follow()
+
+    def assert_reachable_from_everywhere(self, addresses: frozenset[str]) -> None:
+        for number, each in enumerate(self.machines, start=1):
+            for address in sorted(addresses):
+                assert each.namespace.reaches(address), f"the host of machine {number} does not reach {address}"
+                for container, _ in each.containers.values():
+                    assert container.reaches(address), f"a container on machine {number} does not reach {address}"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    need("wg", "ip", "ping", "pidof", "unshare", "nsenter", "setpriv", "sysctl", "iptables", "ip6tables")
+    with ExitStack() as stack:
+        switch = stack.enter_context(network())
+        switch.ip("link add sw0 type bridge", "link set sw0 up")
+        machines = [Machine(number, stack.enter_context(machine()), tmp_path) for number in (1, 2, 3)]
+        for number, each in enumerate(machines, start=1):
+            switch.ip(
+                f"link add m{number} type veth peer name eth0 netns {each.namespace.pid}",
+                f"link set m{number} master sw0 up",
+            )
+            each.namespace.ip(f"addr add 192.0.2.{number}/24 dev eth0", "link set eth0 up")
+            each.up()
+        yield Rig(machines)
+        for each in machines:
+            for _, container in each.containers.values():
+                container.close()
+
+
+@pytest.fixture
+def bridged(rig: Rig) -> Rig:
+    """With bridges, which come after `up`, as on a machine that boots: Docker starts late."""
+    for each in rig.machines:
+        each.make_bridge()
+    return rig
+
+
+def test_an_address_stays_reachable_from_everywhere_when_it_moves_there_and_back(bridged: Rig) -> None:
+    first, second, third = bridged.machines
+    bridged.place(DB, first)
+    bridged.place(WEB, third)
+    bridged.place(NEIGHBOUR, first)  # on the source's own bridge: it knows the hardware address that goes away
+    bridged.follow()
+    bridged.assert_reachable_from_everywhere(DB)
+    bridged.move(DB, second)
+    bridged.assert_reachable_from_everywhere(DB)
+    bridged.move(DB, first)
+    bridged.assert_reachable_from_everywhere(DB)
+    bridged.move(DB, third)
+    bridged.assert_reachable_from_everywhere(DB | WEB | NEIGHBOUR)
+
+
+def test_containers_see_each_other_under_their_own_addresses_through_a_closed_firewall(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    for each in (first, second):
+        each.forward_only_what_is_accepted()
+    db, web = bridged.place(DB, first), bridged.place(WEB, second)
+    db.ip("route del default via 10.78.0.1", "route del default via fd77:7:0:1::1")  # it answers its own subnet alone
+    bridged.follow()
+    assert all(web.reaches(address) for address in DB)
+
+
+def test_a_container_reaches_the_outside_under_the_address_of_its_host(bridged: Rig) -> None:
+    first, _, _ = bridged.machines
+    first.namespace.run("iptables", "-N", "DOCKER-USER")
+    web = bridged.place(WEB, first)
+    bridged.follow()
+    assert web.reaches("192.0.2.2")  # machine 2 on the underlay, which knows no way back to a container of machine 1
+
+
+def test_rules_that_docker_forgot_come_back_with_up(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, first)
+    web = bridged.place(WEB, second)
+    bridged.follow()
+    first.forward_only_what_is_accepted()
+    first.up()
+    assert all(web.reaches(address) for address in DB)
+    rules = first.namespace.run("iptables", "-S", "DOCKER-USER")
+    first.up()
+    assert first.namespace.run("iptables", "-S", "DOCKER-USER") == rules
+
+
+def test_a_bridge_that_was_made_anew_gets_its_settings_again(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.follow()
+    first.namespace.ip("link del br0")
+    bridged.follow()
+    first.make_bridge()
+    web = bridged.place(WEB, first)
+    bridged.follow()
+    assert all(web.reaches(address) for address in DB)
+
+
+def test_a_full_packet_passes_without_fragments(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, first)
+    web = bridged.place(WEB, second)
+    bridged.follow()
+    headers = {"fd77:7:0:1::d": 48, "10.78.0.13": 28}
+    for address, size in headers.items():
+        web.run("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", str(1420 - size), address)
+
+
+def test_a_state_that_holds_already_is_not_written_again(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.place(WEB, first)
+    bridged.follow()
+    seen = wait_for(partial(first.look().look, first.config))
+    assert seen is not None
+    assert changes(first.config, bridged.state_for(first), *seen, now_s=0) == Changes()
+
+
+def test_a_removed_peer_leaves_nothing_behind(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.follow()
+    wait_for(partial(first.overlay.apply, OverlayState(peers=(), local=frozenset())))
+    seen = wait_for(partial(first.look().look, first.config))
+    assert seen is not None
+    device, paths = seen
+    assert not device.peers
+    assert not paths.routes
+    assert not paths.proxies
+
+
+def test_a_peer_that_speaks_has_a_handshake_and_bytes(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.follow()
+    assert first.namespace.reaches(second.config.ipv6)
+    (status,) = [peer for peer in wait_for(first.overlay.status) if peer.public_key == second.key]
+    assert status.handshake_age_s is not None
+    assert status.received_bytes > 0
+    assert status.sent_bytes > 0
+
+
+def status_fails(machine: Machine) -> bool:
+    try:
+        wait_for(machine.overlay.status)
+    except Failed:
+        return True
+    return False
+
+
+def test_a_killed_wireguard_go_is_an_error_in_status_and_is_revived_by_apply(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    pids = first.namespace.try_("pidof", "wireguard-go").stdout.split()
+    if not pids:
+        pytest.skip("this kernel has WireGuard: there is no daemon that could die")
+    bridged.place(DB, second)
+    bridged.follow()
+    first.namespace.run("kill", f"-{int(signal.SIGKILL)}", *pids)
+    assert any(status_fails(first) for _ in range(100))  # it dies a moment after the signal
+    bridged.follow()
+    assert all(first.namespace.reaches(address) for address in DB)
+
+
+def test_a_device_that_runs_is_adopted_by_the_next_ployzd(bridged: Rig, tmp_path: Path) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.follow()
+    device = first.namespace.run("ip", "-o", "link", "show", "dev", "wg0")
+    first.overlay = WireGuard(tmp_path / "key-1", SystemClock(), prefix=first.namespace.prefix)
+    first.up()
+    assert all(first.namespace.reaches(address) for address in DB)
+    assert first.namespace.run("ip", "-o", "link", "show", "dev", "wg0") == device
+
+
+def test_a_host_that_got_its_route_from_a_router_goes_on_listening_to_it(tmp_path: Path) -> None:
+    need("wg", "ip", "unshare", "nsenter", "setpriv", "sysctl")
+    with machine() as namespace:
+        namespace.ip(
+            "link add eth0 type veth peer name router",
+            "link set eth0 up",
+            "link set router up",
+            "route add default via fe80::1 dev eth0 proto ra",
+        )
+        Machine(1, namespace, tmp_path).up()
+        assert namespace.run("sysctl", "-n", "net.ipv6.conf.eth0.accept_ra").strip() == "2"
+        assert namespace.run("sysctl", "-n", "net.ipv6.conf.all.forwarding").strip() == "1"

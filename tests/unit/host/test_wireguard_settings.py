@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from ployz.host.ports import OverlayConfig
+from ployz.host.wireguard.observed import ObservedLink
+from ployz.host.wireguard.settings import accept_rules, bridge_switches, interface_lines, masquerade_rule
+
+CONFIG = OverlayConfig("wg0", "fd77:7::1", "10.77.0.1", 51820, "br0", "fd77:7:0:1::/64", "10.78.0.0/16")
+DONE = ObservedLink(mtu=1420, up=True, addresses=frozenset({"fd77:7::1/128", "10.77.0.1/32"}))
+
+
+def test_an_interface_that_is_as_it_must_be_is_left_alone() -> None:
+    assert interface_lines(CONFIG, DONE) == ()
+
+
+def test_a_fresh_interface_gets_addresses_before_it_is_up() -> None:
+    assert interface_lines(CONFIG, ObservedLink(mtu=1500, up=False, addresses=frozenset())) == (
+        "addr add fd77:7::1/128 dev wg0 nodad",
+        "addr add 10.77.0.1/32 dev wg0",
+        "link set dev wg0 mtu 1420",
+        "link set dev wg0 addrgenmode none up",
+    )
+
+
+def test_an_address_of_a_former_membership_goes() -> None:
+    former = ObservedLink(mtu=1420, up=True, addresses=DONE.addresses | {"fd99::4/128"})
+    assert interface_lines(CONFIG, former) == ("addr del fd99::4/128 dev wg0",)
+
+
+def test_the_bridge_answers_for_addresses_elsewhere_without_delay() -> None:
+    assert bridge_switches("br-a.1") == {
+        "net/ipv4/conf/br-a.1/proxy_arp": "1",
+        "net/ipv4/neigh/br-a.1/proxy_delay": "0",
+        "net/ipv6/conf/br-a.1/proxy_ndp": "1",
+        "net/ipv6/neigh/br-a.1/proxy_delay": "0",
+    }
+
+
+def test_both_directions_are_accepted_for_dockers_users() -> None:
+    inward, outward = accept_rules("ip6tables", CONFIG)
+    assert inward.argv("-C") == (
+        *("ip6tables", "-w", "-t", "filter", "-C", "DOCKER-USER"),
+        *("-i", "wg0", "-o", "br0", "-j", "ACCEPT"),
+    )
+    assert outward.words == ("-i", "br0", "-o", "wg0", "-j", "ACCEPT")
+
+
+def test_only_what_leaves_the_overlay_is_masqueraded() -> None:
+    words = ("-s", "10.78.0.0/16", "!", "-d", "10.78.0.0/16", "!", "-o", "wg0", "-j", "MASQUERADE")
+    assert masquerade_rule(CONFIG).words == words
