@@ -1,4 +1,5 @@
 """bin/lab: the lab's command line, as it is parsed and carried out. Help texts here are the reference."""
+# ruff: noqa: T201 - a command prints, and nothing else in the lab does
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def _report(error: PloyzError) -> int:
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="bin/lab",
-        description="Several real machines on this host: each with its own namespaces, ZFS pool, WireGuard, Docker and ployzd.",
+        description="Several real machines on this host, each with its own ZFS pool, WireGuard, Docker and ployzd.",
         epilog="Exit codes: 0 done, 1 refused, 2 usage, 3 failed; `exec` ends with the code of its command.",
     )
     name = "which lab, if there are several (default: lab)"
@@ -187,7 +188,7 @@ def _limit(lab: Lab, arguments: argparse.Namespace) -> None:
 
 
 def _image(lab: Lab, arguments: argparse.Namespace) -> None:
-    from ployz.lab.images import load
+    from ployz.lab.images.load import load
 
     load(lab, arguments.images, arguments.machine or lab.state().machines)
 

@@ -22,7 +22,7 @@ def bring_up(lab: LabName, machines: Sequence[Machine], known: LabState, say: Ca
     """Every machine a member, every ployzd running, and all of them active and in reach of the first."""
     founder, *others = machines
     if not founder.has_joined():
-        _ployzctl(founder, ["cluster", "init", lab, *_describe(founder, known)])
+        _ployzctl(founder, ["cluster", "init", lab, "--machine", founder.name, *_describe(founder, known)])
         say(f"{founder.name}: founded the cluster {lab}")
     start_node(founder)
     for machine in others:
@@ -63,7 +63,7 @@ def start_node(machine: Machine) -> None:
 
 def _describe(machine: Machine, known: LabState) -> list[str]:
     pool = machine.pool(_running(machine)).name
-    return ["--machine", machine.name] * 0 + ["--endpoint", known.endpoint(machine.name), "--pool", pool]
+    return ["--endpoint", known.endpoint(machine.name), "--pool", pool]
 
 
 def _active(founder: Machine) -> set[str]:

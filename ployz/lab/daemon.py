@@ -1,6 +1,7 @@
-"""A program that runs on in a machine: started apart from the lab's own process, found again by a pid file that a power cut takes.
+"""A program that runs on in a machine, apart from the lab's own process, and is found again by its pid file.
 
-The pid file lies in the machine's private /run and counts as its PID namespace does, so it can only ever name a process of that machine.
+The file lies in the machine's private /run, which a power cut empties, and counts as its PID namespace does: it can
+only ever name a process of that machine.
 """
 
 from __future__ import annotations

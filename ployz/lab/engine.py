@@ -69,7 +69,10 @@ class Engine:
 
 
 def remove_control_groups(group: str) -> None:
-    """What the containers of a killed machine leave in every hierarchy. A group empties a moment after its last process."""
+    """What the containers of a killed machine leave in every hierarchy.
+
+    A group empties a moment after its last process.
+    """
     for root in (CONTROL_GROUPS, *CONTROL_GROUPS.iterdir()):
         end_s = time.monotonic() + CONTROL_GROUPS_EMPTY_S
         while (root / group).is_dir() and time.monotonic() < end_s:

@@ -1,7 +1,7 @@
-"""The holder: PID 1 of a lab machine. It makes the machine's namespaces and mounts, then reaps orphans until it is killed.
+"""The holder: PID 1 of a lab machine. It makes its namespaces and mounts, then reaps orphans until it is killed.
 
-Run by path, as `holder.py ployz-lab FOLDER WHO`, on the standard library alone. The first process prints the holder's pid once
-the machine stands, and ends; the holder stays. Its three last arguments are how a lab finds its own processes again.
+Run by path, as `holder.py ployz-lab FOLDER WHO`, on the standard library alone. The first process prints the holder's
+pid once the machine stands, and ends; the holder stays. Its last three arguments are how a lab finds its own again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SWITCH = "switch"
 NEW_MOUNTS, NEW_HOSTNAME, NEW_IPC, NEW_PIDS, NEW_NETWORK = 0x00020000, 0x04000000, 0x08000000, 0x20000000, 0x40000000
 
 OVERLAID = ("etc", "var/lib")
-"""Private copies of the host's folders: what a machine writes there goes to its own folder, and survives a power cut."""
+"""Private views of the host's folders: what a machine writes there goes to its own folder, and survives a power cut."""
 
 BOUND = {"docker": "/var/lib/docker", "ployz": "/var/lib/ployz"}
 """Plain folders: Docker's layers cannot lie on an overlay, and a log deserves a real file system."""
@@ -68,7 +68,7 @@ def hold(folder: Path, who: str, result: int) -> None:
 
 
 def furnish(own: Path, hostname: str) -> None:
-    """The machine's file system: the host's programs, its own state. What lies under `own` outlives the machine's power."""
+    """The machine's file system: the host's programs, its own state. What lies under `own` outlives a power cut."""
     mount("--make-rprivate", "/")
     mount("-t", "proc", "proc", "/proc")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")

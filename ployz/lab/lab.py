@@ -18,7 +18,7 @@ from ployz.lab import cluster, namespaces, state
 from ployz.lab.engine import remove_control_groups
 from ployz.lab.holder import SWITCH
 from ployz.lab.lock import locked
-from ployz.lab.machine import Machine
+from ployz.lab.machine import Machine, control_group
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import refused, run
 from ployz.lab.state import LabName, LabState
@@ -170,12 +170,12 @@ class Lab:
     def _remove_everything(self) -> None:
         """Goes by what is there, not by what the state says."""
         found = {each.who for each in namespaces.find_all(self.folder)}
-        found |= {each.name for each in self.folder.iterdir() if each.is_dir()}
+        found |= {each.name for each in self.folder.glob("machine-*")}
         side_by_side(Machine.power_off, self._machines(MachineId(each) for each in found - {SWITCH}))
         switch = self.switch()
         if switch:
             switch.kill()
-        remove_control_groups(f"ployz-lab/{self.name}")
+        remove_control_groups(control_group(self.folder))
         unmount_below(self.folder)
         for each in self.folder.iterdir():
             shutil.rmtree(each) if each.is_dir() else each.unlink()

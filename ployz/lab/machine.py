@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,11 @@ PROGRAMS = Path(__file__).resolve().parents[2] / "bin"
 """ployzd and ployzctl: the lab runs the tree it lies in."""
 
 
+def control_group(lab: Path) -> str:
+    """One for each lab at the top of every hierarchy: removing it leaves no parent behind."""
+    return f"ployz-lab-{lab.name}"
+
+
 @frozen
 class Machine:
     lab: Path
@@ -27,10 +33,6 @@ class Machine:
     @property
     def folder(self) -> Path:
         return self.lab / self.name
-
-    @property
-    def control_group(self) -> str:
-        return f"ployz-lab/{self.lab.name}/{self.name}"
 
     def find(self) -> Namespaces | None:
         """`None`: the machine is without power."""
@@ -47,7 +49,7 @@ class Machine:
             running.kill()
         if KERNEL_DEVICE.exists():
             self._kernel_pool().export()
-        remove_control_groups(self.control_group)
+        remove_control_groups(self._control_group)
 
     def pool(self, running: Namespaces) -> Pool:
         if KERNEL_DEVICE.exists():
@@ -55,7 +57,7 @@ class Machine:
         return FusePool.of(running, self._pool_file, self._log("zfs-fuse"))
 
     def engine(self, running: Namespaces) -> Engine:
-        return Engine.of(running, self.control_group, self._log("dockerd"))
+        return Engine.of(running, self._control_group, self._log("dockerd"))
 
     def node(self, running: Namespaces) -> Daemon:
         return Daemon(running, "ployzd", [str(PROGRAMS / "ployzd")], self._log("ployzd"))
@@ -71,7 +73,15 @@ class Machine:
             part.result()
 
     def has_joined(self) -> bool:
-        return (self.folder / "etc/upper/ployz/config.toml").exists()
+        """Its configuration names a cluster; between `machine init` and `machine join` it does not."""
+        try:
+            return "cluster" in tomllib.loads((self.folder / "etc/upper/ployz/config.toml").read_text())
+        except FileNotFoundError:
+            return False
+
+    @property
+    def _control_group(self) -> str:
+        return f"{control_group(self.lab)}/{self.name}"
 
     @property
     def _pool_file(self) -> Path:

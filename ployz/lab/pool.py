@@ -64,7 +64,10 @@ class FusePool:
 
 @frozen
 class KernelPool:
-    """One kernel, one list of pools: the name carries the lab's and the machine's, and the pool outlives the machine's processes."""
+    """One kernel, one list of pools: the name carries the lab's and the machine's.
+
+    Such a pool outlives the machine's processes, so that a power cut loses nothing that the kernel has.
+    """
 
     file: Path
     name: str

@@ -1,4 +1,4 @@
-"""Running the host's programs, and waiting for what they bring about: each with a deadline, each failure in one sentence.
+"""Running the host's programs and waiting for what they bring about, with a deadline and failures in one sentence.
 
 Nothing here knows what a lab is.
 """
