@@ -40,7 +40,7 @@ def parse_duration(text: str) -> float:
 
 
 def size_text(size_bytes: int) -> str:
-    return _shortest(size_bytes, SIZE_UNITS)
+    return _shortest(size_bytes, SIZE_UNITS) if size_bytes else "0"
 
 
 def duration_text(duration_s: float) -> str:
