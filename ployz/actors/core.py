@@ -144,9 +144,8 @@ def _check_handler(where: str, method: Callable[..., Any], message: type[Message
     if not inspect.iscoroutinefunction(method):
         raise AssertionError(f"{where} is not an async def")
     hints = get_type_hints(method)
-    returns = hints.pop("return", None)
-    taken = list(hints.values())
-    if taken != [message]:
+    _self, *taken = inspect.signature(method).parameters
+    if [hints.get(name) for name in taken] != [message]:
         raise AssertionError(f"{where} must take one annotated {message.__name__}")
-    if returns is not message.reply:
+    if hints.get("return") is not message.reply:
         raise AssertionError(f"{where} must return {message.reply.__name__}")

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from ployz.ids import MachineId
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 M = TypeVar("M", bound="Message[Any]")
 
 _TAG = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*\Z")
@@ -71,7 +71,7 @@ class Operator:
 Sender = Local | Peer | Operator
 
 
-class Message(Generic[R]):
+class Message(Generic[R_co]):
     """Base of every message. `Message[VolumeReport]` says that a VolumeReport answers it."""
 
     __slots__ = ()
