@@ -31,6 +31,7 @@ class BadLine:
         self.log = log
         self.losses: list[Loss] = []
         self.down = False
+        self.answer_takes_s = 0.0
         self.sent: list[Transaction] = []
 
     async def transact(self, transaction: Transaction) -> Applied | Conflict:
@@ -61,5 +62,7 @@ class BadLine:
             await anyio.sleep_forever()
         answer = await ask() if loss in {Loss.NOTHING, Loss.ANSWER} else None
         if loss is Loss.NOTHING:
+            if self.answer_takes_s:
+                await anyio.sleep(self.answer_takes_s)
             return answer  # type: ignore[return-value]  # nothing was lost: it is T
         raise Unreachable(Code.OUTCOME_UNKNOWN, "no answer")

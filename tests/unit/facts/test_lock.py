@@ -124,6 +124,17 @@ def test_a_lock_is_lost_twenty_seconds_after_the_last_good_renewal_was_sent(hang
     run(test)
 
 
+def test_a_slow_answer_does_not_make_a_renewal_last_longer() -> None:
+    async def test(_: MemoryFactLog, line: BadLine) -> None:
+        async with hold(line, CLOCK, PRODUCTION, holder()) as lock:
+            line.answer_takes_s = 4
+            await anyio.sleep(15)  # sent at 10, answered at 14
+            line.down = True
+            assert await _time_until_lost(lock) == pytest.approx(10 + LOST_AFTER_S - 15)
+
+    run(test)
+
+
 def test_a_lock_survives_a_short_outage() -> None:
     async def test(_: MemoryFactLog, line: BadLine) -> None:
         async with hold(line, CLOCK, PRODUCTION, holder()) as lock:

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from attrs import evolve
+
+from ployz.errors import Code, Corrupt, Unreachable
+from ployz.events.log import Entry, Record
+from ployz.events.memory_log import MemoryLog
+from ployz.events.types import Fact, FactMirrored, NodeStarted
+from ployz.facts.memory import MemoryFactLog
+from ployz.facts.mirror import RETRY_MAX_S, STREAM, Mirror
+from ployz.facts.port import SequencedFact, Transaction
+from tests.unit.facts.bad_line import BadLine, Loss
+from tests.unit.facts.clocks import SchedulerClock, virtual_time
+from tests.unit.facts.samples import FOUNDED, A, applied, joined
+
+CLOCK = SchedulerClock()
+
+
+class Host:
+    """One machine: its own log, what its sinks were given, and its line to the authority."""
+
+    def __init__(self, authority: MemoryFactLog) -> None:
+        self.line = BadLine(authority)
+        self.log = MemoryLog(CLOCK)
+        self.given: list[tuple[int, Fact]] = []
+
+    async def start(self) -> Mirror:
+        self.given.clear()
+        return await Mirror.open(self.line, self.log, [lambda fact, position, _: self.given.append((position, fact))])
+
+    async def mirrored(self) -> list[tuple[int, Fact]]:
+        events = [record.event for record in await self.log.read(0, 1000)]
+        return [(event.position, event.fact) for event in events if isinstance(event, FactMirrored)]
+
+
+def run(test: Callable[[MemoryFactLog, Host], Awaitable[None]]) -> None:
+    async def main() -> None:
+        authority = MemoryFactLog(CLOCK)
+        await test(authority, Host(authority))
+
+    anyio.run(main, backend="trio", backend_options=virtual_time())
+
+
+async def commit_machines(log: MemoryFactLog, *numbers: int) -> None:
+    await applied(log, Transaction((), (), tuple(joined(A, number) for number in numbers)))
+
+
+def machines(*numbers: int) -> list[tuple[int, Fact]]:
+    """What commits of 1, 2, 3… give."""
+    return [(number, joined(A, number)) for number in numbers]
+
+
+async def follow_to(mirror: Mirror, position: int) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mirror.run)
+        await mirror.wait_for(position, 100)
+        tasks.cancel_scope.cancel()
+
+
+def test_a_mirror_takes_every_fact_in_order_and_gives_it_to_its_sinks() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, *range(1, 251))  # more than two batches
+        mirror = await host.start()
+        await follow_to(mirror, 250)
+        assert host.given == await host.mirrored() == machines(*range(1, 251))
+        assert {record.stream for record in await host.log.read(0, 1000)} == {STREAM}
+
+    run(test)
+
+
+def test_a_mirror_follows_what_is_committed_while_it_waits() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        mirror = await host.start()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mirror.run)
+            for number in (1, 2, 3):
+                await anyio.sleep(1000)
+                begun_s = anyio.current_time()
+                await commit_machines(authority, number)
+                await mirror.wait_for(number, 100)
+                assert anyio.current_time() == begun_s
+            tasks.cancel_scope.cancel()
+        assert host.given == machines(1, 2, 3)
+
+    run(test)
+
+
+def test_a_restarted_mirror_gives_what_it_has_without_asking_and_goes_on_from_there() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1, 2)
+        await follow_to(await host.start(), 2)
+        await host.log.append([Entry("node", NodeStarted(A, "1"))])
+        host.line.down = True
+        mirror = await host.start()
+        assert mirror.position == 2
+        assert host.given == machines(1, 2)
+        host.line.down = False
+        await commit_machines(authority, 3)
+        await follow_to(mirror, 3)
+        assert host.given == await host.mirrored() == machines(1, 2, 3)
+
+    run(test)
+
+
+def test_sinks_see_the_same_times_live_and_in_replay() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        live: list[int] = []
+        replayed: list[int] = []
+        await commit_machines(authority, 1)
+        await anyio.sleep(77)
+        await follow_to(await Mirror.open(host.line, host.log, [lambda *given: live.append(given[2])]), 1)
+        await Mirror.open(host.line, host.log, [lambda *given: replayed.append(given[2])])
+        assert live == replayed == [CLOCK.wall_ms()]
+
+    run(test)
+
+
+def test_an_authority_that_is_away_is_asked_again_with_growing_pauses() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        mirror = await host.start()
+        host.line.down = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mirror.run)
+            await commit_machines(authority, 1)
+            await anyio.sleep(1000)
+            assert mirror.position == 0
+            host.line.down = False
+            await mirror.wait_for(1, RETRY_MAX_S + 0.1)
+            tasks.cancel_scope.cancel()
+        assert host.given == machines(1)
+
+    run(test)
+
+
+class SlowLog(MemoryLog):
+    """Answers some time after it wrote, like a disk."""
+
+    async def append(self, entries: Sequence[Entry]) -> Sequence[Record]:
+        records = await super().append(entries)
+        await checkpoint()
+        return records
+
+
+def test_a_mirror_that_is_stopped_at_any_step_and_run_again_takes_nothing_twice() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        host.log = SlowLog(CLOCK)
+        mirror = await host.start()
+        for steps in range(20):
+            await commit_machines(authority, steps + 1)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(mirror.run)
+                for _ in range(steps):
+                    await checkpoint()
+                tasks.cancel_scope.cancel()
+        await follow_to(mirror, 20)
+        assert host.given == await host.mirrored() == machines(*range(1, 21))
+
+    run(test)
+
+
+def test_waiting_for_a_fact_that_does_not_come_is_bounded() -> None:
+    async def test(_: MemoryFactLog, host: Host) -> None:
+        mirror = await host.start()
+        with pytest.raises(Unreachable, match="fact 7") as late:
+            await mirror.wait_for(7, 3)
+        assert late.value.code is Code.TIMED_OUT
+        assert anyio.current_time() == 3
+
+    run(test)
+
+
+# ---------------------------------------------------------------- forks
+
+
+class Forging(BadLine):
+    """An authority, or somebody on the way, that shows another history."""
+
+    def __init__(self, log: MemoryFactLog, forge: Callable[[SequencedFact], SequencedFact]) -> None:
+        super().__init__(log)
+        self.forge = forge
+
+    async def facts(self, after: int, *, limit: int, wait_s: float) -> list[SequencedFact]:
+        return [self.forge(each) for each in await super().facts(after, limit=limit, wait_s=wait_s)]
+
+
+async def _expect_fork(mirror: Mirror) -> None:
+    with pytest.raises(Corrupt) as forked, anyio.fail_after(1000):
+        await mirror.run()
+    assert forked.value.code is Code.FORKED
+    assert forked.value.problem.advice
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda each: evolve(each, fact=FOUNDED) if each.position == 3 else each,
+        lambda each: evolve(each, hash=b"\1" * 32) if each.position == 3 else each,
+        lambda each: evolve(each, position=each.position + 1),
+        lambda each: evolve(each, position=each.position - 1) if each.position == 3 else each,
+    ],
+    ids=["another fact", "another hash", "a gap", "a position twice"],
+)
+def test_a_fact_that_does_not_fit_stops_the_mirror_and_nothing_of_its_batch_is_taken(
+    forge: Callable[[SequencedFact], SequencedFact],
+) -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1, 2, 3)
+        host.line = Forging(authority, forge)
+        mirror = await host.start()
+        await _expect_fork(mirror)
+        assert (mirror.position, await host.mirrored(), host.given) == (0, [], [])
+
+    run(test)
+
+
+@pytest.mark.parametrize("restored", [(), (1,), (1, 3), (1, 3, 4)], ids=str)
+def test_an_authority_restored_from_an_old_copy_is_found_out_before_anything_new_is_committed(
+    restored: tuple[int, ...],
+) -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1, 2)
+        await follow_to(await host.start(), 2)
+        other = MemoryFactLog(CLOCK)
+        await commit_machines(other, *restored)
+        host.line.log = other
+        await _expect_fork(await host.start())
+        assert await host.mirrored() == machines(1, 2)
+
+    run(test)
+
+
+def test_an_authority_that_was_exchanged_while_it_was_away_is_found_out() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1, 2)
+        mirror = await host.start()
+        await follow_to(mirror, 2)
+        other = MemoryFactLog(CLOCK)
+        await commit_machines(other, 1)
+
+        async def exchange() -> None:
+            await anyio.sleep(10)
+            host.line.losses = [Loss.REQUEST]
+            host.line.log = other
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange)
+            await _expect_fork(mirror)
+
+    run(test)
+
+
+def test_a_local_log_with_a_gap_of_facts_is_refused() -> None:
+    async def test(_: MemoryFactLog, host: Host) -> None:
+        await host.log.append([Entry(STREAM, FactMirrored(2, b"\0" * 32, FOUNDED))])
+        with pytest.raises(Corrupt) as corrupt:
+            await host.start()
+        assert corrupt.value.code is Code.LOG_CORRUPT
+
+    run(test)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_local_log_that_fails_stops_the_mirror_and_a_restart_takes_nothing_twice(written: bool) -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1)
+        mirror = await host.start()
+        host.log.fail_next_append(written=written)
+        with pytest.raises(Unreachable, match="commit failed"):
+            await mirror.run()
+        assert (mirror.position, host.given) == (0, [])
+        host.log = host.log.crash()
+        await follow_to(await host.start(), 1)
+        assert host.given == await host.mirrored() == machines(1)
+
+    run(test)
