@@ -73,7 +73,9 @@ def _check_mounts(path: str, service: Service, manifest: Manifest) -> Iterator[M
                 yield Mistake(f"{where}.readonly", "a tmpfs begins empty: nothing could ever be read from it")
             continue
         volume = mount.source.volume
-        if volume not in {*declared, UNREAD}:
+        if volume == UNREAD:
+            continue
+        if volume not in declared:
             yield Mistake(f"{where}.source", f"volume {volume!r} is not declared{did_you_mean(volume, declared)}")
         if isinstance(service.placement, Global):
             yield Mistake(f"{where}.source", f"volume {volume!r} is on one machine, but the service is global")

@@ -126,16 +126,12 @@ class OneOf(Generic[T]):
         self._words = dict(words or {})
 
     def read(self, at: Cursor) -> T:
-        value: Any
-        if isinstance(at.value, str) and self._words:
-            if at.value in self._words:
-                return self._words[at.value]
-            at.wrong(self._no_word(at.value))
+        if isinstance(at.value, str) and at.value in self._words:
+            return self._words[at.value]
+        if self._words and not isinstance(at.value, dict) and not at.is_lost:
+            at.wrong(f"is {self._choices()}, not {self._said(at.value)}")
             at = at.lost()
-        elif self._words and not isinstance(at.value, dict) and not at.is_lost:
-            at.wrong(f"is {self._choices()}, not {kind_of(at.value)}")
-            at = at.lost()
-        value = self._variant.read_case(at.table(self._variant.keys))
+        value: Any = self._variant.read_case(at.table(self._variant.keys))
         return value  # type: ignore[no-any-return]  # the cases make what T says
 
     def write(self, value: T) -> Raw:
@@ -149,8 +145,10 @@ class OneOf(Generic[T]):
             [*(f'"{word}"' for word in self._words), *(f"{{ {key} = … }}" for key in self._variant.keys)]
         )
 
-    def _no_word(self, word: str) -> str:
-        return f"is {self._choices()}, not {word[:32]!r}{did_you_mean(word, tuple(self._words))}"
+    def _said(self, value: object) -> str:
+        if not isinstance(value, str):
+            return kind_of(value)
+        return f"{value[:32]!r}{did_you_mean(value, tuple(self._words))}"
 
 
 class Table(Generic[T]):

@@ -159,6 +159,11 @@ def test_names_that_could_not_be_read_are_not_told_twice() -> None:
     assert not any("already" in line or "declared" in line for line in told(text))
 
 
+def test_a_source_that_could_not_be_read_is_no_volume_of_a_global_service() -> None:
+    (line,) = told(service("placement = 'global'", template="mounts = [{ source = 'data', target = '/data' }]"))
+    assert line.startswith("services[0].template.mounts[0].source: is ")
+
+
 def test_a_manifest_that_was_made_by_hand_is_checked_too() -> None:
     manifest = parse(DATABASE)
     assert check(manifest) == []
