@@ -1,7 +1,7 @@
 """The `web` and `writer` images: small Perl programs.
 
-Perl's base is on every Debian, is one binary, and starts in 5 ms. A
-Python image would be ten times as large, and its interpreter's start the longest part of a cut-over.
+Perl's base is on every Debian, is one binary, and starts in 5 ms. A Python image would be ten times as large, and
+the start of its interpreter the longest part of a cut-over.
 """
 
 from __future__ import annotations
