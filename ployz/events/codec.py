@@ -49,7 +49,7 @@ class Codec:
         """Lets another converter carry events: a field of type Event or Fact is `[name, version, fields]`."""
         # Not for their subclasses, whose values are their own fields.
         converter.register_structure_hook_func(_is_base, self._from_triple)
-        converter.register_unstructure_hook_func(_is_base, self._to_triple)
+        converter.register_unstructure_hook_func(_is_base, lambda event: list(self._to_triple(event)))
 
     def encode(self, event: Event) -> Encoded:
         """What cannot be read back is never written: the result has been decoded once.
