@@ -61,9 +61,9 @@ class Machine:
         wait_for(partial(self.overlay.up, self.config))
 
     def make_bridge(self) -> None:
-        """As Docker makes it: the same gateway addresses on every machine."""
+        """As Docker makes it: a hardware address that stays, and the same gateway addresses on every machine."""
         self.namespace.ip(
-            "link add br0 type bridge",
+            "link add br0 address 02:42:00:00:00:01 type bridge",
             "link set br0 mtu 1420 up",
             "addr add 10.78.0.1/16 dev br0",
             "addr add fd77:7:0:1::1/64 dev br0 nodad",
@@ -305,6 +305,15 @@ def test_a_device_that_runs_is_adopted_by_the_next_ployzd(bridged: Rig, tmp_path
     first.up()
     assert all(first.namespace.reaches(address) for address in DB)
     assert first.namespace.run("ip", "-o", "link", "show", "dev", "wg0") == device
+
+
+def test_an_interface_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    need("wg", "ip", "unshare", "nsenter", "setpriv")
+    with machine() as namespace:
+        namespace.ip("link add wg0 type bridge")
+        with pytest.raises(Failed, match="there is an interface wg0 already"):
+            Machine(1, namespace, tmp_path).up()
+        assert "bridge" in namespace.run("ip", "-d", "link", "show", "dev", "wg0")
 
 
 def test_a_host_that_got_its_route_from_a_router_goes_on_listening_to_it(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _must_list(addresses: set[str], key: str, remote: Mapping[str, str], peer: O
 
 def _forget(config: OverlayConfig, address: str, paths: ObservedPaths) -> Iterator[str]:
     yield f"route del {address} dev {config.interface}"
-    if paths.bridge_index is not None and "/" not in address:
+    if paths.bridge_index is not None:
         # From an earlier stay: the dead container's hardware address, which would be believed for up to a minute.
         yield f"neigh flush to {address} dev {config.bridge}"
 

@@ -88,9 +88,6 @@ class Commands:
         if output.exit_code != 0:
             raise Failed(Code.OVERLAY_FAILED, f"wireguard-go could not make {interface}: {output.words}")
 
-    async def remove_link(self, interface: str) -> None:
-        await self._do("ip", "link", "del", "dev", interface)
-
     async def wg_set(self, interface: str, words: Sequence[str]) -> None:
         await self._do("wg", "set", interface, *words)
 
@@ -125,15 +122,15 @@ class Commands:
         if (await self._try(*rule.argv("-C"))).exit_code != 0:
             await self._do(*rule.argv("-I"))
 
-    async def _try(self, *argv: str) -> Output:
-        return await run([*self.prefix, *argv], deadline_s=DEADLINE_S)
+    async def _try(self, *argv: str, stdin: bytes | None = None) -> Output:
+        return await run([*self.prefix, *argv], deadline_s=DEADLINE_S, stdin=stdin)
 
     async def _together(self, *calls: tuple[Sequence[str], bytes | None]) -> list[Output]:
         """Their outputs in this order. Of several failures, the first."""
         outputs: dict[int, Output] = {}
 
         async def call(place: int, argv: Sequence[str], stdin: bytes | None) -> None:
-            outputs[place] = await run([*self.prefix, *argv], deadline_s=DEADLINE_S, stdin=stdin)
+            outputs[place] = await self._try(*argv, stdin=stdin)
 
         try:
             async with anyio.create_task_group() as group:

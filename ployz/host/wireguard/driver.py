@@ -25,6 +25,10 @@ from ployz.host.wireguard.settings import (
     masquerade_rule,
 )
 
+DYING_LOOKS = 20
+DYING_PAUSE_S = 0.05
+"""A wireguard-go that was killed takes its interface with it, but not in the same instant: a second is plenty."""
+
 
 class WireGuard:
     """One interface on one machine. Its calls are made one after the other: the machine actor owns it."""
@@ -115,11 +119,19 @@ class WireGuard:
         return seen
 
     async def _living_device(self, config: OverlayConfig) -> ObservedDevice:
-        """Adopts the one that runs, whoever started it; replaces one that does not answer."""
+        """Adopts the one that runs, whoever started it, or makes one. Takes no interface that is somebody else's."""
         if device := await self._commands.device(config.interface):
             return device
-        if await self._commands.link(config.interface):
-            await self._commands.remove_link(config.interface)  # its daemon hangs, and ends when its interface does
+        for _ in range(DYING_LOOKS):
+            if await self._commands.link(config.interface) is None:
+                break
+            await anyio.sleep(DYING_PAUSE_S)
+        else:
+            raise Failed(
+                Code.OVERLAY_FAILED,
+                f"there is an interface {config.interface} already, and no WireGuard answers on it",
+                "Remove it if nothing needs it, or configure another name for the overlay's interface.",
+            )
         await self._commands.make_device(config.interface)
         if device := await self._commands.device(config.interface):
             return device

@@ -43,7 +43,7 @@ class ObservedPaths:
     """Routes through the interface, proxy neighbours on the bridge, and the bridge itself."""
 
     routes: Mapping[str, str] = field(factory=dict)
-    """Destination (without /32 or /128) -> source address, which is empty if the route has none."""
+    """Single address -> source address, which is empty if the route has none. Wider routes are none of ours."""
     proxies: frozenset[str] = frozenset()
     bridge_index: int | None = None
     """None: there is no bridge (yet). A bridge that was made anew has another index, and lost its settings."""
@@ -73,7 +73,7 @@ def _peer(line: str) -> tuple[str, ObservedPeer]:
     key, _preshared, endpoint, allowed, handshake, received, sent, keepalive = line.split("\t")
     return key, ObservedPeer(
         endpoint="" if endpoint == "(none)" else endpoint,
-        addresses=frozenset() if allowed == "(none)" else frozenset(map(bare, allowed.split(","))),
+        addresses=frozenset() if allowed == "(none)" else frozenset(map(_bare, allowed.split(","))),
         handshake_at_s=int(handshake),
         received_bytes=int(received),
         sent_bytes=int(sent),
@@ -91,8 +91,9 @@ def parse_paths(texts: list[str], bridge: str) -> ObservedPaths:
             if entry.get("dev") == bridge:
                 proxies.add(entry["dst"])
         elif "dst" in entry:
-            if entry.get("protocol") != "kernel":  # the kernel's own: one for each address of the interface
-                routes[bare(entry["dst"])] = entry.get("prefsrc", "")
+            own_of_interface = entry.get("protocol") == "kernel"
+            if not own_of_interface and "/" not in entry["dst"] and entry["dst"] != "default":
+                routes[entry["dst"]] = entry.get("prefsrc", "")
         elif entry.get("ifname") == bridge:
             bridge_index = entry["ifindex"]
     return ObservedPaths(routes, frozenset(proxies), bridge_index)
@@ -115,7 +116,7 @@ def parse_link(text: str) -> ObservedLink:
     )
 
 
-def bare(prefix: str) -> str:
+def _bare(prefix: str) -> str:
     """`10.0.0.1/32` -> `10.0.0.1`; what is wider than one address stays as it is."""
     return prefix.removesuffix(_HOST_SUFFIX[":" in prefix])
 

@@ -44,7 +44,8 @@ def test_paths_are_ours_on_our_bridge_and_not_the_kernels() -> None:
         '[{"ifindex":3,"ifname":"docker0"},{"ifindex":4,"ifname":"br0","mtu":1420}]\n'
     )
     ipv6 = (
-        '[{"dst":"fd77:7:0:1::d","protocol":"static","metric":1024},{"dst":"fd77:7::1","protocol":"kernel"}]\n'
+        '[{"dst":"fd77:7:0:1::d","protocol":"static","metric":1024},{"dst":"fd77:7::1","protocol":"kernel"},'
+        '{"dst":"default","protocol":"static"},{"dst":"fd99::/16","protocol":"static"}]\n'
         '[{"dst":"fd77:7:0:1::d","dev":"br0","proxy":null},{"dst":"fd00::9","dev":"docker0","proxy":null}]\n'
     )
     assert parse_paths([ipv4, ipv6], "br0") == ObservedPaths(
