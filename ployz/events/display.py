@@ -20,7 +20,7 @@ def event_to_display(event: Event, codec: Codec = CODEC) -> dict[str, Any]:
     fields = codec.fields(event)
     if isinstance(event, FactMirrored):
         fact = event.fact
-        fields["fact"] = {"name": f"{fact.event_name}/{fact.event_version}", **event_to_display(fact, codec)}
+        fields["fact"] = {"name": _name(fact), "payload": event_to_display(fact, codec)}
     shown: dict[str, Any] = _plain(fields)
     return shown
 
@@ -31,12 +31,16 @@ def record_to_display(record: Record, codec: Codec = CODEC) -> dict[str, Any]:
         "seq": record.seq,
         "at": datetime.fromtimestamp(record.at_ms / 1000, UTC).isoformat(timespec="milliseconds"),
         "stream": record.stream,
-        "name": f"{record.event.event_name}/{record.event.event_version}",
+        "name": _name(record.event),
         "operation_id": None if record.operation_id is None else str(record.operation_id),
         "step": record.step,
         "payload": event_to_display(record.event, codec),
         "hash": record.hash.hex(),
     }
+
+
+def _name(event: Event) -> str:
+    return f"{event.event_name}/{event.event_version}"
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ class SqliteLog:
         return self._head
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[Record]:
-        """As the port says. Cancelled while it waits, it wrote nothing; once the commit has begun, it is finished."""
+        """As the port says. A commit that has begun is finished, also when its caller is cancelled meanwhile."""
         batch = _Batch(entries, prepare(entries, self._codec))
         self._waiting.append(batch)
         try:

@@ -26,7 +26,8 @@ def test_a_number_that_a_double_cannot_hold_is_text() -> None:
 
 def test_a_mirrored_fact_is_shown_by_its_own_name() -> None:
     shown = event_to_display(FactMirrored(3, b"\x01\xff", MachineRemoved(MachineId("machine-b"))))
-    assert shown == {"position": 3, "hash": "01ff", "fact": {"name": "machine.removed/1", "machine": "machine-b"}}
+    fact = {"name": "machine.removed/1", "payload": {"machine": "machine-b"}}
+    assert shown == {"position": 3, "hash": "01ff", "fact": fact}
 
 
 def test_a_record_is_shown_with_its_place_time_and_operation() -> None:
