@@ -1,0 +1,98 @@
+"""One value of every event in the vocabulary, fixed for ever: what the golden bytes are made from."""
+
+from __future__ import annotations
+
+from ployz.errors import Code
+from ployz.events import types
+from ployz.ids import (
+    ClusterName,
+    MachineId,
+    Namespace,
+    OperationId,
+    ServiceName,
+    ServiceRef,
+    SlotName,
+    SlotRef,
+    VolumeRef,
+)
+
+A, B = MachineId("machine-a"), MachineId("machine-b")
+OPERATION = OperationId("op-06bqk8v1h2c4000abcd")
+PRODUCTION = Namespace("production")
+DB = ServiceRef(PRODUCTION, ServiceName("db"))
+SLOT = SlotRef(DB, SlotName("slot-1"))
+PGDATA, WAL = VolumeRef.parse("production/pgdata"), VolumeRef.parse("production/wal")
+GUID = 17_446_744_073_709_551_615
+"""Above 2**63, as half of all ZFS guids are."""
+
+_SNAPSHOTS = (types.SnapshotTaken(PGDATA, "op-1.final", GUID), types.SnapshotTaken(WAL, "op-1.final", 7))
+_JOINED = types.MachineJoined(
+    machine=B,
+    number=2,
+    ipv6="fd12:3456:789a::2",
+    ipv4="10.210.0.2",
+    endpoint="192.0.2.7:51820",
+    public_key="Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE=",
+    lifecycle=types.Lifecycle.STANDBY,
+)
+
+
+def samples() -> list[types.Event]:
+    return [
+        types.ClusterFounded(ClusterName("home"), A, "fd12:3456:789a::/48", "10.210.0.0/24", "10.211.0.0/16"),
+        _JOINED,
+        types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
+        types.MachineRemoved(B),
+        types.OperationStarted(OPERATION, types.OperationKind.MIGRATE, PRODUCTION, A, (A, B), 42, "sha256:ab"),
+        types.DeployCommitted(
+            operation_id=OPERATION,
+            kind=types.OperationKind.MIGRATE,
+            namespace=PRODUCTION,
+            manifest='{"namespace":"production","note":"zwölf"}',
+            slots=(
+                types.SlotPlacement(
+                    service=DB.service,
+                    slot=SLOT.slot,
+                    machine=B,
+                    ipv6="fd12:3456:789a:1::10",
+                    ipv4="10.211.0.16",
+                    image_id="sha256:cd",
+                    template_hash="sha256:ef",
+                    operation_id=OPERATION,
+                ),
+            ),
+            volumes=(types.VolumePlacement(PGDATA, B, 2),),
+            evidence=(
+                types.RoundEvidence(PGDATA, 1, None, "op-1.round-1", GUID, 536_870_912, 4_200),
+                types.RoundEvidence(PGDATA, 2, "op-1.round-1", "op-1.final", 7, 1_048_576, 290),
+            ),
+        ),
+        types.OperationAborted(OPERATION, PRODUCTION, A, "the candidate was never ready"),
+        types.VolumeRemoved(PGDATA),
+        types.NodeStarted(A, "0.1.0"),
+        types.FactMirrored(3, bytes(range(32)), _JOINED),
+        types.StepBegun("fence", "production/db on machine-a"),
+        types.StepFailed("send", Code.STREAM_FAILED, "the stream ended after 12 bytes"),
+        types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000),
+        types.VolumeCreated(PGDATA, "tank/ployz/production/pgdata"),
+        types.VolumeDestroyed(PGDATA, "tank/ployz/production/pgdata", "retention is over"),
+        types.VolumeMounted(PGDATA, "/var/lib/ployz/volumes/production/pgdata"),
+        types.VolumeUnmounted(PGDATA),
+        types.VolumesSnapshotTaken(_SNAPSHOTS),
+        types.ReceivePrepared(PGDATA, "op-0.final", True),
+        types.VolumeSent(PGDATA, B, None, "op-1.round-1", 536_870_912, 4_200),
+        types.VolumeReceived(PGDATA, A, "op-1.round-1", GUID),
+        types.ServiceFenced(DB, OPERATION),
+        types.ServiceUnfenced(DB, OPERATION),
+        types.VoteCast(_SNAPSHOTS),
+        types.ImageReceived("sha256:cd", "copied"),
+        types.ContainerCreated(SLOT, "ployz-production-db-slot-1"),
+        types.ContainerStarted(SLOT, "ployz-production-db-slot-1"),
+        types.ContainerReady(SLOT, "ployz-production-db-slot-1", 3),
+        types.ContainerStopped(SLOT, "ployz-production-db-slot-1"),
+        types.ContainerRemoved(SLOT, "ployz-production-db-slot-1"),
+        types.ContainerExited(SLOT, "ployz-production-db-slot-1", 137),
+        types.ContainerRestarted(SLOT, "ployz-production-db-slot-1", "it ended with 137"),
+        types.AddressClaimed(SLOT, "fd12:3456:789a:1::10", "10.211.0.16"),
+        types.AddressReleased(SLOT),
+    ]
