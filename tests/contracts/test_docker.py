@@ -2,193 +2,44 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
 
 import anyio
+import anyio.lowlevel
 import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Failed
-from ployz.host.docker.engine import DockerEngine
-from ployz.host.fakes.docker import FakeDocker, Program
-from ployz.host.ports import BindMount, BridgeNetwork, ContainerEvent, ContainerSpec, Docker, ExecResult
-from tests.engines import Engine, busybox_archive
-
-REFERENCE = "ployz-test:1"
-NETWORK = BridgeNetwork(
-    name="ployz",
-    bridge="br-ployz",
-    ipv6_subnet="fd00:1:2:1::/64",
-    ipv6_gateway="fd00:1:2:1::1",
-    ipv4_subnet="10.210.0.0/16",
-    ipv4_gateway="10.210.0.1",
+from ployz.host.ports import BindMount, Docker
+from tests.docker_world import (
+    HANG,
+    NETWORK,
+    REFERENCE,
+    STUBBORN,
+    TALK,
+    WAIT_S,
+    WORLDS,
+    World,
+    ended,
+    loaded_engine,
+    run,
+    running,
+    said,
+    spec,
+    world_of,
 )
-WAIT_S = 20.0
-
-# What the containers of these tests run, as the real ones see it and as the fake plays it.
-POLITE = ("sh", "-c", "trap 'exit 0' TERM; echo one; echo two; while :; do sleep 0.02; done")
-STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 1; done")
-BRIEF = ("sh", "-c", "exit 3")
-TALK = ("sh", "-c", "echo out; echo err >&2; exit 4")
-HANG = ("sleep", "1000")
-
-
-async def _answer(command: Sequence[str]) -> ExecResult:
-    if command == TALK:
-        return ExecResult(4, "out\nerr\n")
-    await anyio.sleep(1000)
-    raise AssertionError("unreachable")
-
-
-PROGRAMS: dict[tuple[str, ...], Program] = {
-    POLITE: Program(output="one\ntwo\n", exec=_answer),
-    STUBBORN: Program(stop_s=1000),
-    BRIEF: Program(exits=3),
-}
-
-
-class World(Protocol):
-    """One machine with Docker, and what can happen to it."""
-
-    image_id: str
-
-    def docker(self) -> Docker: ...
-
-    def engine_down(self) -> None: ...
-
-    def engine_up(self) -> None: ...
-
-    def power_cut_and_boot(self) -> None: ...
-
-
-class FakeWorld:
-    def __init__(self) -> None:
-        self.fake = FakeDocker(program=lambda spec: PROGRAMS[spec.command], path_exists=os.path.exists, network=NETWORK)
-        self.image_id = self.fake.add_image(REFERENCE).id
-
-    def docker(self) -> Docker:
-        return self.fake
-
-    def engine_down(self) -> None:
-        self.fake.engine_down()
-
-    def engine_up(self) -> None:
-        self.fake.boot()
-
-    def power_cut_and_boot(self) -> None:
-        self.fake.power_cut()
-        self.fake.boot()
-
-
-class RealWorld:
-    def __init__(self, engine: Engine, image_id: str) -> None:
-        self.engine = engine
-        self.image_id = image_id
-
-    def docker(self) -> DockerEngine:
-        return DockerEngine(socket=self.engine.socket, network=NETWORK.name)
-
-    def engine_down(self) -> None:
-        self.engine.stop()
-
-    def engine_up(self) -> None:
-        self.engine.start()
-
-    def power_cut_and_boot(self) -> None:
-        self.engine.power_cut()
-        self.engine.boot()
+from tests.engines import Engine
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with Engine() as engine:
-        engine.docker("load", stdin=busybox_archive(REFERENCE))
-        yield engine
+    yield from loaded_engine()
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
+@pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "fake":
-        yield FakeWorld()
-        return
-    engine: Engine = request.getfixturevalue("engine")
-    yield RealWorld(engine, engine.docker("image", "inspect", "--format", "{{.Id}}", REFERENCE).strip())
-    if left := engine.docker("ps", "--all", "--quiet").split():
-        engine.docker("rm", "--force", *left)
-
-
-@asynccontextmanager
-async def opened(world: World) -> AsyncIterator[Docker]:
-    docker = world.docker()
-    if isinstance(docker, DockerEngine):
-        async with docker:
-            await docker.ensure_network(NETWORK)
-            yield docker
-    else:
-        yield docker
-
-
-def run(world: World, test: Callable[[Docker], Awaitable[None]]) -> None:
-    async def main() -> None:
-        with anyio.fail_after(WAIT_S * 3):
-            async with opened(world) as docker:
-                await test(docker)
-
-    anyio.run(main, backend="trio")
-
-
-_numbers = itertools.count(2)
-
-
-def spec(
-    world: World,
-    command: tuple[str, ...] = POLITE,
-    *,
-    operation: str = "op-1",
-    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no",
-) -> ContainerSpec:
-    """Of a container with a name and an address that no other test has."""
-    number = next(_numbers)
-    return ContainerSpec(
-        name=f"production.db.slot-{number}.{operation}",
-        image_id=world.image_id,
-        labels={"ployz.service": "db", "ployz.operation": operation, "ployz.slot": f"slot-{number}"},
-        ipv6=f"fd00:1:2:1::{number:x}",
-        ipv4=f"10.210.0.{number}",
-        command=command,
-        restart=restart,
-    )
-
-
-async def running(docker: Docker, spec: ContainerSpec) -> str:
-    await docker.create(spec)
-    await docker.start(spec.name)
-    return spec.name
-
-
-async def ended(docker: Docker, name: str) -> int:
-    """Its exit code, once it has ended."""
-    with anyio.fail_after(WAIT_S):
-        while True:
-            container = await docker.inspect(name)
-            assert container is not None
-            if container.exit_code is not None:
-                return container.exit_code
-            await anyio.sleep(0.02)
-
-
-async def said(docker: Docker, name: str, text: str) -> None:
-    """Returns once its log has this text: a program is ready for signals only when it says so."""
-    with anyio.fail_after(WAIT_S):
-        while True:
-            if text in await docker.logs(name, tail=10):
-                return
-            await anyio.sleep(0.02)
+    yield from world_of(request)
 
 
 # ---------------------------------------------------------------- life
@@ -370,109 +221,6 @@ def test_the_end_of_a_log_is_read(world: World) -> None:
         await said(docker, name, "two")
         assert await docker.logs(name, tail=10) == "one\ntwo\n"
         assert await docker.logs(name, tail=1) == "two\n"
-
-    run(world, test)
-
-
-# ---------------------------------------------------------------- news
-
-
-def test_news_of_our_containers_is_told_in_order(world: World) -> None:
-    async def test(docker: Docker) -> None:
-        ours, theirs = spec(world, BRIEF), evolve(spec(world, BRIEF), labels={"somebody": "else"})
-        async with docker.events() as news:
-            theirs_name = await running(docker, theirs)
-            await ended(docker, theirs_name)
-            container_id = await docker.create(ours)
-            await docker.start(ours.name)
-            await ended(docker, ours.name)
-            await docker.remove(ours.name)
-            told: list[ContainerEvent] = []
-            with anyio.fail_after(WAIT_S):
-                while len(told) < 3:
-                    told.append(await anext(news))
-        assert [each.action for each in told] == ["start", "die", "destroy"]
-        assert [each.exit_code for each in told] == [None, 3, None]
-        assert {each.container_id for each in told} == {container_id}
-        assert all(each.labels == ours.labels for each in told)
-
-    run(world, test)
-
-
-def test_a_reader_may_leave_the_news_at_any_time(world: World) -> None:
-    async def test(docker: Docker) -> None:
-        async with docker.events() as news:
-            await running(docker, spec(world))
-            async for each in news:
-                assert each.action == "start"
-                break
-        async with docker.events() as news:
-            with anyio.move_on_after(0.05) as scope:
-                await anext(news)
-            assert scope.cancelled_caught
-
-    run(world, test)
-
-
-def test_the_news_ends_when_the_engine_goes_and_containers_run_on(world: World) -> None:
-    async def test(docker: Docker) -> None:
-        name = await running(docker, spec(world))
-        before = await docker.inspect(name)
-        async with docker.events() as news:
-            world.engine_down()
-            with anyio.fail_after(WAIT_S):
-                assert [each async for each in news] == []
-        with pytest.raises(Failed) as caught:
-            await docker.inspect(name)
-        assert caught.value.code is Code.MISSING_PART
-        with pytest.raises(Failed):
-            async with docker.events():
-                pass
-        world.engine_up()
-        assert await docker.inspect(name) == before
-
-    run(world, test)
-
-
-# ---------------------------------------------------------------- power
-
-
-@pytest.mark.parametrize(
-    ("restart", "stopped_comes_back", "running_comes_back"),
-    [("no", False, False), ("always", True, True), ("unless-stopped", False, True), ("on-failure", True, True)],
-)
-def test_what_a_boot_brings_back_is_decided_by_the_restart_policy(
-    world: World,
-    restart: Literal["no", "always", "on-failure", "unless-stopped"],
-    stopped_comes_back: bool,
-    running_comes_back: bool,
-) -> None:
-    """A *stopped* `always` or `on-failure` container comes back: why a volume's container has policy `no`."""
-
-    async def test(docker: Docker) -> None:
-        stopped = await running(docker, spec(world, STUBBORN, restart=restart))
-        await docker.stop(stopped, grace_s=0)
-        assert await ended(docker, stopped) == 137
-        ran = await running(docker, spec(world, STUBBORN, restart=restart))
-        world.power_cut_and_boot()
-        for name, comes_back in ((stopped, stopped_comes_back), (ran, running_comes_back)):
-            container = await docker.inspect(name)
-            assert container is not None
-            assert container.running is comes_back, name
-        if not running_comes_back:
-            assert await ended(docker, ran) == 255
-
-    run(world, test)
-
-
-def test_a_boot_never_starts_what_was_only_made(world: World) -> None:
-    async def test(docker: Docker) -> None:
-        wanted = spec(world, restart="always")
-        await docker.create(wanted)
-        world.power_cut_and_boot()
-        container = await docker.inspect(wanted.name)
-        assert container is not None
-        assert (container.running, container.exit_code) == (False, None)
 
     run(world, test)
 

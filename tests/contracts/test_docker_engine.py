@@ -11,21 +11,18 @@ from attrs import evolve
 
 from ployz.errors import Code, Failed
 from ployz.host.docker.engine import EXEC_OUTPUT_BYTES, DockerEngine
-from ployz.host.ports import BindMount, BridgeNetwork, ContainerSpec, PublishedPort
-from tests.engines import Engine, busybox_archive
+from ployz.host.ports import BindMount, ContainerSpec, PublishedPort
+from tests.docker_world import NETWORK, REFERENCE, image_id, loaded_engine, remove_containers
+from tests.engines import Engine
 
 pytestmark = pytest.mark.real
 
-REFERENCE = "ployz-test:1"
-NETWORK = BridgeNetwork("ployz", "br-ployz", "fd00:1:2:1::/64", "fd00:1:2:1::1", "10.210.0.0/16", "10.210.0.1")
 TEST_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with Engine() as engine:
-        engine.docker("load", stdin=busybox_archive(REFERENCE))
-        yield engine
+    yield from loaded_engine()
 
 
 @pytest.fixture
@@ -33,14 +30,13 @@ def sleeper(engine: Engine) -> Iterator[ContainerSpec]:
     """A spec for the test to change; whatever it became is removed."""
     yield ContainerSpec(
         name="production.db.slot-1.op-1",
-        image_id=engine.docker("image", "inspect", "--format", "{{.Id}}", REFERENCE).strip(),
+        image_id=image_id(engine),
         labels={"ployz.service": "db"},
         ipv6="fd00:1:2:1::7",
         ipv4="10.210.0.7",
         command=("sleep", "1000"),
     )
-    if left := engine.docker("ps", "--all", "--quiet").split():
-        engine.docker("rm", "--force", *left)
+    remove_containers(engine)
 
 
 def run(engine: Engine, test: Callable[[DockerEngine], Awaitable[None]]) -> None:
@@ -94,6 +90,26 @@ def test_a_container_is_what_its_spec_says(engine: Engine, sleeper: ContainerSpe
 
     run(engine, test)
     assert (tmp_path / "rw" / "file").read_text() == "kept\n"
+
+
+def test_what_is_mounted_between_create_and_start_is_what_the_container_gets(
+    engine: Engine, sleeper: ContainerSpec, tmp_path: Path
+) -> None:
+    """As in a migration: the container is made while its volume is still on its way."""
+    spec = evolve(sleeper, mounts=(BindMount(str(tmp_path), "/data"),))
+
+    async def test(docker: DockerEngine) -> None:
+        await docker.create(spec)
+        await anyio.run_process(engine.inside("mount", "-t", "tmpfs", "volume", str(tmp_path)))
+        await anyio.run_process(engine.inside("touch", str(tmp_path / "arrived")))
+        await docker.start(spec.name)
+        look = await docker.exec(spec.name, ("cat", "/data/arrived"), timeout_s=TEST_S)
+        assert look.exit_code == 0, look.output
+        await docker.remove(spec.name)
+        # Nothing of the container holds the volume any more: this fails where something does.
+        await anyio.run_process(engine.inside("umount", str(tmp_path)))
+
+    run(engine, test)
 
 
 def test_a_port_that_is_taken_is_named_as_that(engine: Engine, sleeper: ContainerSpec) -> None:

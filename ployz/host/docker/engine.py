@@ -26,6 +26,8 @@ STOP_MARGIN_S: Final = 30.0
 """On top of the grace: to kill what did not end, and to take its network and mounts down."""
 REMOVE_S: Final = 60.0
 PULL_S: Final = 3600.0
+PULL_NEWS_BYTES: Final = 64 * 1024
+"""Of its progress: an error is the last thing that it says."""
 EXEC_OUTPUT_BYTES: Final = 64 * 1024
 EXEC_POLL_S: Final = 0.02
 LOG_BYTES: Final = 4 * 1024 * 1024
@@ -78,7 +80,7 @@ class DockerEngine:
             ) as chunks:
                 async for chunk in chunks:
                     progress += chunk
-                    del progress[:-EXEC_OUTPUT_BYTES]
+                    del progress[:-PULL_NEWS_BYTES]
         except Failed as failed:
             if failed.code is Code.DOCKER_FAILED:
                 raise _not_pulled(failed.problem.text) from failed

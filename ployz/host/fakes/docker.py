@@ -41,7 +41,7 @@ class Program:
     exec: Exec = _no_such_program
 
 
-@define
+@define(eq=False)
 class _Made:
     """A container that was made, and what became of it."""
 
@@ -66,7 +66,7 @@ class _Made:
         )
 
 
-@define
+@define(eq=False)
 class FakeDocker:
     """One machine's Docker. Its containers outlive `engine_down`, and its books outlive `power_cut`."""
 

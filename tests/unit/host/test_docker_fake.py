@@ -7,8 +7,7 @@ from typing import Literal
 
 import anyio
 import pytest
-import trio
-import trio.testing
+from trio.testing import MockClock
 
 from ployz.errors import Code, Failed
 from ployz.host.fakes.docker import FakeDocker, Program
@@ -19,7 +18,7 @@ NAME = "production.db.slot-1.op-1"
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     """On a clock that jumps: waiting costs nothing."""
-    trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
+    anyio.run(test, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
 
 
 def spec(fake: FakeDocker, restart: Literal["no", "always"] = "no") -> ContainerSpec:
