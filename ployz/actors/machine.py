@@ -1,0 +1,168 @@
+"""The machine actor: what this machine has, who the members are, and how another becomes one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ployz import __version__
+from ployz.actors.core import Actor, handles
+from ployz.actors.messages.machine import (
+    AdmitMachine,
+    JoinDocument,
+    ListMachines,
+    MachineList,
+    MachineRow,
+    Ping,
+    Pong,
+    ProbeMachine,
+)
+from ployz.actors.parts import Parts
+from ployz.actors.together import together
+from ployz.actors.volume import epoch_of
+from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, PROBE_TIMEOUT_S
+from ployz.errors import Code, PloyzError, Refused
+from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined
+from ployz.facts.port import Conflict
+from ployz.facts.transactions import join_machine
+from ployz.ids import VolumeRef
+from ployz.plan import names
+from ployz.plan.addresses import Subnets, machine_numbers_free
+from ployz.plan.reports import HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
+from ployz.projections.machines import Member
+
+
+class MachineActor(Actor):
+    """`machine`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    @handles(Ping, concurrent=True)
+    async def ping(self, message: Ping) -> Pong:  # noqa: ARG002 - being asked is the question
+        return Pong(self._parts.me, self._parts.view.position, __version__)
+
+    # ------------------------------------------------------------ probing
+
+    @handles(ProbeMachine, concurrent=True)
+    async def probe(self, message: ProbeMachine) -> MachineReport:
+        zfs = self._parts.zfs
+        space = await zfs.pool_space(self._parts.config.pool)
+        root = await zfs.state(self._parts.config.root_dataset)
+        volumes = [report for volume in message.volumes if (report := await self._volume(volume)) is not None]
+        images = [found for image in message.images if (found := await self._image(image)) is not None]
+        return MachineReport(
+            machine=self._parts.me,
+            position=self._parts.view.position,
+            pool_size_bytes=space.size_bytes,
+            # A quota on the root or above it counts as much as the pool's end.
+            pool_free_bytes=min(space.free_bytes, root.available_bytes if root else space.free_bytes),
+            pool_health=space.health,
+            volumes=tuple(volumes),
+            images=tuple(images),
+        )
+
+    async def _volume(self, volume: VolumeRef) -> VolumeReport | None:
+        dataset = self._parts.dataset(volume)
+        found = await self._parts.zfs.state(dataset)
+        if found is None:
+            return None
+        ours = await self._our_containers(volume)
+        return VolumeReport(
+            volume=volume,
+            epoch=epoch_of(found),
+            referenced_bytes=found.referenced_bytes,
+            quota_bytes=found.quota_bytes,
+            snapshots=tuple(SnapshotReport(each.name, each.guid) for each in found.snapshots),
+            strangers=tuple(
+                HolderReport(each.pid, each.command)
+                for each in await self._parts.zfs.holders(dataset)
+                if each.container_id not in ours
+            ),
+        )
+
+    async def _our_containers(self, volume: VolumeRef) -> set[str]:
+        """The ids of the namespace's containers here: they use the volume by right."""
+        labels = {names.LABEL_NAMESPACE: str(volume.namespace)}
+        return {each.id for each in await self._parts.docker.containers(labels)}
+
+    async def _image(self, reference: str) -> ImageReport | None:
+        found = await self._parts.docker.image(reference)
+        return ImageReport(reference, found.id, found.size_bytes) if found else None
+
+    # ------------------------------------------------------------ members
+
+    @handles(ListMachines, concurrent=True)
+    async def list(self, message: ListMachines) -> MachineList:  # noqa: ARG002 - it has nothing to say but "now"
+        view = self._parts.view
+        cluster = view.machines.cluster
+        calls = [partial(self._row, member, cluster) for member in view.machines.in_order()]
+        return MachineList(cluster.cluster if cluster else None, view.position, tuple(await together(*calls)))
+
+    async def _row(self, member: Member, cluster: ClusterFounded | None) -> MachineRow:
+        try:
+            pong = await self.system.remote(member.machine, "machine").ask(Ping(), timeout_s=PROBE_TIMEOUT_S)
+        except PloyzError:
+            pong = None
+        placement = self._parts.view.placement
+        return MachineRow(
+            machine=member.machine,
+            lifecycle=member.lifecycle,
+            founder=cluster is not None and member.machine == cluster.founder,
+            ipv6=member.ipv6,
+            ipv4=member.ipv4,
+            endpoint=member.endpoint,
+            reachable=pong is not None,
+            version=pong.version if pong else "",
+            position=pong.position if pong else 0,
+            slots=sum(slot.machine == member.machine for _, slot in placement.slots()),
+            volumes=len(placement.volumes_on(member.machine)),
+        )
+
+    @handles(AdmitMachine)
+    async def admit(self, message: AdmitMachine) -> JoinDocument:
+        """The newcomer's number is the lowest free one, by this machine's view; the transaction checks that it is."""
+        machines = self._parts.view.machines
+        cluster = machines.cluster
+        if cluster is None:
+            raise Refused(Code.NOT_FOUNDED, f"{self._parts.me} is in no cluster yet", "ployzctl cluster init NAME")
+        number = machine_numbers_free({member.number for member in machines.members.values()}, MACHINES_MAX)
+        if number is None:
+            raise Refused(Code.NO_ADDRESS, f"{cluster.cluster} has {MACHINES_MAX} machines, which is the most")
+        ipv6, ipv4 = Subnets.of_cluster(cluster).machine(number)
+        joined = MachineJoined(
+            machine=message.machine,
+            number=number,
+            ipv6=ipv6,
+            ipv4=ipv4,
+            endpoint=message.endpoint,
+            public_key=message.public_key,
+            lifecycle=Lifecycle.ACTIVE,
+        )
+        known = machines.get(message.machine)
+        if known is None:
+            outcome = await self._parts.facts.transact(join_machine(cluster.cluster, joined))
+            if isinstance(outcome, Conflict):
+                text = f"{message.machine} was not admitted: another change of the membership came first"
+                raise Refused(Code.MACHINE_EXISTS, text, "Look at `ployzctl machine ls`, and try again.")
+            await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
+        elif known.public_key != message.public_key or known.endpoint != message.endpoint:
+            text = f"there is a machine {message.machine} already, with another key or endpoint"
+            raise Refused(Code.MACHINE_EXISTS, text, "Give the new machine another name.")
+        else:
+            joined = MachineJoined(
+                known.machine, known.number, known.ipv6, known.ipv4, known.endpoint, known.public_key, known.lifecycle
+            )
+        founder = machines[cluster.founder]
+        return JoinDocument(
+            cluster=cluster.cluster,
+            machine=joined.machine,
+            ipv6_prefix=cluster.ipv6_prefix,
+            workload_ipv4_subnet=cluster.workload_ipv4_subnet,
+            ipv6=joined.ipv6,
+            ipv4=joined.ipv4,
+            founder=founder.machine,
+            founder_ipv6=founder.ipv6,
+            founder_ipv4=founder.ipv4,
+            founder_endpoint=founder.endpoint,
+            founder_public_key=founder.public_key,
+        )

@@ -1,0 +1,36 @@
+"""To the actor `images`: an image is present, pulled, or copied from a machine that has it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.ids import MachineId, OperationId
+from ployz.wire.message import PEER, Done, Message, message
+from ployz.wire.streams import Ticket
+
+
+@frozen
+class ImageReady:
+    image_id: str
+
+
+@message("images.ensure", senders=PEER)
+@frozen
+class EnsureImage(Message[ImageReady]):
+    """From a coordinator to the machine that will need it."""
+
+    operation_id: OperationId
+    position: int
+    reference: str
+    image_id: str
+    """Empty: whatever `reference` is pulled as."""
+    copied_from: MachineId | None
+
+
+@message("images.send", senders=PEER)
+@frozen
+class SendImage(Message[Done]):
+    """From the `images` actor of the machine that needs it: send it into this ticket."""
+
+    image_id: str
+    ticket: Ticket

@@ -1,0 +1,89 @@
+"""To the actor `machine`: who is there, what is there, and who becomes a member."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.events.types import Lifecycle
+from ployz.ids import ClusterName, MachineId, VolumeRef
+from ployz.plan.reports import MachineReport
+from ployz.wire.message import OPERATOR, PEER, Message, message
+
+
+@frozen
+class Pong:
+    machine: MachineId
+    position: int
+    version: str
+
+
+@message("machine.ping", senders=PEER | OPERATOR)
+@frozen
+class Ping(Message[Pong]):
+    """From any node that wants to know whether this one answers."""
+
+
+@message("machine.probe", senders=PEER)
+@frozen
+class ProbeMachine(Message[MachineReport]):
+    """From a coordinator, before it plans. Changes nothing."""
+
+    images: tuple[str, ...]
+    volumes: tuple[VolumeRef, ...]
+
+
+@frozen
+class MachineRow:
+    machine: MachineId
+    lifecycle: Lifecycle
+    founder: bool
+    ipv6: str
+    ipv4: str
+    endpoint: str
+    reachable: bool
+    version: str
+    """Empty when it is not reachable."""
+    position: int
+    """How far it has followed the fact log; 0 when it is not reachable."""
+    slots: int
+    volumes: int
+
+
+@frozen
+class MachineList:
+    cluster: ClusterName | None
+    position: int
+    machines: tuple[MachineRow, ...]
+
+
+@message("machine.list", senders=OPERATOR)
+@frozen
+class ListMachines(Message[MachineList]):
+    """From ployzctl. Asks every member whether it answers."""
+
+
+@frozen
+class JoinDocument:
+    """What an admitted machine needs to reach the cluster for the first time. It holds no secret."""
+
+    cluster: ClusterName
+    machine: MachineId
+    ipv6_prefix: str
+    workload_ipv4_subnet: str
+    ipv6: str
+    ipv4: str
+    founder: MachineId
+    founder_ipv6: str
+    founder_ipv4: str
+    founder_endpoint: str
+    founder_public_key: str
+
+
+@message("machine.admit", senders=OPERATOR)
+@frozen
+class AdmitMachine(Message[JoinDocument]):
+    """From ployzctl on any member: the machine with this WireGuard key becomes a member."""
+
+    machine: MachineId
+    endpoint: str
+    public_key: str

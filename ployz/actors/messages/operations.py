@@ -1,0 +1,186 @@
+"""To the actor `operations`: plans, deploys and migrations, as an operator asks for them."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.errors import Problem
+from ployz.events.types import OperationKind, RoundEvidence
+from ployz.ids import MachineId, Namespace, OperationId, ServiceRef
+from ployz.plan.model import Plan
+from ployz.projections.operations import Status
+from ployz.wire.message import OPERATOR, Message, message
+
+
+@frozen
+class PhaseText:
+    """A phase of the plan and what is done in it, in words."""
+
+    name: str
+    effects: tuple[str, ...]
+
+
+@frozen
+class Previewed:
+    plan: Plan
+    phases: tuple[PhaseText, ...]
+
+
+@message("deploy.preview", senders=OPERATOR)
+@frozen
+class PreviewDeploy(Message[Previewed]):
+    text: str
+    """TOML or JSON."""
+
+
+@message("migrate.preview", senders=OPERATOR)
+@frozen
+class PreviewMigration(Message[Previewed]):
+    service: ServiceRef
+    to_machine: MachineId
+
+
+@frozen
+class Accepted:
+    operation_id: OperationId
+
+
+@message("deploy.apply", senders=OPERATOR)
+@frozen
+class ApplyDeploy(Message[Accepted]):
+    """Answered at once; the operation goes on, watched or not."""
+
+    text: str
+    """TOML or JSON."""
+
+
+@message("migrate.apply", senders=OPERATOR)
+@frozen
+class ApplyMigration(Message[Accepted]):
+    service: ServiceRef
+    to_machine: MachineId
+
+
+@frozen
+class Rendered:
+    toml: str
+
+
+@message("migrate.render", senders=OPERATOR)
+@frozen
+class RenderMigration(Message[Rendered]):
+    service: ServiceRef
+    to_machine: MachineId
+
+
+# ---------------------------------------------------------------- watching
+
+
+@frozen
+class Progress:
+    """One line of an operation's story, with the numbers of a transfer where it is one."""
+
+    seq: int
+    """From 1, in this operation."""
+    at_ms: int
+    phase: str
+    text: str
+    round: int = 0
+    sent_bytes: int = 0
+    total_bytes: int = 0
+    """Expected; 0: not a transfer."""
+    elapsed_ms: int = 0
+    """Of the transfer."""
+
+
+@frozen
+class CutoverParts:
+    """Where the cut-over went, each in ms. They overlap a little, so they add up to more than the whole."""
+
+    stop_ms: int = 0
+    unmount_ms: int = 0
+    snapshot_ms: int = 0
+    transfer_ms: int = 0
+    mount_ms: int = 0
+    start_ms: int = 0
+    ready_ms: int = 0
+    commit_ms: int = 0
+    follow_ms: int = 0
+
+
+@frozen
+class Result:
+    """How it ended. `exit_code` is what a command that waited for it ends with."""
+
+    exit_code: int
+    problem: Problem | None
+    committed: bool
+    position: int
+    """Of the fact that decided it; 0: it ended before it was started."""
+    cutover_ms: int
+    predicted_cutover_ms: int
+    duration_ms: int
+    parts: CutoverParts
+    rounds: tuple[RoundEvidence, ...]
+    plan: Plan | None
+
+
+@frozen
+class WatchPage:
+    progress: tuple[Progress, ...]
+    result: Result | None
+    """None while it goes on."""
+
+
+@message("operation.watch", senders=OPERATOR)
+@frozen
+class WatchOperation(Message[WatchPage]):
+    """A long poll: answered when there is progress after `after`, at the end, or after `wait_s`."""
+
+    operation_id: OperationId
+    after: int
+    wait_s: float
+
+
+# ---------------------------------------------------------------- history
+
+
+@frozen
+class DeployRow:
+    operation_id: OperationId
+    kind: OperationKind
+    namespace: Namespace
+    coordinator: MachineId
+    status: Status
+    started_ms: int
+    decided_ms: int
+    position: int
+    reason: str
+
+
+@frozen
+class DeployList:
+    deploys: tuple[DeployRow, ...]
+
+
+@message("deploy.list", senders=OPERATOR)
+@frozen
+class ListDeploys(Message[DeployList]):
+    """Newest first."""
+
+    limit: int
+
+
+@frozen
+class DeployDetail:
+    row: DeployRow
+    participants: tuple[MachineId, ...]
+    evidence: tuple[RoundEvidence, ...]
+    cutover_ms: int
+    """By its coordinator's log; 0 on other machines, or when nothing was stopped."""
+
+
+@message("deploy.show", senders=OPERATOR)
+@frozen
+class ShowDeploy(Message[DeployDetail]):
+    operation_id: OperationId

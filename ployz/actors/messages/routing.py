@@ -1,0 +1,33 @@
+"""To the actor `routing`: how far this machine's overlay has followed the facts, and the candidates it adds."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.actors.messages.workload import Candidate
+from ployz.ids import OperationId, ServiceRef
+from ployz.wire.message import PEER, Done, Message, message
+
+
+@frozen
+class Reached:
+    position: int
+    """What the overlay of this machine agrees with now."""
+
+
+@message("routing.await", senders=PEER)
+@frozen
+class AwaitPosition(Message[Reached]):
+    """From a coordinator after its commit: answers when addresses and routes agree with `position`."""
+
+    position: int
+
+
+@message("routing.claim")
+@frozen
+class ClaimAddress(Message[Done]):
+    """From the workload actor: this candidate's addresses are here, until its operation is decided."""
+
+    operation_id: OperationId
+    service: ServiceRef
+    candidate: Candidate

@@ -1,0 +1,116 @@
+"""To the actor `services`: what an operator sees of services and volumes, and removes."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
+from ployz.wire.message import OPERATOR, Done, Message, message
+
+
+@frozen
+class SlotRow:
+    service: ServiceRef
+    slot: SlotName
+    machine: MachineId
+    state: str
+    """`running`, `exited (1)`, `missing`, `fenced`, or `unknown` where the machine does not answer."""
+    image: str
+    ipv6: str
+    ipv4: str
+
+
+@frozen
+class ServiceList:
+    position: int
+    slots: tuple[SlotRow, ...]
+
+
+@message("service.list", senders=OPERATOR)
+@frozen
+class ListServices(Message[ServiceList]):
+    """Asks each machine for the state of its containers."""
+
+
+@frozen
+class ServiceDetail:
+    service: ServiceRef
+    toml: str
+    """Its part of the committed manifest."""
+    slots: tuple[SlotRow, ...]
+    volumes: tuple[VolumeRef, ...]
+
+
+@message("service.show", senders=OPERATOR)
+@frozen
+class ShowService(Message[ServiceDetail]):
+    service: ServiceRef
+
+
+@frozen
+class ServiceLogText:
+    text: str
+
+
+@message("service.logs", senders=OPERATOR)
+@frozen
+class ReadServiceLogs(Message[ServiceLogText]):
+    service: ServiceRef
+    slot: SlotName | None
+    tail: int
+
+
+@frozen
+class VolumeRow:
+    volume: VolumeRef
+    owner: MachineId
+    epoch: int
+    used_by: tuple[ServiceRef, ...]
+    referenced_bytes: int | None
+    """None: its owner does not answer."""
+    quota_bytes: int
+    """0: none."""
+
+
+@frozen
+class VolumeList:
+    position: int
+    volumes: tuple[VolumeRow, ...]
+
+
+@message("volume.list", senders=OPERATOR)
+@frozen
+class ListVolumes(Message[VolumeList]):
+    pass
+
+
+@frozen
+class CopyRow:
+    """A dataset of the volume on one machine."""
+
+    machine: MachineId
+    epoch: int
+    owner: bool
+    referenced_bytes: int
+    snapshots: tuple[str, ...]
+
+
+@frozen
+class VolumeDetail:
+    row: VolumeRow
+    copies: tuple[CopyRow, ...]
+    unanswered: tuple[MachineId, ...]
+
+
+@message("volume.show", senders=OPERATOR)
+@frozen
+class ShowVolume(Message[VolumeDetail]):
+    volume: VolumeRef
+
+
+@message("volume.remove", senders=OPERATOR)
+@frozen
+class RemoveVolume(Message[Done]):
+    """Destroys the data, everywhere. Refused while a service mounts it."""
+
+    volume: VolumeRef

@@ -1,0 +1,186 @@
+"""To the actors `storage` and `volume/NAMESPACE/VOLUME`: datasets, snapshots, sends and receives.
+
+Every message of an operation carries `position`, that of its OperationStarted fact: who takes it waits until its own
+mirror is there, so that nobody works for an operation that it does not know, or knows to be decided.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.events.types import SnapshotTaken
+from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan.reports import SnapshotReport
+from ployz.wire.message import LOCAL, PEER, Done, Message, message
+from ployz.wire.streams import Ticket
+
+# ---------------------------------------------------------------- storage
+
+
+@frozen
+class SnapshotsTaken:
+    snapshots: tuple[SnapshotTaken, ...]
+
+
+@message("storage.snapshot", senders=PEER)
+@frozen
+class TakeSnapshots(Message[SnapshotsTaken]):
+    """From a coordinator: round `round` of its pre-copy, all volumes at one instant."""
+
+    operation_id: OperationId
+    position: int
+    round: int
+    volumes: tuple[VolumeRef, ...]
+
+
+# ---------------------------------------------------------------- one volume
+
+
+@message("volume.ensure", senders=PEER)
+@frozen
+class EnsureVolume(Message[Done]):
+    """From a coordinator: the dataset of a new volume, or the quota of one that is there."""
+
+    operation_id: OperationId
+    position: int
+    volume: VolumeRef
+    create: bool
+    quota_bytes: int
+    mode: str
+    owner: str
+
+
+@frozen
+class SendEstimate:
+    sent_bytes: int
+
+
+@message("volume.estimate", senders=PEER)
+@frozen
+class EstimateSend(Message[SendEstimate]):
+    """From a coordinator that plans: what a send from `base` to now is expected to take."""
+
+    volume: VolumeRef
+    base: str | None
+
+
+@frozen
+class ReceiveReady:
+    base: str | None
+    """The send must begin from this snapshot; None: a full one."""
+    ticket: Ticket
+
+
+@message("volume.begin_receive", senders=PEER)
+@frozen
+class BeginReceive(Message[ReceiveReady]):
+    """From a coordinator: make ready for one round. Rolls back to the base, and then listens."""
+
+    operation_id: OperationId
+    position: int
+    volume: VolumeRef
+    round: int
+    source: MachineId
+    snapshot: str
+    bases: tuple[SnapshotReport, ...]
+    """What the source could send from, oldest first."""
+    epoch: int
+    """Of the owner's copy: only a copy of an older epoch may be rolled back or replaced."""
+
+
+@frozen
+class SendDone:
+    sent_bytes: int
+    duration_ms: int
+
+
+@message("volume.send", senders=PEER)
+@frozen
+class SendVolume(Message[SendDone]):
+    """From a coordinator to the owner: answered when the receiver said that it has everything."""
+
+    operation_id: OperationId
+    position: int
+    volume: VolumeRef
+    round: int
+    target: MachineId
+    ticket: Ticket
+    base: str | None
+    snapshot: str
+
+
+@frozen
+class SendProgress:
+    sent_bytes: int
+    """0 when nothing is being sent."""
+
+
+@message("volume.progress", senders=PEER)
+@frozen
+class ReadProgress(Message[SendProgress]):
+    operation_id: OperationId
+
+
+@frozen
+class ReceiveDone:
+    guid: int
+
+
+@message("volume.end_receive", senders=PEER)
+@frozen
+class EndReceive(Message[ReceiveDone]):
+    """From a coordinator: the received snapshot must have this guid (openzfs 4809: a send can be silently wrong)."""
+
+    operation_id: OperationId
+    position: int
+    volume: VolumeRef
+    round: int
+    source: MachineId
+    snapshot: str
+    guid: int
+
+
+@message("volume.cancel", senders=PEER)
+@frozen
+class CancelTransfer(Message[Done]):
+    """From a coordinator that gives up: ends what runs for this operation."""
+
+    operation_id: OperationId
+
+
+# ---------------------------------------------------------------- within the machine
+
+
+@frozen
+class Mounted:
+    mountpoint: str
+
+
+@message("volume.mount", senders=LOCAL)
+@frozen
+class MountVolume(Message[Mounted]):
+    """From the workload actor, whose gate is open."""
+
+    operation_id: OperationId
+
+
+@message("volume.unmount", senders=LOCAL)
+@frozen
+class UnmountVolume(Message[Done]):
+    """From the workload actor, whose containers are gone: no mount is left, and it is read-only."""
+
+    operation_id: OperationId
+
+
+@message("volume.settle", senders=LOCAL)
+@frozen
+class SettleVolume(Message[Done]):
+    """From the workload actor: agree with the facts."""
+
+
+@message("volume.destroy", senders=PEER)
+@frozen
+class DestroyVolume(Message[Done]):
+    """The volume was removed by a fact: its dataset goes."""
+
+    volume: VolumeRef

@@ -1,0 +1,142 @@
+"""To the actors `workload/NAMESPACE`: the containers of a namespace on one machine, and the start gate.
+
+`position` as in messages/storage.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.events.types import SnapshotTaken
+from ployz.ids import MachineId, Namespace, OperationId, ServiceName, SlotName, SlotRef, VolumeRef
+from ployz.wire.message import LOCAL, PEER, Done, Message, message
+
+
+@frozen
+class Candidate:
+    """A slot's container of an operation in flight."""
+
+    service: ServiceName
+    slot: SlotName
+    ipv6: str
+    ipv4: str
+    image_id: str
+    template_hash: str
+
+
+@message("workload.create", senders=PEER)
+@frozen
+class CreateCandidate(Message[Done]):
+    """From a coordinator: made, not started. `manifest`: canonical JSON of the whole namespace."""
+
+    operation_id: OperationId
+    position: int
+    manifest: str
+    candidate: Candidate
+
+
+@frozen
+class FencedReport:
+    snapshots: tuple[SnapshotTaken, ...]
+    stop_ms: int
+    unmount_ms: int
+    snapshot_ms: int
+
+
+@message("workload.fence", senders=PEER)
+@frozen
+class Fence(Message[FencedReport]):
+    """From a coordinator to the source: close the gate, stop, unmount, final snapshot of all volumes, vote."""
+
+    operation_id: OperationId
+    position: int
+    slots: tuple[SlotRef, ...]
+    """Every slot that leaves this machine."""
+    volumes: tuple[VolumeRef, ...]
+    """Every volume that leaves with them: one instant, and one vote."""
+    round: int
+
+
+@message("workload.vote", senders=PEER)
+@frozen
+class CastVote(Message[Done]):
+    """From a coordinator to the target, which has compared the guids of all of them."""
+
+    operation_id: OperationId
+    position: int
+    snapshots: tuple[SnapshotTaken, ...]
+
+
+@frozen
+class ReadyReport:
+    mount_ms: int
+    start_ms: int
+    ready_ms: int
+    attempts: int
+
+
+@message("workload.start", senders=PEER)
+@frozen
+class StartCandidate(Message[ReadyReport]):
+    """From a coordinator: mount, start, wait until it is ready.
+
+    A slot that is replaced where it is: its old container is stopped first, and kept until the commit.
+    """
+
+    operation_id: OperationId
+    position: int
+    manifest: str
+    candidate: Candidate
+
+
+@message("workload.settle", senders=LOCAL | PEER)
+@frozen
+class Settle(Message[Done]):
+    """Agree with the facts as of `position`: from this machine itself, or a coordinator that waits for it."""
+
+    position: int
+
+
+@message("workload.died", senders=LOCAL)
+@frozen
+class ContainerDied(Message[Done]):
+    """From the watch on Docker's events."""
+
+    container: str
+    exit_code: int
+
+
+@frozen
+class LogText:
+    text: str
+
+
+@message("workload.logs", senders=PEER)
+@frozen
+class ReadLogs(Message[LogText]):
+    service: ServiceName
+    slot: SlotName
+    tail: int
+
+
+@frozen
+class SlotState:
+    service: ServiceName
+    slot: SlotName
+    container: str
+    running: bool
+    exit_code: int | None
+    fenced_by: OperationId | None
+
+
+@frozen
+class WorkloadState:
+    machine: MachineId
+    namespace: Namespace
+    slots: tuple[SlotState, ...]
+
+
+@message("workload.show", senders=PEER)
+@frozen
+class ShowWorkload(Message[WorkloadState]):
+    """What runs here of the namespace, by Docker's own word."""

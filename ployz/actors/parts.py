@@ -1,0 +1,79 @@
+"""What the actors of one machine share: its ports, its log, its view of the facts. Filled by node.py alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from attrs import define, field
+
+from ployz.actors.journal import Journal
+from ployz.clock import Clock
+from ployz.config import ASK_TIMEOUT_S, Config
+from ployz.errors import Code, Refused
+from ployz.events.feed import Feed
+from ployz.facts.mirror import Mirror
+from ployz.facts.port import FactLog
+from ployz.host.ports import Docker, Overlay, Zfs
+from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan import names
+from ployz.projections.local import LocalView
+from ployz.projections.operations import Operation, Status
+from ployz.projections.view import ClusterView
+from ployz.wire.stream_receive import StreamServer
+
+
+@define
+class Parts:
+    """One machine."""
+
+    config: Config
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    log: Feed
+    journal: Journal
+    local: LocalView
+    facts: FactLog
+    mirror: Mirror
+    view: ClusterView
+    zfs: Zfs
+    docker: Docker
+    overlay: Overlay
+    streams: StreamServer
+    _changed: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def me(self) -> MachineId:
+        return self.config.machine
+
+    def dataset(self, volume: VolumeRef) -> str:
+        return names.dataset(self.config.root_dataset, volume)
+
+    def mountpoint(self, volume: VolumeRef) -> str:
+        return str(self.config.volumes_dir / str(volume))
+
+    def new_operation_id(self) -> OperationId:
+        return OperationId.make(self.clock.wall_ms(), self.entropy(6))
+
+    # ------------------------------------------------------------ following the facts
+
+    def facts_changed(self) -> None:
+        """The view has a new fact: wakes everybody who follows it."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def next_change(self) -> None:
+        await self._changed.wait()
+
+    async def in_operation(self, operation_id: OperationId, position: int) -> Operation:
+        """The undecided operation that a coordinator works for, once this machine's mirror knows it.
+
+        `Refused` (DECIDED): it has ended; whoever still asks for it is late. This is what keeps a delayed request
+        from touching anything after a commit or an abort.
+        """
+        await self.mirror.wait_for(position, ASK_TIMEOUT_S)
+        operation = self.view.operations.get(operation_id)
+        if operation is None or operation.status is not Status.UNDECIDED:
+            how = "was never started" if operation is None else f"is {operation.status}"
+            raise Refused(Code.DECIDED, f"operation {operation_id} {how}: {self.me} does nothing more for it")
+        return operation

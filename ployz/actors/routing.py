@@ -1,0 +1,111 @@
+"""The routing actor: keeps this machine's overlay in agreement with the facts, and with the candidates it runs.
+
+A candidate's address is local before it is routed: this machine reaches it here, every other one where the facts say.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from ployz.actors.core import Actor, handles
+from ployz.actors.messages.routing import AwaitPosition, ClaimAddress, Reached
+from ployz.actors.parts import Parts
+from ployz.config import ASK_TIMEOUT_S, Config, Join
+from ployz.errors import Code, PloyzError, Unreachable
+from ployz.events.types import AddressClaimed
+from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
+from ployz.ids import OperationId, SlotRef
+from ployz.plan import addresses, names
+from ployz.projections.operations import Status
+from ployz.wire.message import Done
+
+RETRY_S = 1.0
+"""After the kernel refused something: it is asserted again, and again."""
+
+
+class RoutingActor(Actor):
+    """`routing`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._claims: dict[SlotRef, tuple[OperationId, str, str]] = {}
+        self._applied = 0
+        self._news = anyio.Event()
+        self._applying = anyio.Lock()
+
+    async def run(self) -> None:
+        """Follows the facts for good."""
+        while True:
+            position = self._parts.view.position
+            try:
+                await self._apply()
+            except PloyzError:
+                await anyio.sleep(RETRY_S)
+                continue
+            if self._parts.view.position == position:
+                await self._parts.next_change()
+
+    @handles(ClaimAddress)
+    async def claim(self, message: ClaimAddress) -> Done:
+        slot = SlotRef(message.service, message.candidate.slot)
+        self._claims[slot] = (message.operation_id, message.candidate.ipv6, message.candidate.ipv4)
+        await self._parts.journal.record(
+            f"service/{message.service}",
+            AddressClaimed(slot, message.candidate.ipv6, message.candidate.ipv4),
+            operation_id=message.operation_id,
+            step=names.step("claim", slot),
+        )
+        await self._apply()
+        return Done()
+
+    @handles(AwaitPosition, concurrent=True)
+    async def await_position(self, message: AwaitPosition) -> Reached:
+        with anyio.move_on_after(ASK_TIMEOUT_S):
+            while self._applied < message.position:
+                await self._news.wait()
+        if self._applied < message.position:
+            raise Unreachable(
+                Code.TIMED_OUT,
+                f"{self._parts.me} follows the facts up to {self._applied}, not yet to {message.position}",
+                "It goes on by itself: ployzctl machine ls shows how far it is.",
+            )
+        return Reached(self._applied)
+
+    async def _apply(self) -> None:
+        async with self._applying:
+            view = self._parts.view
+            position = view.position
+            for slot, (operation_id, _, _) in list(self._claims.items()):
+                if view.operations.status(operation_id) is not Status.UNDECIDED:
+                    del self._claims[slot]
+            claimed = [(ipv6, ipv4) for _, ipv6, ipv4 in self._claims.values()]
+            await self._parts.overlay.apply(overlay_state(self._parts, claimed))
+            self._applied = position
+        self._news.set()
+        self._news = anyio.Event()
+
+
+def overlay_state(parts: Parts, claimed: list[tuple[str, str]]) -> OverlayState:
+    """By the facts; before the first of them, the founder alone, as the join document has it."""
+    join = parts.config.join
+    if parts.view.machines.get(parts.me) is None and join is not None:
+        return OverlayState((_founder(join),), frozenset())
+    return addresses.overlay_state(parts.view, parts.me, claimed)
+
+
+def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subnets) -> OverlayConfig:
+    return OverlayConfig(
+        interface=config.interface,
+        ipv6=ipv6,
+        ipv4=ipv4,
+        listen_port=config.listen_port,
+        bridge=config.bridge,
+        ipv6_subnet=str(subnets.workloads_ipv6),
+        ipv4_subnet=str(subnets.workloads_ipv4),
+    )
+
+
+def _founder(join: Join) -> OverlayPeer:
+    return OverlayPeer(
+        join.founder_public_key, join.founder_endpoint, frozenset({join.founder_ipv6, join.founder_ipv4})
+    )

@@ -1,0 +1,156 @@
+"""A machine's configuration file, and every limit of the daemon with its unit.
+
+The file says who this machine is and where its parts are. Membership, placement and routes are facts, never
+configuration.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Final, Self
+
+import cattrs
+from attrs import frozen
+
+from ployz.errors import Code, Refused
+from ployz.ids import ClusterName, InvalidName, MachineId
+
+CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
+SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
+
+ASK_TIMEOUT_S: Final = 10.0
+"""An ask that reads or decides, here or over the overlay."""
+EFFECT_TIMEOUT_S: Final = 120.0
+"""An ask that drives one program or container to its end."""
+TRANSFER_TIMEOUT_S: Final = 24 * 3600.0
+"""One send of one volume. A send that moves nothing ends much sooner, at STALL_S."""
+STALL_S: Final = 20.0
+"""A stream that moves no byte for this long is cut."""
+PROBE_TIMEOUT_S: Final = 5.0
+"""How long a participant may take to say that it is there."""
+FOLLOW_TIMEOUT_S: Final = 10.0
+"""How long a commit waits for every machine to follow before it says which one lags."""
+UNDECIDED_LOOK_S: Final = 5.0
+"""How often a participant looks whether an undecided operation has lost its lock."""
+RESTART_DELAY_MAX_S: Final = 30.0
+"""The longest pause before an exited container is started again; it doubles from 0.5 s."""
+MACHINES_MAX: Final = 200
+PRECOPY_ROUNDS_MAX: Final = 8
+PRECOPY_SETTLED_BYTES: Final = 4 << 20
+"""A round that sent less than this leaves a last delta not worth another round."""
+SPACE_RESERVE: Final = 0.05
+"""Of a target pool's size: kept free, since a full copy-on-write pool cannot even delete."""
+
+
+@frozen
+class Founding:
+    """Only at the founding machine: what the cluster's first fact says."""
+
+    ipv6_prefix: str
+    machine_ipv4_subnet: str = "10.211.0.0/16"
+    workload_ipv4_subnet: str = "10.210.0.0/16"
+
+
+@frozen
+class Join:
+    """Only at a machine that was admitted: how it first reaches the founder."""
+
+    ipv6_prefix: str
+    workload_ipv4_subnet: str
+    ipv6: str
+    ipv4: str
+    founder: MachineId
+    founder_ipv6: str
+    founder_ipv4: str
+    founder_endpoint: str
+    founder_public_key: str
+
+
+@frozen
+class Config:
+    machine: MachineId
+    endpoint: str
+    """Where other machines reach this one's WireGuard: `192.0.2.7:51820`."""
+    cluster: ClusterName | None = None
+    """None until it founded or joined one."""
+    pool: str = "tank"
+    state_dir: Path = Path("/var/lib/ployz")
+    socket: Path = SOCKET_PATH
+    docker_socket: Path = Path("/run/docker.sock")
+    interface: str = "ployz0"
+    bridge: str = "ployz-br0"
+    peer_port: int = 7701
+    stream_port: int = 7702
+    founding: Founding | None = None
+    join: Join | None = None
+
+    @property
+    def listen_port(self) -> int:
+        return int(self.endpoint.rpartition(":")[2])
+
+    @property
+    def private_key(self) -> Path:
+        return self.state_dir / "wireguard.key"
+
+    @property
+    def log_path(self) -> Path:
+        return self.state_dir / "log.db"
+
+    @property
+    def facts_path(self) -> Path:
+        return self.state_dir / "facts.db"
+
+    @property
+    def volumes_dir(self) -> Path:
+        return self.state_dir / "volumes"
+
+    @property
+    def root_dataset(self) -> str:
+        return f"{self.pool}/ployz"
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        try:
+            raw = tomllib.loads(path.read_text())
+        except FileNotFoundError:
+            raise Refused(
+                Code.INVALID_CONFIG,
+                f"{path} does not exist: this machine is not set up",
+                "Found a cluster with `ployzctl cluster init`, or set up for joining one with `ployzctl machine init`.",
+            ) from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise Refused(Code.INVALID_CONFIG, f"{path}: {error}") from error
+        try:
+            return _converter.structure(raw, cls)
+        except cattrs.BaseValidationError as error:
+            text = "; ".join(cattrs.transform_error(error))
+            raise Refused(Code.INVALID_CONFIG, f"{path}: {text}") from error
+
+    def to_toml(self) -> str:
+        tables: list[str] = []
+        lines: list[str] = []
+        for key, value in _converter.unstructure(self).items():
+            if isinstance(value, dict):
+                tables += ["", f"[{key}]", *(f"{name} = {_toml(each)}" for name, each in value.items())]
+            elif value is not None:
+                lines.append(f"{key} = {_toml(value)}")
+        return "\n".join([*lines, *tables, ""])
+
+
+def _toml(value: object) -> str:
+    return str(value) if isinstance(value, int) else '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _checked_name(value: object, kind: type) -> object:
+    try:
+        return kind(value)
+    except InvalidName as error:
+        raise ValueError(str(error)) from error
+
+
+_converter = cattrs.Converter(forbid_extra_keys=True)
+_converter.register_structure_hook(MachineId, _checked_name)
+_converter.register_structure_hook(ClusterName, _checked_name)
+_converter.register_structure_hook(Path, lambda value, _: Path(value))
+_converter.register_unstructure_hook(Path, str)

@@ -1,0 +1,76 @@
+"""Asking a started container whether it is ready: one look, by HTTP, TCP or a command inside it.
+
+How often to look, and when to give up, is decided by plan/readiness.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import anyio
+from anyio.abc import SocketStream
+
+from ployz.errors import Failed
+from ployz.host.ports import Docker
+
+STATUS_LINE_MAX_BYTES = 4096
+
+
+async def tcp_answers(address: str, port: int, *, timeout_s: float) -> str | None:
+    """None: a connection was accepted. Else why not."""
+    try:
+        with anyio.fail_after(timeout_s):
+            stream = await anyio.connect_tcp(address, port)
+            await stream.aclose()
+    except TimeoutError:
+        return f"{address}:{port} did not accept within {timeout_s:g} s"
+    except OSError as error:
+        return f"{address}:{port}: {_words(error)}"
+    return None
+
+
+async def http_answers(address: str, port: int, path: str, *, timeout_s: float) -> str | None:
+    """None: GET answered with a status of 200 to 399. Else why not."""
+    try:
+        with anyio.fail_after(timeout_s):
+            async with await anyio.connect_tcp(address, port) as stream:
+                request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ployz\r\nConnection: close\r\n\r\n"
+                await stream.send(request.encode())
+                status = _status(await _first_line(stream))
+    except TimeoutError:
+        return f"GET {path} on port {port} did not answer within {timeout_s:g} s"
+    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        return f"GET {path} on port {port}: {_words(error)}"
+    if status is None:
+        return f"GET {path} on port {port} was not answered in HTTP"
+    return None if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST else f"GET {path} answered {status}"
+
+
+async def command_succeeds(docker: Docker, container: str, command: tuple[str, ...], *, timeout_s: float) -> str | None:
+    """None: it exited with 0. Else why not."""
+    try:
+        result = await docker.exec(container, command, timeout_s=timeout_s)
+    except Failed as error:
+        return error.problem.text
+    if result.exit_code == 0:
+        return None
+    return f"{command[0]} exited with {result.exit_code}: {result.output.strip()[-200:]}"
+
+
+async def _first_line(stream: SocketStream) -> bytes:
+    line = b""
+    while b"\r\n" not in line and len(line) < STATUS_LINE_MAX_BYTES:
+        line += await stream.receive(STATUS_LINE_MAX_BYTES)
+    return line.partition(b"\r\n")[0]
+
+
+def _status(line: bytes) -> int | None:
+    words = line.split(b" ", 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():  # noqa: PLR2004 - version, status
+        return None
+    return int(words[1])
+
+
+def _words(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -1,0 +1,121 @@
+"""Overlay addresses: which a machine has, which a new slot gets, and where each is right now.
+
+Machines live in subnet 0 of the cluster's /48 and slots in subnet 1. A slot's IPv4 and IPv6 addresses end in the same
+number, which is taken once for the slot's life (fly postgres-flex 186: a changed address breaks clusters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final, Self
+
+from attrs import frozen
+
+from ployz.errors import Code, Refused
+from ployz.events.types import ClusterFounded
+from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState
+from ployz.ids import MachineId
+from ployz.projections.view import ClusterView
+
+FIRST_SLOT_NUMBER: Final = 16
+"""Below it: the gateway, and room for what the cluster itself may need."""
+BRIDGE_NETWORK_NAME: Final = "ployz"
+
+
+@frozen
+class Subnets:
+    """The cluster's address plan."""
+
+    machines_ipv6: IPv6Network
+    workloads_ipv6: IPv6Network
+    machines_ipv4: IPv4Network
+    workloads_ipv4: IPv4Network
+
+    @classmethod
+    def of(cls, ipv6_prefix: str, machine_ipv4_subnet: str, workload_ipv4_subnet: str) -> Self:
+        machines, workloads = _first_two(IPv6Network(ipv6_prefix))
+        return cls(machines, workloads, IPv4Network(machine_ipv4_subnet), IPv4Network(workload_ipv4_subnet))
+
+    @classmethod
+    def of_cluster(cls, cluster: ClusterFounded) -> Self:
+        return cls.of(cluster.ipv6_prefix, cluster.machine_ipv4_subnet, cluster.workload_ipv4_subnet)
+
+    def machine(self, number: int) -> tuple[str, str]:
+        """(IPv6, IPv4) of machine `number`, counted from 1."""
+        return str(self.machines_ipv6[number]), str(self.machines_ipv4[number])
+
+    def slot(self, number: int) -> tuple[str, str]:
+        return str(self.workloads_ipv6[number]), str(self.workloads_ipv4[number])
+
+    @property
+    def gateway(self) -> tuple[str, str]:
+        """Of the bridge, the same on every machine."""
+        return self.slot(1)
+
+    def bridge(self, interface: str) -> BridgeNetwork:
+        gateway_ipv6, gateway_ipv4 = self.gateway
+        return BridgeNetwork(
+            name=BRIDGE_NETWORK_NAME,
+            bridge=interface,
+            ipv6_subnet=str(self.workloads_ipv6),
+            ipv6_gateway=gateway_ipv6,
+            ipv4_subnet=str(self.workloads_ipv4),
+            ipv4_gateway=gateway_ipv4,
+        )
+
+
+def unique_local_prefix(entropy: bytes) -> str:
+    """A /48 from 5 random bytes (RFC 4193, section 3.2)."""
+    return str(IPv6Network((bytes([0xFD, *entropy[:5]]) + bytes(10), 48)))
+
+
+def free_slot_numbers(view: ClusterView, subnets: Subnets, count: int) -> list[int]:
+    """The lowest `count` numbers that no slot has."""
+    first = int(subnets.workloads_ipv4.network_address)
+    taken = {int(IPv4Address(slot.ipv4)) - first for _, slot in view.placement.slots()}
+    last = subnets.workloads_ipv4.num_addresses - 2
+    free = (number for number in range(FIRST_SLOT_NUMBER, last + 1) if number not in taken)
+    numbers = [number for number, _ in zip(free, range(count), strict=False)]
+    if len(numbers) < count:
+        raise Refused(Code.NO_ADDRESS, f"{subnets.workloads_ipv4} has no address left for {count} new slots")
+    return numbers
+
+
+def overlay_state(view: ClusterView, me: MachineId, claimed: Iterable[tuple[str, str]]) -> OverlayState:
+    """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet."""
+    candidates = {address for pair in claimed for address in pair}
+    behind: dict[MachineId, set[str]] = {
+        member.machine: {member.ipv6, member.ipv4} for member in view.machines.in_order() if member.machine != me
+    }
+    local = set(candidates)
+    for _, slot in view.placement.slots():
+        where = local if slot.machine == me else behind.get(slot.machine, set())
+        where |= {slot.ipv6, slot.ipv4} - candidates
+    return OverlayState(
+        peers=tuple(
+            OverlayPeer(member.public_key, member.endpoint, frozenset(behind[member.machine]))
+            for member in view.machines.in_order()
+            if member.machine != me
+        ),
+        local=frozenset(local),
+    )
+
+
+def is_ipv6(address: str) -> bool:
+    return ":" in address
+
+
+def machine_numbers_free(taken: Collection[int], limit: int) -> int | None:
+    """The lowest free machine number up to `limit`."""
+    return next((number for number in range(1, limit + 1) if number not in taken), None)
+
+
+def _first_two(prefix: IPv6Network) -> tuple[IPv6Network, IPv6Network]:
+    subnets = prefix.subnets(new_prefix=64)
+    return next(subnets), next(subnets)
+
+
+def canonical(address: str) -> str:
+    """One spelling of an address, for keys and compares."""
+    return str(IPv6Address(address)) if is_ipv6(address) else str(IPv4Address(address))

@@ -1,0 +1,157 @@
+"""The plan of an operation as a value: what happens to every slot and volume of a namespace.
+
+Preview prints it, apply performs it, and a plan made again under the lock is compared with the one made before.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from ployz.errors import Problem
+from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
+from ployz.ids import MachineId, Namespace, ServiceName, SlotName, VolumeRef
+
+
+class Change(StrEnum):
+    CREATE = "create"
+    REPLACE = "replace"
+    MOVE = "move"
+    REMOVE = "remove"
+    UNCHANGED = "unchanged"
+
+
+class ImageOrigin(StrEnum):
+    PRESENT = "present"
+    COPIED = "copied"
+    PULLED = "pulled"
+
+
+@frozen
+class ImagePlan:
+    """How a machine comes by an image."""
+
+    reference: str
+    image_id: str
+    """Empty until it was pulled."""
+    origin: ImageOrigin
+    copied_from: MachineId | None
+    size_bytes: int
+    """0: not known before it is pulled."""
+
+
+@frozen
+class SlotPlan:
+    change: Change
+    service: ServiceName
+    slot: SlotName
+    machine: MachineId
+    """Where it will be; of a removed slot, where it is."""
+    ipv6: str
+    ipv4: str
+    template_hash: str
+    image: ImagePlan | None
+    """None for a slot that needs no new container."""
+    previous: SlotPlacement | None
+
+
+@frozen
+class VolumePlan:
+    change: Change
+    volume: VolumeRef
+    machine: MachineId
+    """Who will own it."""
+    previous: VolumePlacement | None
+    quota_bytes: int
+    """0: none."""
+    mode: str
+    owner: str
+    # Of a move only:
+    size_bytes: int = 0
+    """What the volume refers to now: the size of a full send."""
+    base: str | None = None
+    """The newest snapshot that both sides have; None: the first send is a full one."""
+    first_send_bytes: int = 0
+    expected_rounds: int = 0
+    target_free_bytes: int = 0
+    replaces_stale_copy: bool = False
+    """The target has a copy of an older epoch without a shared snapshot: it is destroyed for the first receive."""
+
+    @property
+    def epoch(self) -> int:
+        """Under the plan."""
+        if self.previous is None:
+            return 1
+        return self.previous.epoch + (self.change is Change.MOVE)
+
+
+@frozen
+class Plan:
+    kind: OperationKind
+    namespace: Namespace
+    coordinator: MachineId
+    manifest: str
+    """Canonical JSON, without intent."""
+    slots: tuple[SlotPlan, ...]
+    volumes: tuple[VolumePlan, ...]
+    blockers: tuple[Problem, ...]
+    """Everything that stands in the way, all at once. A plan with blockers is not applied."""
+    predicted_cutover_ms: int = 0
+    """0: no running service is stopped."""
+
+    @property
+    def participants(self) -> tuple[MachineId, ...]:
+        """Every machine on which something changes, and the sources of what moves."""
+        found = {self.coordinator}
+        for slot in self.slots:
+            if slot.change is not Change.UNCHANGED:
+                found.add(slot.machine)
+                if slot.previous:
+                    found.add(slot.previous.machine)
+        for volume in self.volumes:
+            if volume.change is not Change.UNCHANGED:
+                found.add(volume.machine)
+                if volume.previous:
+                    found.add(volume.previous.owner)
+        return tuple(sorted(found))
+
+    @property
+    def moved_volumes(self) -> tuple[VolumePlan, ...]:
+        return tuple(volume for volume in self.volumes if volume.change is Change.MOVE)
+
+    @property
+    def changes_nothing(self) -> bool:
+        slots = all(slot.change is Change.UNCHANGED for slot in self.slots)
+        return slots and all(volume.change is Change.UNCHANGED for volume in self.volumes)
+
+
+def differences(before: Plan, after: Plan) -> list[str]:
+    """What is not the same in a plan that was made again: sentences, empty when it may be applied.
+
+    Sizes, free space and predictions differ between two looks at a running service, and change no decision.
+    """
+    then, now = _decisions(before), _decisions(after)
+    found = [
+        f"{subject}: {then.get(subject, 'nothing')} became {now.get(subject, 'nothing')}"
+        for subject in sorted(then.keys() | now.keys())
+        if then.get(subject) != now.get(subject)
+    ]
+    if before.manifest != after.manifest:
+        found.append("the manifest of the namespace was changed by another deploy")
+    return found
+
+
+def _decisions(plan: Plan) -> dict[str, str]:
+    parts: list[SlotPlan | VolumePlan] = [*plan.slots, *plan.volumes]
+    return {_subject(each): _decision(each) for each in parts}
+
+
+def _subject(each: SlotPlan | VolumePlan) -> str:
+    return f"volume {each.volume}" if isinstance(each, VolumePlan) else f"{each.service}/{each.slot}"
+
+
+def _decision(each: SlotPlan | VolumePlan) -> str:
+    if isinstance(each, VolumePlan):
+        return f"{each.change} on {each.machine} at epoch {each.epoch}"
+    return f"{each.change} on {each.machine} at {each.ipv4}, template {each.template_hash[:12]}"

@@ -1,0 +1,75 @@
+"""What the things that ployz makes are called, as functions of what they are for.
+
+A snapshot's name comes from (operation, round), never from content, so that no retry can take one for another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ployz.ids import MachineId, OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
+
+LABEL_OPERATION: Final = "ployz.operation"
+LABEL_NAMESPACE: Final = "ployz.namespace"
+LABEL_SERVICE: Final = "ployz.service"
+LABEL_SLOT: Final = "ployz.slot"
+LABEL_TEMPLATE: Final = "ployz.template"
+
+PROPERTY_EPOCH: Final = "ployz:epoch"
+PROPERTY_OPERATION: Final = "ployz:operation"
+"""The operation that received into this dataset and is not known to be committed."""
+
+HOLD_TAG: Final = "ployz-base"
+
+
+def dataset(root: str, volume: VolumeRef) -> str:
+    return f"{root}/{volume.namespace}/{volume.volume}"
+
+
+def snapshot(operation_id: OperationId, round_number: int) -> str:
+    return f"ployz-{operation_id}-{round_number}"
+
+
+def operation_of_snapshot(name: str) -> OperationId | None:
+    """The operation that took it; None for a snapshot that ployz did not take, and so never destroys."""
+    prefix, _, rest = name.partition("-")
+    text = rest.rpartition("-")[0]
+    return OperationId(text) if prefix == "ployz" and text.startswith("op-") else None
+
+
+def is_ours(snapshot_name: str) -> bool:
+    return operation_of_snapshot(snapshot_name) is not None
+
+
+def container(slot: SlotRef, operation_id: OperationId) -> str:
+    return f"{slot.service.namespace}.{slot.service.service}.{slot.slot}.{operation_id}"
+
+
+def labels(slot: SlotRef, operation_id: OperationId, template_hash: str) -> dict[str, str]:
+    return {
+        **service_labels(slot.service),
+        LABEL_SLOT: slot.slot,
+        LABEL_OPERATION: operation_id,
+        LABEL_TEMPLATE: template_hash,
+    }
+
+
+def service_labels(service: ServiceRef) -> dict[str, str]:
+    return {LABEL_NAMESPACE: service.namespace, LABEL_SERVICE: service.service}
+
+
+def replica(index: int) -> SlotName:
+    """The slot of replica `index`, counted from 1."""
+    return SlotName(f"slot-{index}")
+
+
+def global_slot(machine: MachineId) -> SlotName:
+    return SlotName(machine)
+
+
+# Keys under which steps stand in the log, unique together with the operation id.
+
+
+def step(action: str, subject: object, round_number: int | None = None) -> str:
+    """`send:production/pgdata:3`."""
+    return f"{action}:{subject}" if round_number is None else f"{action}:{subject}:{round_number}"

@@ -1,0 +1,82 @@
+"""What this machine itself has in hand: a fold of its own log, beside the facts.
+
+It answers what no fact says: which gates are closed here, and which datasets an operation has touched here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from ployz.events.log import Record
+from ployz.events.types import (
+    ContainerRemoved,
+    ContainerRestarted,
+    ContainerStarted,
+    ContainerStopped,
+    OperationFinished,
+    ReceivePrepared,
+    ServiceFenced,
+    ServiceUnfenced,
+    VolumeCreated,
+    VolumeDestroyed,
+)
+from ployz.ids import OperationId, ServiceRef, VolumeRef
+
+
+@frozen
+class Touch:
+    """An operation made the dataset of a volume here, or began to receive into it."""
+
+    operation_id: OperationId
+    base: str | None
+    """The snapshot that it began from; None: the dataset itself was made by it."""
+
+
+class LocalView:
+    def __init__(self) -> None:
+        self._fences: dict[ServiceRef, OperationId] = {}
+        self._touches: dict[VolumeRef, Touch] = {}
+        self._finished: dict[OperationId, OperationFinished] = {}
+        self._stopped: set[str] = set()
+
+    @property
+    def fences(self) -> Mapping[ServiceRef, OperationId]:
+        """Services whose gate is closed here, by which operation."""
+        return self._fences
+
+    def touch(self, volume: VolumeRef) -> Touch | None:
+        """The last operation that made or received into the dataset."""
+        return self._touches.get(volume)
+
+    def stopped_by_us(self, container: str) -> bool:
+        """It did not end by itself: ployz stopped it, and has not started it since."""
+        return container in self._stopped
+
+    def finished(self, operation_id: OperationId) -> OperationFinished | None:
+        return self._finished.get(operation_id)
+
+    def apply(self, record: Record) -> None:
+        match record.event:
+            case ServiceFenced(service, operation_id):
+                self._fences[service] = operation_id
+            case ServiceUnfenced(service):
+                self._fences.pop(service, None)
+            case VolumeCreated(volume) if record.operation_id is not None:
+                self._touches[volume] = Touch(record.operation_id, None)
+            case ReceivePrepared(volume, base) if record.operation_id is not None:
+                # Only the first receive of an operation says what it began from; later rounds build on that one.
+                touched = self._touches.get(volume)
+                if touched is None or touched.operation_id != record.operation_id:
+                    self._touches[volume] = Touch(record.operation_id, base)
+            case VolumeDestroyed(volume):
+                self._touches.pop(volume, None)
+            case ContainerStopped(_, container):
+                self._stopped.add(container)
+            case ContainerStarted(_, container) | ContainerRestarted(_, container) | ContainerRemoved(_, container):
+                self._stopped.discard(container)
+            case OperationFinished(operation_id):
+                self._finished[operation_id] = record.event
+            case _:
+                pass

@@ -1,0 +1,77 @@
+"""Who is in the cluster: a fold of the membership facts.
+
+Addresses are numbers in the cluster's subnets: machine 3 is `PREFIX:0::3`, so a fact names the number once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import evolve, frozen
+
+from ployz.events.types import (
+    ClusterFounded,
+    Fact,
+    Lifecycle,
+    MachineJoined,
+    MachineLifecycleChanged,
+    MachineRemoved,
+)
+from ployz.ids import MachineId
+
+
+@frozen
+class Member:
+    machine: MachineId
+    number: int
+    ipv6: str
+    ipv4: str
+    endpoint: str
+    public_key: str
+    lifecycle: Lifecycle
+
+    @property
+    def active(self) -> bool:
+        return self.lifecycle is Lifecycle.ACTIVE
+
+
+class Machines:
+    """The members by name, and the cluster they belong to."""
+
+    def __init__(self) -> None:
+        self.cluster: ClusterFounded | None = None
+        self._members: dict[MachineId, Member] = {}
+
+    @property
+    def members(self) -> Mapping[MachineId, Member]:
+        return self._members
+
+    def __getitem__(self, machine: MachineId) -> Member:
+        return self._members[machine]
+
+    def get(self, machine: MachineId) -> Member | None:
+        return self._members.get(machine)
+
+    def in_order(self) -> list[Member]:
+        return sorted(self._members.values(), key=lambda member: member.number)
+
+    def apply(self, fact: Fact) -> None:
+        match fact:
+            case ClusterFounded():
+                self.cluster = fact
+            case MachineJoined():
+                self._members[fact.machine] = Member(
+                    machine=fact.machine,
+                    number=fact.number,
+                    ipv6=fact.ipv6,
+                    ipv4=fact.ipv4,
+                    endpoint=fact.endpoint,
+                    public_key=fact.public_key,
+                    lifecycle=fact.lifecycle,
+                )
+            case MachineLifecycleChanged():
+                self._members[fact.machine] = evolve(self._members[fact.machine], lifecycle=fact.lifecycle)
+            case MachineRemoved():
+                self._members.pop(fact.machine, None)
+            case _:
+                pass

@@ -1,0 +1,86 @@
+"""Where everything is: each namespace as its last commit left it, and who owns each volume.
+
+Only a commit changes placement. What an operation in flight intends is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from ployz.events.types import DeployCommitted, Fact, RoundEvidence, SlotPlacement, VolumePlacement, VolumeRemoved
+from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+
+
+@frozen
+class NamespaceState:
+    namespace: Namespace
+    operation_id: OperationId
+    position: int
+    committed_ms: int
+    manifest: str
+    """Canonical JSON."""
+    slots: Mapping[tuple[ServiceName, SlotName], SlotPlacement]
+
+    def of_service(self, service: ServiceName) -> list[SlotPlacement]:
+        return [slot for (name, _), slot in sorted(self.slots.items()) if name == service]
+
+
+class Placement:
+    def __init__(self) -> None:
+        self._namespaces: dict[Namespace, NamespaceState] = {}
+        self._volumes: dict[VolumeRef, VolumePlacement] = {}
+        self._bases: dict[VolumeRef, RoundEvidence] = {}
+
+    @property
+    def namespaces(self) -> Mapping[Namespace, NamespaceState]:
+        return self._namespaces
+
+    @property
+    def volumes(self) -> Mapping[VolumeRef, VolumePlacement]:
+        return self._volumes
+
+    def base(self, volume: VolumeRef) -> RoundEvidence | None:
+        """The final snapshot of the volume's last move: what both its machines still share."""
+        return self._bases.get(volume)
+
+    def namespace(self, namespace: Namespace) -> NamespaceState | None:
+        return self._namespaces.get(namespace)
+
+    def slots(self) -> Iterator[tuple[SlotRef, SlotPlacement]]:
+        """Every slot of the cluster, in order of its name."""
+        for namespace, state in sorted(self._namespaces.items()):
+            for (service, slot), placement in sorted(state.slots.items()):
+                yield SlotRef(ServiceRef(namespace, service), slot), placement
+
+    def of_service(self, ref: ServiceRef) -> list[SlotPlacement]:
+        state = self._namespaces.get(ref.namespace)
+        return state.of_service(ref.service) if state else []
+
+    def volumes_on(self, machine: MachineId) -> list[VolumePlacement]:
+        return [volume for _, volume in sorted(self._volumes.items()) if volume.owner == machine]
+
+    def apply(self, fact: Fact, position: int, at_ms: int) -> None:
+        match fact:
+            case DeployCommitted():
+                self._commit(fact, position, at_ms)
+            case VolumeRemoved():
+                self._volumes.pop(fact.volume, None)
+                self._bases.pop(fact.volume, None)
+            case _:
+                pass
+
+    def _commit(self, fact: DeployCommitted, position: int, at_ms: int) -> None:
+        self._namespaces[fact.namespace] = NamespaceState(
+            namespace=fact.namespace,
+            operation_id=fact.operation_id,
+            position=position,
+            committed_ms=at_ms,
+            manifest=fact.manifest,
+            slots={(slot.service, slot.slot): slot for slot in fact.slots},
+        )
+        for volume in fact.volumes:
+            self._volumes[volume.volume] = volume
+        for evidence in fact.evidence:
+            self._bases[evidence.volume] = evidence

@@ -1,0 +1,36 @@
+"""All projections of the fact log together, at one position: what every plan is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ployz.events.types import Fact
+from ployz.projections.machines import Machines
+from ployz.projections.operations import Operations
+from ployz.projections.placement import Placement
+
+
+class ClusterView:
+    """The cluster as of `position`. Facts are applied in order, each exactly once."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.machines = Machines()
+        self.placement = Placement()
+        self.operations = Operations()
+
+    def apply(self, fact: Fact, position: int, at_ms: int) -> None:
+        if position != self.position + 1:
+            raise AssertionError(f"fact {position} applied to a view at {self.position}")
+        self.machines.apply(fact)
+        self.placement.apply(fact, position, at_ms)
+        self.operations.apply(fact, position, at_ms)
+        self.position = position
+
+
+def fold(facts: Iterable[tuple[int, int, Fact]]) -> ClusterView:
+    """From (position, wall time in ms, fact), in order from 1."""
+    view = ClusterView()
+    for position, at_ms, fact in facts:
+        view.apply(fact, position, at_ms)
+    return view
