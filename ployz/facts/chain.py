@@ -1,6 +1,7 @@
 """The hash that chains the fact log: how a mirror knows that it follows the same history as everybody else.
 
-SHA-256 over the previous hash, the position, and the fact as it is stored.
+SHA-256 over the previous hash, the position, and the fact as it is stored. A mirror computes it from the fact as its
+own version would store it: before a fact gets a second version, SequencedFact has to carry the stored bytes.
 """
 
 from __future__ import annotations

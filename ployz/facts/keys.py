@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 from ployz.errors import Code, Corrupt
 from ployz.events.types import Lifecycle, SnapshotTaken
@@ -18,6 +18,9 @@ from ployz.strict import Malformed, make_converter, pack, structure, unpack
 
 VALUE_BYTES_MAX: Final = 1 << 20
 """The largest is a vote: some hundred bytes for each volume that moves."""
+
+_YEAR_10000_MS: Final = 253_402_300_800_000
+"""No calendar has a later time, and this one is shown as a date."""
 
 V = TypeVar("V")
 
@@ -60,7 +63,7 @@ class LockHolder:
     operation_id: OperationId
     purpose: str
     """`migrate production/db to machine-b`."""
-    since_ms: int
+    since_ms: int = field(validator=[validators.ge(0), validators.lt(_YEAR_10000_MS)])
     operator: str
 
 

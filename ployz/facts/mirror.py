@@ -11,7 +11,7 @@ from typing import Final, NoReturn, Self
 
 import anyio
 
-from ployz.errors import Code, Corrupt, Unreachable
+from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
 from ployz.events.log import GENESIS_HASH, Entry, EventLog
 from ployz.events.types import Fact, FactMirrored
 from ployz.facts.chain import fact_hash
@@ -82,7 +82,7 @@ class Mirror:
                     await self._compare_histories()
                     same_history = True
                 page = await self._facts.facts(self._position, limit=BATCH, wait_s=WAIT_S)
-            except Unreachable:
+            except (Unreachable, Failed, Refused):  # away, or there and with troubles of its own
                 same_history = False  # what comes back may have been restored from an old copy
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from ployz.errors import Code, Unreachable
+from ployz.errors import Code, PloyzError, Unreachable
 from ployz.facts.port import Applied, Conflict, FactLog, Held, SequencedFact, Transaction
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ class BadLine:
         self.log = log
         self.losses: list[Loss] = []
         self.down = False
+        self.error: PloyzError = Unreachable(Code.OUTCOME_UNKNOWN, "no answer")
         self.answer_takes_s = 0.0
         self.sent: list[Transaction] = []
 
@@ -65,4 +66,4 @@ class BadLine:
             if self.answer_takes_s:
                 await anyio.sleep(self.answer_takes_s)
             return answer  # type: ignore[return-value]  # nothing was lost: it is T
-        raise Unreachable(Code.OUTCOME_UNKNOWN, "no answer")
+        raise self.error

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
-from ployz.errors import Code, Corrupt, Unreachable
+from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
 from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
 from ployz.events.types import Fact, FactMirrored, NodeStarted
@@ -120,9 +120,19 @@ def test_sinks_see_the_same_times_live_and_in_replay() -> None:
     run(test)
 
 
-def test_an_authority_that_is_away_is_asked_again_with_growing_pauses() -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Unreachable(Code.NODE_UNREACHABLE, "no route"),
+        Failed(Code.LOG_FAILED, "its disk failed"),
+        Refused(Code.MAILBOX_FULL, "too much to do"),
+    ],
+    ids=lambda trouble: str(trouble.code),
+)
+def test_an_authority_in_trouble_is_asked_again_with_growing_pauses(trouble: PloyzError) -> None:
     async def test(authority: MemoryFactLog, host: Host) -> None:
         mirror = await host.start()
+        host.line.error = trouble
         host.line.down = True
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(mirror.run)

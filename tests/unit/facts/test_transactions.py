@@ -1,0 +1,178 @@
+"""Each builder on a log: applied when all is as it says, refused, in words, when one thing is not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from attrs import evolve
+
+from ployz.errors import Code, Problem
+from ployz.events.types import Lifecycle, MachineLifecycleChanged, VolumeRemoved
+from ployz.facts import keys
+from ployz.facts.conflicts import explain
+from ployz.facts.keys import VolumeOwnership
+from ployz.facts.memory import MemoryFactLog
+from ployz.facts.port import Absent, Conflict, Transaction
+from ployz.facts.transactions import (
+    abort,
+    cast_vote,
+    change_lifecycle,
+    forestall,
+    found_cluster,
+    join_machine,
+    remove_volume,
+    start_operation,
+)
+from ployz.ids import ClusterName, MachineId, OperationId, VolumeRef
+from tests.unit.facts.clocks import HandClock
+from tests.unit.facts.samples import (
+    ABORTED,
+    DATA,
+    FINAL,
+    FOUNDED,
+    HOME,
+    OP,
+    A,
+    B,
+    Migration,
+    applied,
+    commit_of,
+    joined,
+    ready_to_commit,
+    started,
+    take_lock,
+)
+
+
+def run(test: Callable[[MemoryFactLog], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test(MemoryFactLog(HandClock()))
+
+    anyio.run(main, backend="trio")
+
+
+async def refusal(log: MemoryFactLog, transaction: Transaction) -> Problem:
+    before = await log.list(""), await log.facts(0, limit=99, wait_s=0)
+    outcome = await log.transact(transaction)
+    assert isinstance(outcome, Conflict), outcome
+    assert (await log.list(""), await log.facts(0, limit=99, wait_s=0)) == before
+    problem = explain(outcome)
+    assert problem.advice
+    return problem
+
+
+async def last_fact(log: MemoryFactLog) -> object:
+    return (await log.facts(0, limit=99, wait_s=0))[-1].fact
+
+
+def test_a_cluster_is_founded_once_with_its_founder_as_its_first_machine() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        assert [each.fact for each in await log.facts(0, limit=9, wait_s=0)] == [FOUNDED, joined(A, 1)]
+        again = await refusal(log, found_cluster(evolve(FOUNDED, cluster=ClusterName("other")), joined(B, 1)))
+        assert (again.code, "home" in again.text) == (Code.CONFLICT, True)
+
+    run(test)
+
+
+def test_a_machine_joins_the_cluster_that_it_was_invited_to_under_a_free_name_and_number() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        assert (await refusal(log, join_machine(HOME, joined(B, 2)))).code is Code.CONFLICT  # nothing is founded
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        assert (await refusal(log, join_machine(ClusterName("other"), joined(B, 2)))).code is Code.CONFLICT
+        assert (await refusal(log, join_machine(HOME, joined(A, 2)))).code is Code.MACHINE_EXISTS
+        assert "number 1" in (await refusal(log, join_machine(HOME, joined(B, 1)))).text
+        await applied(log, join_machine(HOME, joined(B, 2, Lifecycle.STANDBY)))
+        assert await last_fact(log) == joined(B, 2, Lifecycle.STANDBY)
+
+    run(test)
+
+
+def test_a_lifecycle_changes_only_from_what_the_operator_saw() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        drain = change_lifecycle(A, Lifecycle.ACTIVE, Lifecycle.DRAINING)
+        await applied(log, drain)
+        assert await last_fact(log) == MachineLifecycleChanged(A, Lifecycle.DRAINING)
+        assert (await refusal(log, drain)).text == "machine machine-a is draining now"
+        unknown = change_lifecycle(MachineId("machine-z"), Lifecycle.ACTIVE, Lifecycle.DRAINING)
+        assert (await refusal(log, unknown)).code is Code.UNKNOWN_MACHINE
+
+    run(test)
+
+
+def test_an_operation_starts_once_and_only_under_its_lock() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        assert (await refusal(log, start_operation(started(1)))).code is Code.LOCK_LOST
+        lease, token = await take_lock(log)
+        lost = await refusal(log, start_operation(started(token + 1)))
+        assert lost.code is Code.LOCK_LOST
+        assert "machine-a" in lost.text
+        await applied(log, start_operation(started(token)))
+        assert await last_fact(log) == started(token)
+        assert (await refusal(log, start_operation(started(token)))).code is Code.CONFLICT
+        await log.revoke(lease)
+        assert (await refusal(log, start_operation(started(token, OperationId("op-2"))))).code is Code.LOCK_LOST
+
+    run(test)
+
+
+def test_a_vote_may_be_cast_again_until_the_operation_is_decided() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        migration: Migration = await ready_to_commit(log)
+        await applied(log, cast_vote(OP, A, keys.Vote((FINAL,))))
+        await applied(log, commit_of(migration.token))
+        decided = await refusal(log, cast_vote(OP, A, keys.Vote((FINAL,))))
+        assert decided.code is Code.DECIDED
+        assert "commit by machine-a" in decided.text
+
+    run(test)
+
+
+@pytest.mark.parametrize("first", [abort, forestall])
+@pytest.mark.parametrize("second", [abort, forestall])
+def test_of_two_ends_of_one_operation_only_the_first_is_applied(
+    first: Callable[..., Transaction], second: Callable[..., Transaction]
+) -> None:
+    async def test(log: MemoryFactLog) -> None:
+        _, token = await take_lock(log)
+        if first is abort:
+            await applied(log, start_operation(started(token)))
+        await applied(log, first(ABORTED))
+        assert (await refusal(log, second(evolve(ABORTED, by=B)))).code is Code.DECIDED
+
+    run(test)
+
+
+def test_what_was_started_is_not_forestalled_and_what_was_not_is_not_aborted() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        _, token = await take_lock(log)
+        assert (await refusal(log, abort(ABORTED))).code is Code.CONFLICT
+        await applied(log, start_operation(started(token)))
+        assert (await refusal(log, forestall(ABORTED))).code is Code.CONFLICT
+
+    run(test)
+
+
+def test_a_volume_is_removed_under_the_lock_as_the_operator_saw_it() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        seen = VolumeOwnership(A, 3)
+        await applied(log, Transaction((), (keys.volume(DATA).put(seen),)))
+        assert (await refusal(log, remove_volume(DATA, seen, 1))).code is Code.LOCK_LOST
+        _, token = await take_lock(log)
+        stale = await refusal(log, remove_volume(DATA, VolumeOwnership(A, 2), token))
+        assert stale.text == "volume production/data changed since the plan: now machine-a owns it, at epoch 3"
+        missing = await refusal(log, remove_volume(VolumeRef.parse("production/logs"), seen, token))
+        assert "does not exist" in missing.text
+        await applied(log, remove_volume(DATA, seen, token))
+        assert await keys.volume(DATA).read(log) is None
+        assert await last_fact(log) == VolumeRemoved(DATA)
+
+    run(test)
+
+
+def test_a_conflict_about_an_unknown_kind_of_record_still_has_words() -> None:
+    problem = explain(Conflict(Absent("invite/x"), b"1"))
+    assert (problem.code, "invite/x" in problem.text) == (Code.CONFLICT, True)
