@@ -1,0 +1,121 @@
+"""The strict converter: what a scalar, a name and a reference are, and how a whole value is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from cattrs import Converter
+
+from ployz.errors import PloyzError
+from ployz.ids import Name, ServiceRef, SlotRef, VolumeRef
+from ployz.strict.classes import add_classes
+from ployz.strict.collections import add_collections
+from ployz.strict.malformed import Malformed, leaves, misplaced, mistakes, name_of
+
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**64 - 1
+"""What a msgpack integer can be; ZFS guids need the whole upper half."""
+
+T = TypeVar("T")
+
+
+def make_converter() -> Converter:
+    """A new strict converter; the caller may add hooks for its own types.
+
+    - A scalar is exactly its own type: `"3"`, `True`, `3.0` and `b"3"` are no int. Floats are finite, ints 64 bits.
+    - A class is a dict with exactly its fields; fields with a default may be absent.
+    - Names are made by their constructors; references are text, `production/db/slot-1`.
+    - `tuple[T, ...]` and `Sequence[T]` are lists and become tuples; a frozenset is a sorted list without repetition.
+    - A union of attrs classes is `[class name, fields]`: its members are a closed set that both sides know.
+    """
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    _add_scalars(converter)
+    _add_names(converter)
+    add_collections(converter)
+    add_classes(converter)
+    return converter
+
+
+def structure(converter: Converter, plain: object, cls: type[T]) -> T:
+    """The value, or `Malformed` with every mistake in it and its path. `plain` may come from anywhere.
+
+    A `PloyzError` of a hook says more than "malformed" (an unknown event inside a message): it is passed on.
+    """
+    try:
+        return converter.structure(plain, cls)
+    except Exception as error:
+        # Constructors and validators of the values raise what they like: here all of it means "bad data".
+        for each in leaves(error):
+            if isinstance(each, PloyzError):
+                raise each from error
+        raise Malformed("; ".join(mistakes(error))) from error
+
+
+def _add_scalars(converter: Converter) -> None:
+    for scalar in (bool, bytes):
+        converter.register_structure_hook(scalar, _exactly(scalar))
+    converter.register_structure_hook(str, _exactly(str))
+    # A name or a code in a field that says `str` becomes plain text; a wrong type is left for the reader to refuse.
+    converter.register_unstructure_hook(str, lambda value: str(value) if isinstance(value, str) else value)
+    converter.register_structure_hook(int, _int)
+    converter.register_structure_hook(float, _float)
+    converter.register_unstructure_hook(float, lambda value: float(value) if type(value) is int else value)
+    converter.register_structure_hook(StrEnum, _enum_member)
+
+
+def _exactly(scalar: type[Any]) -> Callable[[object, Any], Any]:
+    def check(value: object, _: Any) -> object:
+        if type(value) is not scalar:
+            raise misplaced(value, name_of(scalar))
+        return value
+
+    return check
+
+
+def _int(value: object, _: Any) -> int:
+    if type(value) is not int:
+        raise misplaced(value, "an int")
+    if not INT_MIN <= value <= INT_MAX:
+        raise Malformed("an int that needs more than 64 bits")
+    return value
+
+
+def _float(value: object, _: Any) -> float:
+    if type(value) is not float:
+        raise misplaced(value, "a float")
+    if not math.isfinite(value):
+        raise Malformed(f"{value} is no finite number")
+    return value
+
+
+def _enum_member(value: object, cls: type[StrEnum]) -> StrEnum:
+    if type(value) is not str:
+        raise misplaced(value, "a str")
+    return cls(value)
+
+
+def _add_names(converter: Converter) -> None:
+    # By class, so that it beats the hook of `str`: cattrs takes the hook of the nearest base.
+    converter.register_structure_hook(Name, _name)
+    for reference in (ServiceRef, VolumeRef, SlotRef):
+        converter.register_structure_hook(reference, _reference)
+        converter.register_unstructure_hook(reference, _text_of_reference)
+
+
+def _name(value: object, cls: type[Name]) -> Name:
+    if type(value) is not str:
+        raise misplaced(value, f"a {cls.kind}")
+    return cls(value)
+
+
+def _reference(value: object, cls: type[Any]) -> Any:
+    if type(value) is not str:
+        raise misplaced(value, f"a {cls.__name__}")
+    return cls.parse(value)
+
+
+def _text_of_reference(value: object) -> object:
+    return str(value) if isinstance(value, ServiceRef | VolumeRef | SlotRef) else value
