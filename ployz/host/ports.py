@@ -25,6 +25,7 @@ class ZfsFeatures:
     estimate: bool  # zfs send -nP
     resume: bool  # zfs receive -s
     multi_snapshot: bool  # several names in one `zfs snapshot`
+    multi_set: bool  # several properties in one `zfs set`
     receive_unmounted: bool  # zfs receive -u
 
 
@@ -64,8 +65,22 @@ class DatasetState:
 class PoolSpace:
     size_bytes: int
     free_bytes: int
+    """What datasets may still take, after ZFS' own reserve."""
     healthy: bool
+    """It reads and writes. A degraded pool does: moving away from it must stay possible."""
     health: str
+    """`ONLINE`, `DEGRADED`, `SUSPENDED`, …"""
+
+
+@frozen
+class Holder:
+    """A process that keeps a dataset from being unmounted or handed over."""
+
+    pid: int
+    command: str
+    container_id: str | None
+    how: str
+    """Ends the sentence "PID …": `has the file /x open`, `has it mounted at /data in a mount namespace of its own`."""
 
 
 class Zfs(Protocol):
@@ -115,6 +130,13 @@ class Zfs(Protocol):
 
     async def unmount(self, dataset: Dataset) -> None:
         """Busy is `Failed` with DATASET_BUSY, naming processes and containers that hold it."""
+        ...
+
+    async def holders(self, dataset: Dataset) -> Sequence[Holder]:
+        """Who uses it: processes with files or folders of it, and mounts in other mount namespaces than ours.
+
+        Our own mount is `DatasetState.mounted_at`. Unmounted and without holders, nobody can write to it.
+        """
         ...
 
     async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
@@ -253,7 +275,10 @@ class Docker(Protocol):
     async def ensure_network(self, network: BridgeNetwork) -> None: ...
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Its id. A container of this name with these labels that is there already is returned as it is."""
+        """Its id. A container of this name with these labels that is there already is returned as it is.
+
+        The source of every bind mount must be there now; what is mounted on it may follow until the start.
+        """
         ...
 
     async def start(self, name: str) -> None: ...

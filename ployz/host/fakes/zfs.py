@@ -1,0 +1,290 @@
+"""A ZFS pool in memory that passes the contract of the real one: datasets have files, and streams carry them.
+
+Its stream programs cannot be run. Their argv are `("fake-zfs-send", DATASET, BASE or "", SNAPSHOT)` and
+`("fake-zfs-receive", DATASET)`: a simulation gives them to `stream_out` and `stream_in`, which do what they would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from ployz.clock import Clock
+from ployz.errors import Code, Failed
+from ployz.host.fakes.zfs_content import DatasetContent, Files, Snap, Stream, difference, parse_size, total_bytes
+from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.zfs import failures
+from ployz.host.zfs.parse import USER_PREFIX
+
+SEND, RECEIVE = "fake-zfs-send", "fake-zfs-receive"
+
+
+class FakeZfs:
+    """One pool. `seed` keeps the guids of two machines apart; everything is deterministic.
+
+    Besides the port: `write`, `remove` and `files` are a workload's hand on a mounted dataset, `use` and `let_go`
+    are a process that keeps it busy.
+    """
+
+    def __init__(self, clock: Clock, *, pool: str = "tank", seed: str = "", size_bytes: int = 1 << 40) -> None:
+        self._clock = clock
+        self._pool = pool
+        self._seed = seed
+        self._size_bytes = size_bytes
+        self._serial = 0
+        self._sets: dict[Dataset, DatasetContent] = {pool: DatasetContent(self._guid(), {})}
+        self._holders: dict[Dataset, list[Holder]] = {}
+        self.health = "ONLINE"
+
+    # ---------------------------------------------------------------- a workload's hand
+
+    def write(self, dataset: Dataset, path: str, content: bytes) -> None:
+        its = self._writable(dataset)
+        self._require_space(dataset, len(content))
+        its.files[path] = content
+
+    def remove(self, dataset: Dataset, path: str) -> None:
+        self._writable(dataset).files.pop(path, None)
+
+    def files(self, dataset: Dataset) -> Files:
+        """What is on it now, mounted or not."""
+        return dict(self._set(dataset).files)
+
+    def mounted(self, mountpoint: str) -> Dataset | None:
+        """The dataset that a bind mount of this path would see."""
+        return next((name for name, its in self._sets.items() if its.mounted_at == mountpoint), None)
+
+    def use(self, dataset: Dataset, holder: Holder) -> None:
+        self._holders.setdefault(dataset, []).append(holder)
+
+    def let_go(self, dataset: Dataset) -> None:
+        self._holders.pop(dataset, None)
+
+    # ---------------------------------------------------------------- looking
+
+    async def features(self) -> ZfsFeatures:
+        return ZfsFeatures(estimate=True, resume=False, multi_snapshot=True, multi_set=True, receive_unmounted=True)
+
+    async def pool_space(self, pool: str) -> PoolSpace:
+        self._require_pool(pool)
+        return PoolSpace(self._size_bytes, self._free_bytes(), self.health in {"ONLINE", "DEGRADED"}, self.health)
+
+    async def state(self, dataset: Dataset) -> DatasetState | None:
+        self._require_pool(dataset)
+        its = self._sets.get(dataset)
+        if its is None:
+            return None
+        return DatasetState(
+            name=dataset,
+            guid=its.guid,
+            used_bytes=its.used_bytes(),
+            referenced_bytes=total_bytes(its.files),
+            available_bytes=self._available_bytes(dataset),
+            quota_bytes=parse_size(its.properties.get("quota", "none")),
+            mounted_at=its.mounted_at,
+            readonly=its.properties.get("readonly") == "on",
+            properties={
+                key.removeprefix(USER_PREFIX): value
+                for key, value in its.properties.items()
+                if key.startswith(USER_PREFIX)
+            },
+            snapshots=tuple(self._snapshot(its, each) for each in its.snapshots),
+        )
+
+    async def children(self, dataset: Dataset) -> Sequence[Dataset]:
+        self._require_pool(dataset)
+        return tuple(sorted(name for name in self._sets if name.startswith(f"{dataset}/")))
+
+    async def holders(self, dataset: Dataset) -> Sequence[Holder]:
+        return tuple(self._holders.get(dataset, ()))
+
+    # ---------------------------------------------------------------- datasets
+
+    async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        self._require_pool(dataset)
+        parts = dataset.split("/")
+        for depth in range(1, len(parts)):
+            self._sets.setdefault("/".join(parts[:depth]), DatasetContent(self._guid(), {}))
+        self._sets.setdefault(dataset, DatasetContent(self._guid(), dict(properties)))
+
+    async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        its = self._set(dataset)
+        if 0 < parse_size(properties.get("quota", "none")) < its.used_bytes():
+            raise _failed(f"cannot set property for '{dataset}': size is less than current used or reserved space")
+        its.properties.update(properties)
+
+    async def destroy(self, dataset: Dataset) -> None:
+        children = await self.children(dataset)
+        if children:
+            raise _failed(f"{dataset} is not destroyed: it has children: {', '.join(children)}")
+        if dataset in self._sets:
+            self._require_free(dataset)
+            if any(each.holds for each in self._sets[dataset].snapshots):
+                raise failures.busy(dataset, (), "a snapshot of it is held")
+            del self._sets[dataset]
+
+    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
+        its = self._set(dataset)
+        if (its.mounted_at, its.mounted_readonly) == (mountpoint, readonly):
+            return
+        self._require_free(dataset)
+        its.properties |= {"mountpoint": mountpoint, "readonly": "on" if readonly else "off"}
+        its.mounted_at, its.mounted_readonly = mountpoint, readonly
+
+    async def unmount(self, dataset: Dataset) -> None:
+        self._require_free(dataset)
+        if dataset in self._sets:
+            self._sets[dataset].mounted_at = None
+
+    # ---------------------------------------------------------------- snapshots
+
+    async def snapshot(self, datasets: Sequence[Dataset], name: str) -> Mapping[Dataset, Snapshot]:
+        sets = {dataset: self._set(dataset) for dataset in datasets}
+        instant = self._next()
+        if not any(its.snap(name) for its in sets.values()):
+            for its in sets.values():
+                created_s = self._clock.wall_ms() // 1000
+                its.snapshots.append(Snap(name, self._guid(), instant, created_s, dict(its.files)))
+        found = {dataset: its.snap(name) for dataset, its in sets.items()}
+        if len({each.instant if each else 0 for each in found.values()}) > 1:
+            raise _failed(f"{', '.join(sets)} have no snapshot {name} of one instant: some were there before")
+        return {dataset: self._snapshot(sets[dataset], each) for dataset, each in found.items() if each}
+
+    async def destroy_snapshot(self, dataset: Dataset, name: str) -> None:
+        snap = self._sets[dataset].snap(name) if dataset in self._sets else None
+        if snap is None:
+            return
+        if snap.holds:
+            raise Failed(Code.DATASET_BUSY, f"{dataset}@{name} is held")
+        self._sets[dataset].snapshots.remove(snap)
+
+    async def hold(self, dataset: Dataset, name: str, tag: str) -> None:
+        self._snap(dataset, name).holds.add(tag)
+
+    async def release(self, dataset: Dataset, name: str, tag: str) -> None:
+        snap = self._sets[dataset].snap(name) if dataset in self._sets else None
+        if snap is not None:
+            snap.holds.discard(tag)
+
+    async def rollback(self, dataset: Dataset, name: str) -> None:
+        its, snap = self._set(dataset), self._snap(dataset, name)
+        place = its.snapshots.index(snap) + 1
+        if any(each.holds for each in its.snapshots[place:]):
+            raise failures.busy(dataset, (), "a later snapshot is held")
+        del its.snapshots[place:]
+        its.files = dict(snap.files)
+
+    # ---------------------------------------------------------------- streams
+
+    async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
+        its = self._set(dataset)
+        files = its.files if snapshot is None else self._snap(dataset, snapshot).files
+        return total_bytes(difference({} if base is None else self._snap(dataset, base).files, files))
+
+    def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
+        return (SEND, dataset, base or "", snapshot)
+
+    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
+        return (RECEIVE, dataset)
+
+    def stream_out(self, argv: Sequence[str]) -> bytes:
+        """What the program of `send_argv` would write."""
+        program, dataset, base_name, name = argv
+        assert program == SEND, argv  # noqa: S101 - a bug of the caller
+        base = self._snap(dataset, base_name) if base_name else None
+        snap = self._snap(dataset, name)
+        before = base.files if base else {}
+        removed = sorted(before.keys() - snap.files.keys())
+        changed = difference(before, snap.files)
+        return Stream(base.guid if base else 0, snap.guid, name, snap.created_s, changed, removed).encode()
+
+    def stream_in(self, argv: Sequence[str], stream: bytes) -> None:
+        """What the program of `receive_argv` would do with it: all of it, or `Failed` and nothing."""
+        program, dataset = argv
+        assert program == RECEIVE, argv  # noqa: S101 - a bug of the caller
+        what = Stream.decode(stream)
+        its = self._sets.get(dataset)
+        refusal = self._refusal(dataset, its, what)
+        if refusal:
+            raise failures.stream_failure(refusal)
+        self._require_space(dataset, total_bytes(what.changed))
+        if its is None:
+            its = self._sets[dataset] = DatasetContent(self._guid(), {})
+        its.files = {path: content for path, content in its.files.items() if path not in what.removed}
+        its.files |= what.changed
+        its.snapshots.append(Snap(what.name, what.guid, self._next(), what.created_s, dict(its.files)))
+
+    def _refusal(self, dataset: Dataset, its: DatasetContent | None, what: Stream) -> str:
+        parent = dataset.rpartition("/")[0]
+        if not what.base_guid:
+            if its is not None:
+                return f"cannot receive new filesystem stream: destination '{dataset}' exists must specify -F"
+            return "" if parent in self._sets else f"cannot open '{parent}': dataset does not exist"
+        if its is None:
+            return f"cannot receive incremental stream: destination '{dataset}' does not exist"
+        newest = its.snapshots[-1] if its.snapshots else None
+        if newest is None or newest.guid != what.base_guid:
+            return f"most recent snapshot of {dataset} does not match incremental source"
+        if newest.files != its.files:
+            return f"destination {dataset} has been modified since most recent snapshot"
+        return ""
+
+    # ---------------------------------------------------------------- below
+
+    def _next(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    def _guid(self) -> int:
+        return int.from_bytes(hashlib.sha256(f"{self._seed}/{self._pool}/{self._next()}".encode()).digest()[:8], "big")
+
+    def _require_pool(self, dataset: Dataset) -> None:
+        if dataset.partition("/")[0] != self._pool:
+            raise _failed(f"there is no pool {dataset.partition('/')[0]!r}")
+
+    def _require_free(self, dataset: Dataset) -> None:
+        if self._holders.get(dataset):
+            raise failures.busy(dataset, self._holders[dataset], "busy")
+
+    def _require_space(self, dataset: Dataset, more_bytes: int) -> None:
+        if more_bytes > self._available_bytes(dataset):
+            raise failures.failure(f"{dataset}: out of space")
+
+    def _set(self, dataset: Dataset) -> DatasetContent:
+        self._require_pool(dataset)
+        if dataset not in self._sets:
+            raise _failed(f"cannot open '{dataset}': dataset does not exist")
+        return self._sets[dataset]
+
+    def _snap(self, dataset: Dataset, name: str) -> Snap:
+        snap = self._set(dataset).snap(name)
+        if snap is None:
+            raise _failed(f"cannot open '{dataset}@{name}': dataset does not exist")
+        return snap
+
+    def _writable(self, dataset: Dataset) -> DatasetContent:
+        its = self._set(dataset)
+        if its.mounted_at is None or its.mounted_readonly or its.properties.get("readonly") == "on":
+            raise _failed(f"{dataset}: {'not mounted' if its.mounted_at is None else 'read-only file system'}")
+        return its
+
+    def _snapshot(self, its: DatasetContent, snap: Snap) -> Snapshot:
+        unique_bytes = its.used_bytes() - its.used_bytes(without=snap)
+        return Snapshot(snap.name, snap.guid, snap.created_s, total_bytes(snap.files), unique_bytes)
+
+    def _free_bytes(self) -> int:
+        return self._size_bytes - sum(each.used_bytes() for each in self._sets.values())
+
+    def _available_bytes(self, dataset: Dataset) -> int:
+        """The least that the pool or any quota on the way down leaves."""
+        left = [self._free_bytes()]
+        for name, its in self._sets.items():
+            quota_bytes = parse_size(its.properties.get("quota", "none"))
+            if quota_bytes and f"{dataset}/".startswith(f"{name}/"):
+                below = [each.used_bytes() for other, each in self._sets.items() if f"{other}/".startswith(f"{name}/")]
+                left.append(quota_bytes - sum(below))
+        return max(min(left), 0)
+
+
+def _failed(words: str) -> Failed:
+    return failures.failure(words)

@@ -1,0 +1,86 @@
+"""What a fake dataset holds: files, snapshots that share them, and streams that carry the difference.
+
+Values and plain functions; the rules of ZFS about them are in `zfs.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from attrs import Factory, define, frozen
+
+from ployz import strict
+from ployz.host.zfs import failures
+
+Files = Mapping[str, bytes]
+
+_MAGIC = b"fake-zfs-stream"
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+@define
+class Snap:
+    name: str
+    guid: int
+    instant: int
+    created_s: int
+    files: Files
+    holds: set[str] = Factory(set)
+
+
+@define
+class DatasetContent:
+    guid: int
+    properties: dict[str, str]
+    files: dict[str, bytes] = Factory(dict)
+    snapshots: list[Snap] = Factory(list)
+    mounted_at: str | None = None
+    mounted_readonly: bool = False
+
+    def snap(self, name: str) -> Snap | None:
+        return next((each for each in self.snapshots if each.name == name), None)
+
+    def used_bytes(self, without: Snap | None = None) -> int:
+        """Equal content at one path counts once, however many snapshots share it."""
+        versions = [self.files, *(each.files for each in self.snapshots if each is not without)]
+        return sum(len(content) for _, content in {item for files in versions for item in files.items()})
+
+
+@frozen
+class Stream:
+    base_guid: int
+    """0: in full."""
+    guid: int
+    name: str
+    created_s: int
+    changed: Files
+    removed: Sequence[str]
+
+    def encode(self) -> bytes:
+        body = strict.pack(
+            [self.base_guid, self.guid, self.name, self.created_s, dict(self.changed), list(self.removed)]
+        )
+        return _MAGIC + hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def decode(cls, stream: bytes) -> Stream:
+        digest, body = stream[len(_MAGIC) : len(_MAGIC) + 32], stream[len(_MAGIC) + 32 :]
+        if not stream.startswith(_MAGIC):
+            raise failures.stream_failure("cannot receive: failed to read from stream")
+        if hashlib.sha256(body).digest() != digest:
+            raise failures.stream_failure("cannot receive: invalid backup stream")
+        return cls(*strict.unpack(body, limit_bytes=len(body)))
+
+
+def total_bytes(files: Files) -> int:
+    return sum(map(len, files.values()))
+
+
+def difference(before: Files, after: Files) -> Files:
+    return {path: content for path, content in after.items() if before.get(path) != content}
+
+
+def parse_size(text: str) -> int:
+    """A size as `zfs set` takes it: `none`, a number, or a number with K, M, G or T."""
+    return 0 if text == "none" else int(text.rstrip("KMGT")) * _UNITS.get(text[-1], 1)

@@ -1,0 +1,218 @@
+"""The real adapter of the ZFS port: one method a question or change, each as few processes as it can be.
+
+A `zfs` process costs about 10 ms, and most of these methods are called between the last write on the source and
+the first request on the target.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anyio
+
+from ployz.errors import Code, Failed
+from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.zfs import failures, parse, sizes
+from ployz.host.zfs.commands import BUSY_PAUSE_S, BUSY_S, Commands, no_pool
+from ployz.host.zfs.failures import Says
+from ployz.host.zfs.mounts import Mount, mounts_of
+
+WORKING_HEALTHS = frozenset({"ONLINE", "DEGRADED"})
+
+SCRATCH = "ployz-instant"
+"""A snapshot of this name lives only within one call."""
+
+
+class SystemZfs:
+    """The `zfs` and `zpool` programs on the PATH. Needs root.
+
+    `namespace_pid`: they run in the mount namespace of that process; None: in our own.
+    """
+
+    def __init__(self, namespace_pid: int | None = None) -> None:
+        self._zfs = Commands(namespace_pid)
+        self._features: ZfsFeatures | None = None
+
+    # ---------------------------------------------------------------- looking
+
+    async def features(self) -> ZfsFeatures:
+        if self._features is None:
+            usage = await self._zfs.run("zfs")
+            receive = await self._zfs.run("zfs", "receive", "-u")
+            self._features = parse.features(usage.stderr.decode(errors="replace"), receive.words)
+        return self._features
+
+    async def pool_space(self, pool: str) -> PoolSpace:
+        space = await self._zfs.get("used,available", pool)
+        health = await self._zfs.look("zpool", "list", "-H", "-o", "health", pool)
+        if space is None or health is None:
+            raise no_pool(pool)
+        used_bytes, free_bytes = parse.number(space[pool], "used"), parse.number(space[pool], "available")
+        return PoolSpace(used_bytes + free_bytes, free_bytes, health.strip() in WORKING_HEALTHS, health.strip())
+
+    async def state(self, dataset: Dataset) -> DatasetState | None:
+        own = await self._zfs.look("zfs", "get", "-Hp", "-o", "property,value,source", "all", dataset)
+        tree = None if own is None else await self._zfs.get_tree(parse.TREE_PROPERTIES, dataset)
+        if own is None or tree is None:
+            await self._zfs.require_pool(dataset)
+            return None
+        mounts = self._mounts(dataset)
+        return parse.state(dataset, parse.own_properties(own), tree, mounts[0].mountpoint if mounts else None)
+
+    async def children(self, dataset: Dataset) -> Sequence[Dataset]:
+        text = await self._zfs.look("zfs", "list", "-H", "-o", "name", "-t", "filesystem,volume", "-r", dataset)
+        if text is None:
+            await self._zfs.require_pool(dataset)
+            return ()
+        return tuple(name for name in text.splitlines() if name != dataset)
+
+    async def holders(self, dataset: Dataset) -> Sequence[Holder]:
+        return await self._zfs.holders(dataset)
+
+    # ---------------------------------------------------------------- datasets
+
+    async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        options = [part for key, value in properties.items() for part in ("-o", f"{key}={value}")]
+        await self._zfs.change(dataset, "zfs", "create", "-p", *options, dataset)
+
+    async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        settings = [f"{key}={value}" for key, value in properties.items()]
+        if len(settings) > 1 and (await self.features()).multi_set:
+            await self._zfs.change(dataset, "zfs", "set", *settings, dataset)
+        else:
+            for each in settings:
+                await self._zfs.change(dataset, "zfs", "set", each, dataset)
+
+    async def destroy(self, dataset: Dataset) -> None:
+        children = await self.children(dataset)
+        if children:
+            raise Failed(Code.ZFS_FAILED, f"{dataset} is not destroyed: it has children: {', '.join(children[:5])}")
+        await self._zfs.change(dataset, "zfs", "destroy", "-r", dataset, settled=Says.ABSENT)
+
+    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
+        """One process to look and one to mount; a property that is not yet as asked costs another.
+
+        `set` of `mountpoint` and `readonly` ahead of time keeps that out of a cut-over: a `noauto` dataset is not
+        mounted by it.
+        """
+        found = await self._zfs.get("mountpoint,readonly", dataset)
+        if found is None:
+            raise Failed(Code.ZFS_FAILED, f"cannot mount {dataset}: there is no such dataset")
+        wanted = {"mountpoint": mountpoint, "readonly": "on" if readonly else "off"}
+        missing = {key: value for key, value in wanted.items() if found[dataset].get(key) != value}
+        mounts = self._mounts(dataset)
+        if mounts:
+            as_asked = mounts[0].mountpoint == mountpoint and (readonly or not mounts[0].readonly)
+            if as_asked and not missing:
+                return
+            await self.unmount(dataset)  # a mount that began read-only stays so on zfs-fuse, whatever is set
+        await self.set(dataset, missing)
+        await self._zfs.change(dataset, "zfs", "mount", dataset)
+
+    async def unmount(self, dataset: Dataset) -> None:
+        if self._mounts(dataset):
+            await self._zfs.change(dataset, "zfs", "unmount", dataset, settled=Says.NOT_MOUNTED)
+        give_up_at = anyio.current_time() + BUSY_S
+        while True:
+            mounts, holders = self._mounts(dataset), await self._zfs.holders(dataset)
+            if not mounts and not holders:
+                return
+            if anyio.current_time() >= give_up_at:
+                raise failures.busy(dataset, holders, f"mounted at {', '.join(each.mountpoint for each in mounts)}")
+            await anyio.sleep(BUSY_PAUSE_S)
+
+    # ---------------------------------------------------------------- snapshots
+
+    async def snapshot(self, datasets: Sequence[Dataset], name: str) -> Mapping[Dataset, Snapshot]:
+        names = {dataset: f"{dataset}@{name}" for dataset in datasets}
+        if not names:
+            return {}
+        if len(names) == 1 or (await self.features()).multi_snapshot:
+            await self._zfs.change(datasets[0], "zfs", "snapshot", *names.values(), settled=Says.THERE_ALREADY)
+        else:
+            await self._snapshot_beneath(names)
+        found = await self._zfs.get(parse.TREE_PROPERTIES, *names.values())
+        if found is None or len({values["createtxg"] for values in found.values()}) > 1:
+            raise Failed(
+                Code.ZFS_FAILED,
+                f"{', '.join(names.values())} are not of one instant: some were there before",
+                "Take the snapshot under a name that none of them has.",
+            )
+        return {dataset: parse.snapshot(name, found[full]) for dataset, full in names.items()}
+
+    async def destroy_snapshot(self, dataset: Dataset, name: str) -> None:
+        full = f"{dataset}@{name}"
+        found = await self._zfs.get("userrefs", full)
+        if found is None:
+            return
+        if parse.number(found[full], "userrefs"):
+            raise Failed(Code.DATASET_BUSY, f"{full} is held", "Release the hold of the operation that needs it.")
+        await self._zfs.change(dataset, "zfs", "destroy", full, settled=Says.ABSENT)
+
+    async def hold(self, dataset: Dataset, name: str, tag: str) -> None:
+        await self._zfs.change(dataset, "zfs", "hold", tag, f"{dataset}@{name}", settled=Says.THERE_ALREADY)
+
+    async def release(self, dataset: Dataset, name: str, tag: str) -> None:
+        await self._zfs.change(dataset, "zfs", "release", tag, f"{dataset}@{name}", settled=Says.NOT_HELD)
+
+    async def rollback(self, dataset: Dataset, name: str) -> None:
+        await self._zfs.change(dataset, "zfs", "rollback", "-r", f"{dataset}@{name}")
+
+    # ---------------------------------------------------------------- streams
+
+    async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
+        """To now, it knows what has reached the pool: up to a few seconds of writes less than there are."""
+        estimates = (await self.features()).estimate
+        if snapshot is not None and estimates:
+            text = await self._zfs.look("zfs", "send", "-nP", *_stream(dataset, base, snapshot))
+            return parse.estimate(text or "")
+        written = f",written@{base}" if base is not None and estimates else ""
+        tree = await self._zfs.get_tree(sizes.PROPERTIES + written, dataset)
+        if tree is None:
+            raise Failed(Code.ZFS_FAILED, f"cannot estimate a stream of {dataset}: there is no such dataset")
+        return sizes.estimate(dataset, tree, base, snapshot)
+
+    def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
+        return (*self._zfs.prefix, "zfs", "send", *_stream(dataset, base, snapshot))
+
+    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
+        return (*self._zfs.prefix, "zfs", "receive", "-u", dataset)
+
+    # ---------------------------------------------------------------- below
+
+    async def _snapshot_beneath(self, names: Mapping[Dataset, str]) -> None:
+        """One instant where `zfs snapshot` takes one name: recursively on the parent, and the others are removed.
+
+        Where another dataset below the parent has a snapshot of this name, nothing is taken. Then the instant is
+        taken under a scratch name, and what was asked for is renamed.
+        """
+        parent = os.path.commonpath(names)
+        if not parent:
+            raise Failed(Code.ZFS_FAILED, f"{' and '.join(names)} are in different pools, which share no instant")
+        if await self._zfs.get("guid", *names.values()) is not None:
+            return
+        beneath = (parent, *await self.children(parent))
+        name = next(iter(names.values())).partition("@")[2]
+        if await self._zfs.change(parent, "zfs", "snapshot", "-r", f"{parent}@{name}", settled=Says.THERE_ALREADY):
+            await self._destroy_each([f"{other}@{name}" for other in beneath if other not in names])
+            return
+        scratch = [f"{each}@{SCRATCH}" for each in beneath]
+        await self._destroy_each(scratch)  # an earlier call may have been killed half-way
+        await self._zfs.change(parent, "zfs", "snapshot", "-r", scratch[0])
+        for dataset, full in names.items():
+            await self._zfs.change(dataset, "zfs", "rename", f"{dataset}@{SCRATCH}", full, settled=Says.THERE_ALREADY)
+        await self._destroy_each(scratch)
+
+    async def _destroy_each(self, snapshots: Sequence[str]) -> None:
+        for full in snapshots:
+            await self._zfs.change(full.partition("@")[0], "zfs", "destroy", full, settled=Says.ABSENT)
+
+    def _mounts(self, dataset: Dataset) -> list[Mount]:
+        return mounts_of(dataset, Path("/proc") / self._zfs.own_process)
+
+
+def _stream(dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
+    """With '@' before the base: OpenZFS takes a bare name for one too, but with a warning."""
+    return (f"{dataset}@{snapshot}",) if base is None else ("-i", f"@{base}", f"{dataset}@{snapshot}")

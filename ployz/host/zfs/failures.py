@@ -1,0 +1,64 @@
+"""What the ZFS programs complain about, as errors of this project with their own words.
+
+The texts are those of OpenZFS 2.1 and zfs-fuse 0.7; both write them in English under LC_ALL=C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from ployz.errors import Code, Failed
+from ployz.host.ports import Dataset, Holder
+
+_SHOWN_HOLDERS = 5
+
+
+class Says(Enum):
+    """What a program can say instead of doing it. A value holds the texts of which one is enough."""
+
+    ABSENT = ("does not exist", "no such pool", "could not find any snapshots to destroy")
+    BUSY = ("busy",)
+    THERE_ALREADY = ("already exists",)
+    NOT_HELD = ("no such tag", "does not exist")
+    NOT_MOUNTED = ("not currently mounted", "does not exist")
+    NO_SPACE = ("out of space", "quota exceeded", "no space left")
+    OTHER_HISTORY = ("has been modified", "does not match incremental source", "must specify -F")
+
+    def found_in(self, words: str) -> bool:
+        return any(text in words for text in self.value)
+
+
+def failure(words: str) -> Failed:
+    """Of any program but a stream's."""
+    if Says.NO_SPACE.found_in(words):
+        return Failed(Code.NO_SPACE, words, "Free space in the pool or raise the quota, then try again.")
+    said, _, _ = words.partition(" usage: ")  # some failures are followed by pages of usage text
+    return Failed(Code.ZFS_FAILED, said or "zfs failed and said nothing")
+
+
+def stream_failure(words: str) -> Failed:
+    """Of `zfs send` or `zfs receive`, by what it wrote on standard error."""
+    if Says.NO_SPACE.found_in(words):
+        return failure(words)
+    if Says.OTHER_HISTORY.found_in(words):
+        return Failed(
+            Code.DATASET_IN_THE_WAY,
+            words,
+            "The target's dataset is not what the stream continues: roll it back to the common snapshot.",
+        )
+    return Failed(Code.STREAM_FAILED, words or "the stream ended early, and zfs said nothing")
+
+
+def busy(dataset: Dataset, holders: Sequence[Holder], words: str) -> Failed:
+    """Names the processes, so that an operator knows what to stop."""
+    if not holders:
+        return Failed(Code.DATASET_BUSY, f"{dataset} is busy: {words}", "Something in the kernel uses it: try again.")
+    shown = "; ".join(map(_sentence, holders[:_SHOWN_HOLDERS]))
+    more = f"; and {len(holders) - _SHOWN_HOLDERS} more" if len(holders) > _SHOWN_HOLDERS else ""
+    return Failed(Code.DATASET_BUSY, f"{dataset} is in use: {shown}{more}", "Stop what is named here, then try again.")
+
+
+def _sentence(holder: Holder) -> str:
+    container = f", container {holder.container_id[:12]}" if holder.container_id else ""
+    return f"PID {holder.pid} ({holder.command}{container}) {holder.how}"
