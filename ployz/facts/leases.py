@@ -10,6 +10,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from ployz.errors import Code, Refused
+
 TTL_S_MAX: Final = 3600.0
 """A lease is for what must lapse soon when its holder dies."""
 
@@ -49,4 +51,4 @@ class Leases:
 
 def check_ttl(ttl_s: float) -> None:
     if not 0 < ttl_s <= TTL_S_MAX:
-        raise ValueError(f"a lease lasts more than 0 and at most {TTL_S_MAX:.0f} s, not {ttl_s}")
+        raise Refused(Code.USAGE, f"a lease lasts more than 0 and at most {TTL_S_MAX:.0f} s, not {ttl_s}")

@@ -15,7 +15,7 @@ from ployz.clock import Clock
 from ployz.facts.leases import Leases, check_ttl
 from ployz.facts.news import News
 from ployz.facts.port import Applied, Conflict, Held, Put, SequencedFact, Transaction
-from ployz.facts.rules import FACTS_LIMIT_MAX, WAIT_S_MAX, Head, evaluate
+from ployz.facts.rules import WAIT_S_MAX, Head, evaluate, page_size
 
 
 @frozen
@@ -68,7 +68,7 @@ class MemoryFactLog:
         await self._step()
         await self._news.wait(lambda: self._head.position > after, min(wait_s, WAIT_S_MAX))
         start = max(after, 0)
-        return self._facts[start : start + min(limit, FACTS_LIMIT_MAX)]
+        return self._facts[start : start + page_size(limit)]
 
     async def grant(self, ttl_s: float) -> int:
         check_ttl(ttl_s)

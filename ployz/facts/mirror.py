@@ -121,7 +121,7 @@ class Mirror:
             raise Corrupt(
                 Code.LOG_CORRUPT,
                 f"the local log has fact {mirrored.position} after fact {self._position}",
-                "keep log.db, it also holds what this machine promised; `ployzctl events verify` says where it is wrong",
+                "keep log.db: it also holds what this machine promised; `ployzctl events verify` finds the damage",
             )
         self._give(mirrored.fact, mirrored.position, mirrored.hash, at_ms)
 

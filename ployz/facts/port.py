@@ -100,7 +100,8 @@ class FactLog(Protocol):
     async def transact(self, transaction: Transaction) -> Applied | Conflict:
         """`Unreachable` (OUTCOME_UNKNOWN) when no answer came: then read; never send it again.
 
-        `Refused` (CONFLICT): all compares hold, but a put names a lease that has ended.
+        `Refused`: all compares hold, but a put names a lease that has ended (CONFLICT), or a key is written
+        twice (USAGE).
         """
         ...
 
@@ -118,7 +119,10 @@ class FactLog(Protocol):
         ...
 
     async def grant(self, ttl_s: float) -> int:
-        """A new lease, never 0. It ends `ttl_s` after its last renewal, by the authority's monotonic clock."""
+        """A new lease, never 0. It ends `ttl_s` after its last renewal, by the authority's monotonic clock.
+
+        `Refused` (USAGE) for an absurd length.
+        """
         ...
 
     async def keep_alive(self, lease: int) -> bool:

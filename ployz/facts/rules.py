@@ -44,6 +44,10 @@ class Change:
         return Applied(self.head.revision, self.head.position)
 
 
+def page_size(limit: int) -> int:
+    return max(0, min(limit, FACTS_LIMIT_MAX))
+
+
 def evaluate(
     transaction: Transaction,
     head: Head,
@@ -52,7 +56,7 @@ def evaluate(
     lease_stands: Callable[[int], bool],
     at_ms: int,
 ) -> Change | Conflict:
-    """`Refused` (CONFLICT): a put names a lease that has ended. ValueError: a key is written twice."""
+    """`Refused`: a put names a lease that has ended (CONFLICT), or a key is written twice (USAGE)."""
     for compare in transaction.compares:
         held = read(compare.key)
         if not _holds(compare, held):
@@ -80,7 +84,7 @@ def _holds(compare: Compare, held: Held | None) -> bool:
 def _check_writes(writes: tuple[Put | Delete, ...], lease_stands: Callable[[int], bool]) -> None:
     keys = [write.key for write in writes]
     if len(set(keys)) != len(keys):
-        raise ValueError(f"a transaction writes each key once, not {sorted(keys)}")
+        raise Refused(Code.USAGE, f"a transaction writes each key once, and this one: {sorted(keys)}")
     for write in writes:
         if isinstance(write, Put) and write.lease and not lease_stands(write.lease):
             raise Refused(

@@ -207,9 +207,9 @@ def test_deleting_what_is_not_there_is_done(run: Run) -> None:
     run(test)
 
 
-def test_writing_a_key_twice_is_a_bug_and_changes_nothing(run: Run) -> None:
+def test_a_transaction_that_writes_a_key_twice_is_refused(run: Run) -> None:
     async def test(given: Given) -> None:
-        with pytest.raises(ValueError, match="writes each key once"):
+        with pytest.raises(Refused, match="writes each key once"):
             await given.log.transact(Transaction((), (Put("k", b"1"), Delete("k"))))
         assert await given.log.read("k") is None
         await applied(given.log, put("k", b"2"))
@@ -251,6 +251,18 @@ def test_facts_begin_after_a_position_and_end_at_the_limit(run: Run) -> None:
         await applied(given.log, Transaction((), (), tuple(joined(A, number) for number in range(1, 6))))
         assert [each.position for each in await given.log.facts(1, limit=2, wait_s=0)] == [2, 3]
         assert [each.position for each in await given.log.facts(4, limit=2, wait_s=0)] == [5]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "positions"),
+    [(-5, 2, [1, 2]), (0, -1, []), (0, 0, []), (0, 2**64 - 1, [1, 2, 3]), (2**64 - 1, 9, [])],
+)
+def test_absurd_questions_for_facts_have_answers(run: Run, after: int, limit: int, positions: list[int]) -> None:
+    async def test(given: Given) -> None:
+        await applied(given.log, Transaction((), (), tuple(joined(A, number) for number in (1, 2, 3))))
+        assert [each.position for each in await given.log.facts(after, limit=limit, wait_s=0)] == positions
 
     run(test)
 
@@ -316,16 +328,19 @@ def test_an_ended_lease_cannot_be_renewed(run: Run) -> None:
         lapsed, revoked = await given.log.grant(30), await given.log.grant(3000)
         await given.log.revoke(revoked)
         await given.let_pass(30)
-        for lease in (lapsed, revoked, lapsed, 12345):
+        for lease in (lapsed, revoked, lapsed, *NEVER_GRANTED):
             assert not await given.log.keep_alive(lease)
 
     run(test)
 
 
-@pytest.mark.parametrize("how", ["lapsed", "revoked", "never granted"])
-def test_nothing_is_put_under_an_ended_lease(run: Run, how: str) -> None:
+NEVER_GRANTED = (12345, 2**64 - 1, -1)
+
+
+@pytest.mark.parametrize("how", ["lapsed", "revoked", *NEVER_GRANTED])
+def test_nothing_is_put_under_an_ended_lease(run: Run, how: str | int) -> None:
     async def test(given: Given) -> None:
-        lease = 12345 if how == "never granted" else await given.log.grant(30)
+        lease = how if isinstance(how, int) else await given.log.grant(30)
         if how == "revoked":
             await given.log.revoke(lease)
         await given.let_pass(30)
@@ -345,7 +360,8 @@ def test_a_revoked_lease_takes_its_records_and_no_others(run: Run) -> None:
             await applied(given.log, put(key, b"", lease=lease))
         await given.log.revoke(mine)
         await given.log.revoke(mine)
-        await given.log.revoke(0)
+        for other_number in (0, *NEVER_GRANTED):
+            await given.log.revoke(other_number)
         assert [key for key, _ in await given.log.list("")] == ["for ever", "other"]
 
     run(test)
@@ -380,7 +396,7 @@ def test_leases_have_numbers_that_are_never_used_again(run: Run) -> None:
 @pytest.mark.parametrize("ttl_s", [0, -1, 3601, float("nan")])
 def test_a_lease_has_a_sensible_length(run: Run, ttl_s: float) -> None:
     async def test(given: Given) -> None:
-        with pytest.raises(ValueError, match="a lease lasts"):
+        with pytest.raises(Refused, match="a lease lasts"):
             await given.log.grant(ttl_s)
 
     run(test)

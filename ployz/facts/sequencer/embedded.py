@@ -16,7 +16,7 @@ from ployz.events.connection import Connection
 from ployz.facts.leases import Leases, check_ttl
 from ployz.facts.news import News
 from ployz.facts.port import Applied, Conflict, Held, SequencedFact, Transaction
-from ployz.facts.rules import FACTS_LIMIT_MAX, WAIT_S_MAX, Change, evaluate
+from ployz.facts.rules import WAIT_S_MAX, Change, evaluate, page_size
 from ployz.facts.sequencer import tables
 
 
@@ -90,7 +90,7 @@ class EmbeddedFactLog:
 
     async def facts(self, after: int, *, limit: int, wait_s: float) -> Sequence[SequencedFact]:
         await self._news.wait(lambda: self._position > after, min(wait_s, WAIT_S_MAX))
-        return await self._connection.read(lambda database: tables.facts(database, after, min(limit, FACTS_LIMIT_MAX)))
+        return await self._connection.read(lambda database: tables.facts(database, after, page_size(limit)))
 
     async def grant(self, ttl_s: float) -> int:
         check_ttl(ttl_s)

@@ -44,6 +44,9 @@ def _create(database: Database) -> None:
 FACT_LOG: Final = FileKind(what="fact log", application_id=0x504C5A46, version=1, create=_create)
 """`PLZF`."""
 
+_INT_MAX: Final = 2**63 - 1
+"""SQLite's; a number in a message can be twice as large."""
+
 
 # ---------------------------------------------------------------- the head and the chain
 
@@ -66,7 +69,9 @@ def verify(database: Database) -> None:
 
 
 def facts(database: Database, after: int, limit: int) -> Sequence[SequencedFact]:
-    rows = database.execute("SELECT * FROM facts WHERE position > ? ORDER BY position LIMIT ?", (after, limit))
+    rows = database.execute(
+        "SELECT * FROM facts WHERE position > ? ORDER BY position LIMIT ?", (min(after, _INT_MAX), limit)
+    )
     return [
         SequencedFact(position, stored, at_ms, _fact(name, version, payload, position))
         for position, at_ms, name, version, payload, stored in rows
@@ -139,12 +144,13 @@ def leases(database: Database) -> Sequence[tuple[int, float]]:
 
 
 def lease_stands(database: Database, lease: int) -> bool:
-    return database.execute("SELECT 1 FROM leases WHERE lease = ?", (lease,)).fetchone() is not None
+    row = database.execute("SELECT 1 FROM leases WHERE lease = ?", (min(lease, _INT_MAX),)).fetchone()
+    return row is not None
 
 
 def end_leases(database: Database, ended: Sequence[int]) -> None:
     """With the records that stand under them. Lease 0 is none: what it names stays."""
     for lease in ended:
-        if lease:
+        if 0 < lease <= _INT_MAX:
             database.execute("DELETE FROM records WHERE lease = ?", (lease,))
             database.execute("DELETE FROM leases WHERE lease = ?", (lease,))
