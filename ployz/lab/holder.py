@@ -18,10 +18,14 @@ TAG = "ployz-lab"
 SWITCH = "switch"
 """The one holder without a file system of its own: it only keeps the network namespace of the underlay."""
 
+SIGNAL_ME_WHEN_MY_PARENT_DIES = 1
 NEW_MOUNTS, NEW_HOSTNAME, NEW_IPC, NEW_PIDS, NEW_NETWORK = 0x00020000, 0x04000000, 0x08000000, 0x20000000, 0x40000000
 
 OVERLAID = ("etc", "var/lib")
 """Private views of the host's folders: what a machine writes there goes to its own folder, and survives a power cut."""
+
+FURNISHED = Path("/run/lab")
+"""The last thing to be made, so that a holder without it is known to be half-made."""
 
 BOUND = {"docker": "/var/lib/docker", "ployz": "/var/lib/ployz"}
 """Plain folders: Docker's layers cannot lie on an overlay, and a log deserves a real file system."""
@@ -33,7 +37,10 @@ def main() -> int:
     if who != SWITCH:
         namespaces |= NEW_MOUNTS | NEW_HOSTNAME | NEW_IPC
     os.setsid()
-    unshare(namespaces)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(SIGNAL_ME_WHEN_MY_PARENT_DIES, signal.SIGKILL)  # no holder appears after its `up` was killed
+    if libc.unshare(namespaces) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
     report, result = os.pipe()
     pid = os.fork()  # only a child enters the new PID namespace, and is PID 1 there
     if pid == 0:
@@ -72,7 +79,7 @@ def furnish(own: Path, hostname: str) -> None:
     mount("--make-rprivate", "/")
     mount("-t", "proc", "proc", "/proc")
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    for folder in ("/run/lock", "/run/cgroup", "/run/lab"):
+    for folder in ("/run/lock", "/run/cgroup"):
         Path(folder).mkdir()
     # A sysfs shows the network of the namespace it was mounted in. The control groups below it move over.
     mount("--rbind", "/sys/fs/cgroup", "/run/cgroup")
@@ -93,6 +100,7 @@ def furnish(own: Path, hostname: str) -> None:
     resolver.touch()
     Path("/etc/hostname").write_text(f"{hostname}\n")
     socket.sethostname(hostname)
+    FURNISHED.mkdir()
 
 
 def reap() -> None:
@@ -108,11 +116,6 @@ def reap() -> None:
 
 def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True, text=True)
-
-
-def unshare(namespaces: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).unshare(namespaces) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ LOCK_S = 120
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, deadline_s: float = LOCK_S) -> Iterator[None]:
     """Holds the folder, which is made if it is not there. `Failed` when someone else has it for too long."""
     descriptors: list[int] = []
 
@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
         return False
 
     try:
-        wait_until(f"the lock of {folder}", take, deadline_s=LOCK_S)
+        wait_until(f"the lock of {folder}", take, deadline_s=deadline_s)
     except Failed as error:
         raise failed(error.problem.text, "Another bin/lab command works on it; `lsof` names it.") from None
     try:

@@ -39,8 +39,13 @@ class Machine:
         return namespaces.find(self.lab, self.name)
 
     def power_on(self) -> Namespaces:
+        running = self.find()
+        if running and not (running.is_furnished() and self.pool(running).alive()):
+            # An `up` was killed half-way, or zfs-fuse died: its mounts stay, and answer nothing for ever.
+            self.power_off()
+            running = None
         self.folder.mkdir(exist_ok=True)
-        return self.find() or namespaces.start(self.lab, self.name)
+        return running or namespaces.start(self.lab, self.name)
 
     def power_off(self) -> None:
         """The power cut: nothing in it gets to end in order."""

@@ -41,6 +41,9 @@ class Namespaces:
     def has_mounts(self) -> bool:
         return self.who != holder.SWITCH
 
+    def is_furnished(self) -> bool:
+        return (self.root / holder.FURNISHED.relative_to("/")).is_dir()
+
     def enter(self, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` inside."""
         inside = ["--mount", "--uts", "--ipc", "--pid"] if self.has_mounts else []

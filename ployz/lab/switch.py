@@ -5,6 +5,7 @@ In the host's namespace Docker's FORWARD policy would drop every frame; here not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from attrs import frozen
@@ -13,6 +14,7 @@ from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import refused, run
 from ployz.lab.state import Cut
 
+RATE = re.compile(r"[1-9][0-9]{0,9}[kmg]?bit\Z")
 BRIDGE = "underlay"
 UPLINK = "eth0"
 """A machine's own end of its veth; the switch's end is called like the machine."""
@@ -74,7 +76,6 @@ def render_cuts(cuts: Iterable[Cut]) -> str:
 
 def validate_rate(rate: str) -> str:
     """As `tc` spells it. Refused here, because `tc` names neither the value nor what would be right."""
-    number = rate.removesuffix("bit").rstrip("kmg")
-    if not (rate.endswith("bit") and number.isdecimal() and int(number) > 0):
+    if not RATE.match(rate):
         raise refused(f"{rate!r} is no rate", "Write for example 500kbit, 10mbit, 1gbit, or `none` to lift the limit.")
     return rate
