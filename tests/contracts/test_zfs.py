@@ -434,12 +434,26 @@ def test_a_dataset_is_mounted_where_and_as_it_was_asked_for(bench: Bench, top: D
         await bench.zfs.mount(top, mountpoint(bench, top), readonly=True)
         state = await state_of(bench, top)
         assert (state.mounted_at, state.readonly) == (mountpoint(bench, top), True)
-        with pytest.raises((Failed, AssertionError), match="(?i)read-only file system"):
+        with pytest.raises((Failed, AssertionError), match=r"(?i)read-only file system"):
             bench.write(top, "file", b"y")
         await bench.zfs.mount(top, mountpoint(bench, top) + "-2", readonly=False)
         assert (await state_of(bench, top)).mounted_at == mountpoint(bench, top) + "-2"
         bench.write(top, "file", b"z")
         assert bench.files(top) == {"file": b"z"}
+
+    go(main)
+
+
+def test_a_mounted_dataset_that_is_set_read_only_takes_no_write_until_it_is_mounted_for_writing(
+    bench: Bench, top: Dataset
+) -> None:
+    async def main() -> None:
+        await volume(bench, top)
+        await bench.zfs.set(top, {"readonly": "on"})
+        with pytest.raises((Failed, AssertionError), match=r"(?i)read-only file system"):
+            bench.write(top, "file", b"x")
+        await bench.zfs.mount(top, mountpoint(bench, top), readonly=False)
+        bench.write(top, "file", b"x")
 
     go(main)
 

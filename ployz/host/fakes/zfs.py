@@ -125,10 +125,15 @@ class FakeZfs:
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
         its = self._set(dataset)
-        if (its.mounted_at, its.mounted_readonly) == (mountpoint, readonly):
+        stored_readonly = its.properties.get("readonly") == "on"
+        if (its.mounted_at, its.mounted_readonly, stored_readonly) == (mountpoint, readonly, readonly):
             return
         self._require_free(dataset)
-        its.properties |= {"mountpoint": mountpoint, "readonly": "on" if readonly else "off"}
+        its.properties |= {
+            "canmount": "noauto",
+            "mountpoint": mountpoint,
+            "readonly": "on" if readonly else "off",
+        }
         its.mounted_at, its.mounted_readonly = mountpoint, readonly
 
     async def unmount(self, dataset: Dataset) -> None:

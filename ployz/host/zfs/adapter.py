@@ -24,6 +24,9 @@ WORKING_HEALTHS = frozenset({"ONLINE", "DEGRADED"})
 SCRATCH = "ployz-instant"
 """A snapshot of this name lives only within one call."""
 
+_LASTING = "local,default,inherited,received,none"
+"""Sources of a property as it is stored. Of a mounted dataset, zfs also shows what its mount was given: `temporary`."""
+
 
 class SystemZfs:
     """The `zfs` and `zpool` programs on the PATH. Needs root.
@@ -92,24 +95,25 @@ class SystemZfs:
         await self._zfs.change(dataset, "zfs", "destroy", "-r", dataset, settled=Says.ABSENT)
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
-        """One process to look and one to mount; a property that is not yet as asked costs another.
+        """One process to look and one to mount. Each property that is not yet as asked can cost another.
 
-        `set` of `mountpoint` and `readonly` ahead of time keeps that out of a cut-over: a `noauto` dataset is not
-        mounted by it.
+        `set` of `canmount=noauto`, `readonly` and `mountpoint`, in this order, keeps that out of a cut-over: without
+        the first, which a received dataset does not have, setting the last mounts it, as would the next boot.
         """
-        found = await self._zfs.get("mountpoint,readonly", dataset)
+        wanted = {"canmount": "noauto", "readonly": "on" if readonly else "off", "mountpoint": mountpoint}
+        found = await self._zfs.get(",".join(wanted), dataset, options=("-s", _LASTING))
         if found is None:
             raise Failed(Code.ZFS_FAILED, f"cannot mount {dataset}: there is no such dataset")
-        wanted = {"mountpoint": mountpoint, "readonly": "on" if readonly else "off"}
-        missing = {key: value for key, value in wanted.items() if found[dataset].get(key) != value}
-        mounts = self._mounts(dataset)
-        if mounts:
-            as_asked = mounts[0].mountpoint == mountpoint and (readonly or not mounts[0].readonly)
-            if as_asked and not missing:
+        missing = {key: value for key, value in wanted.items() if found.get(dataset, {}).get(key) != value}
+        if self._mounts(dataset):
+            if not missing and self._mounted_as_asked(dataset, mountpoint, readonly=readonly):
                 return
             await self.unmount(dataset)  # a mount that began read-only stays so on zfs-fuse, whatever is set
         await self.set(dataset, missing)
-        await self._zfs.change(dataset, "zfs", "mount", dataset)
+        option = ("-o", "ro") if readonly else ()  # else zfs-fuse tells the kernel, and then us, that it is writable
+        await self._zfs.change(dataset, "zfs", "mount", *option, dataset, settled=Says.MOUNTED)
+        if not self._mounted_as_asked(dataset, mountpoint, readonly=readonly):
+            raise Failed(Code.ZFS_FAILED, f"{dataset} is not mounted at {mountpoint} as it was asked for")
 
     async def unmount(self, dataset: Dataset) -> None:
         if self._mounts(dataset):
@@ -208,6 +212,10 @@ class SystemZfs:
     async def _destroy_each(self, snapshots: Sequence[str]) -> None:
         for full in snapshots:
             await self._zfs.change(full.partition("@")[0], "zfs", "destroy", full, settled=Says.ABSENT)
+
+    def _mounted_as_asked(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> bool:
+        mounts = self._mounts(dataset)
+        return bool(mounts) and (mounts[0].mountpoint, mounts[0].readonly) == (mountpoint, readonly)
 
     def _mounts(self, dataset: Dataset) -> list[Mount]:
         return mounts_of(dataset, Path("/proc") / self._zfs.own_process)

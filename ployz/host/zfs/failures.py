@@ -21,6 +21,7 @@ class Says(Enum):
     BUSY = ("busy",)
     THERE_ALREADY = ("already exists",)
     NOT_HELD = ("no such tag", "does not exist")
+    MOUNTED = ("already mounted",)
     NOT_MOUNTED = ("not currently mounted", "does not exist")
     NO_SPACE = ("out of space", "quota exceeded", "no space left")
     OTHER_HISTORY = ("has been modified", "does not match incremental source", "must specify -F")

@@ -24,6 +24,9 @@ _MAPPED_DEVICE = re.compile(r"^\S+ \S+ \S+ ([0-9a-f]+):([0-9a-f]+) ", re.MULTILI
 _GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.EINVAL})
 """What /proc answers about a process that has just ended, or is a zombie."""
 
+_INIT = "1"
+"""A sandbox can hide its init even from root. Init lives in the mount namespace that the machine began with: ours."""
+
 
 def find_holders(dataset: Dataset, own: str, proc: Path = Path("/proc")) -> list[Holder]:
     """`own` names the process (a PID or `self`) in the mount namespace whose mounts are ours.
@@ -57,7 +60,9 @@ def _namespaces(proc: Path) -> tuple[dict[int, str], dict[str, Sequence[Mount]]]
     namespace_of: dict[int, str] = {}
     mounts_in: dict[str, Sequence[Mount]] = {}
     for process in proc.iterdir():
-        namespace = _unless_gone((process / "ns/mnt").readlink) if process.name.isdecimal() else None
+        if not process.name.isdecimal():
+            continue
+        namespace = _unless_gone((process / "ns/mnt").readlink, hidden_is_gone=process.name == _INIT)
         if namespace is None:
             continue
         namespace_of[int(process.name)] = str(namespace)
@@ -92,11 +97,11 @@ def _holder(proc: Path, pid: int, how: str) -> Holder:
     return Holder(pid=pid, command=command.strip(), container_id=container[-1] if container else None, how=how)
 
 
-def _unless_gone(read: Callable[[], T]) -> T | None:
+def _unless_gone(read: Callable[[], T], *, hidden_is_gone: bool = False) -> T | None:
     try:
         return read()
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in _GONE or (hidden_is_gone and isinstance(error, PermissionError)):
             return None
         raise Failed(
             Code.ZFS_FAILED,

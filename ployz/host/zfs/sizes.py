@@ -17,8 +17,8 @@ PROPERTIES = "guid,creation,used,referenced,usedbysnapshots,compressratio,record
 RECORD_HEADER_BYTES = 312
 """What a stream spends on each block besides its content."""
 
-STREAM_BYTES = 16 * 1024
-"""What every stream spends on its own beginning, its end, and the objects that changed."""
+METADATA_BYTES = 64 * 1024
+"""About what any change writes besides content, in several copies (folders, indirect blocks): no stream carries it."""
 
 
 def estimate(dataset: Dataset, tree: Mapping[str, parse.Properties], base: str | None, snapshot: str | None) -> int:
@@ -33,11 +33,13 @@ def estimate(dataset: Dataset, tree: Mapping[str, parse.Properties], base: str |
         if name is not None and name not in snapshots:
             raise Failed(Code.ZFS_FAILED, f"cannot estimate a stream: {dataset}@{name} does not exist")
     content_bytes = parse.number(own, "referenced") if snapshot is None else snapshots[snapshot].referenced_bytes
-    if base is not None and f"written@{base}" in own:
-        content_bytes = parse.number(own, f"written@{base}")
-    elif base is not None:
-        snapshots_bytes = parse.number(own, "usedbysnapshots")
-        content_bytes = written_bytes(content_bytes, snapshots_bytes, tuple(snapshots.values()), snapshots[base])
+    if base is not None:
+        if f"written@{base}" in own:
+            changed_bytes = parse.number(own, f"written@{base}")
+        else:
+            snapshots_bytes = parse.number(own, "usedbysnapshots")
+            changed_bytes = written_bytes(content_bytes, snapshots_bytes, tuple(snapshots.values()), snapshots[base])
+        content_bytes = max(changed_bytes - METADATA_BYTES, 0)
     return stream_bytes(content_bytes, compression=parse.ratio(own), record_bytes=parse.number(own, "recordsize"))
 
 
@@ -57,4 +59,4 @@ def written_bytes(referenced_bytes: int, snapshots_bytes: int, snapshots: Sequen
 def stream_bytes(content_bytes: int, *, compression: float, record_bytes: int) -> int:
     """Of a plain stream, which carries blocks uncompressed, each with a header."""
     logical_bytes = round(content_bytes * compression)
-    return logical_bytes + logical_bytes // record_bytes * RECORD_HEADER_BYTES + STREAM_BYTES
+    return logical_bytes + logical_bytes // record_bytes * RECORD_HEADER_BYTES
