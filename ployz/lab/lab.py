@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import field, frozen
@@ -20,7 +19,7 @@ from ployz.lab.holder import SWITCH
 from ployz.lab.lock import locked
 from ployz.lab.machine import Machine, control_group
 from ployz.lab.namespaces import Namespaces
-from ployz.lab.programs import refused, run
+from ployz.lab.programs import refused, run, side_by_side
 from ployz.lab.state import LabName, LabState
 from ployz.lab.switch import Switch
 
@@ -179,14 +178,6 @@ class Lab:
         unmount_below(self.folder)
         for each in self.folder.iterdir():
             shutil.rmtree(each) if each.is_dir() else each.unlink()
-
-
-def side_by_side(action: Callable[[Machine], None], machines: Iterable[Machine]) -> None:
-    """All of them to their end, then the first failure, if any."""
-    with ThreadPoolExecutor() as threads:
-        outcomes = [threads.submit(action, machine) for machine in machines]
-    for outcome in outcomes:
-        outcome.result()
 
 
 def unmount_below(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import frozen
@@ -14,6 +13,7 @@ from ployz.lab.daemon import Daemon
 from ployz.lab.engine import Engine, remove_control_groups
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.pool import KERNEL_DEVICE, FusePool, KernelPool, Pool
+from ployz.lab.programs import side_by_side
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "bin"
 """ployzd and ployzctl: the lab runs the tree it lies in."""
@@ -69,13 +69,8 @@ class Machine:
 
     def bring_up_parts(self, running: Namespaces, pool_size: str) -> None:
         """ZFS and Docker, side by side."""
-        with ThreadPoolExecutor() as threads:
-            parts = [
-                threads.submit(self.pool(running).bring_up, pool_size),
-                threads.submit(self.engine(running).bring_up),
-            ]
-        for part in parts:
-            part.result()
+        parts = (lambda: self.pool(running).bring_up(pool_size), self.engine(running).bring_up)
+        side_by_side(lambda bring_up: bring_up(), parts)
 
     def has_joined(self) -> bool:
         """Its configuration names a cluster; between `machine init` and `machine join` it does not."""

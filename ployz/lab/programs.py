@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ployz.errors import Code, Failed, Refused
 
 POLL_S = 0.02
+
+T = TypeVar("T")
 
 
 def failed(text: str, advice: str = "") -> Failed:
@@ -46,6 +50,14 @@ def run(argv: Sequence[str], *, stdin: str | Path | None = None, deadline_s: flo
         words = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise failed(f"{' '.join(argv)}: {words or f'exit code {done.returncode}'}")
     return done.stdout.decode(errors="replace")
+
+
+def side_by_side(action: Callable[[T], None], subjects: Iterable[T]) -> None:
+    """Each in a thread; all of them to their end, then the first failure, if any."""
+    with ThreadPoolExecutor() as threads:
+        outcomes = [threads.submit(action, subject) for subject in subjects]
+    for outcome in outcomes:
+        outcome.result()
 
 
 def wait_until(what: str, holds: Callable[[], bool], *, deadline_s: float) -> None:

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from ployz.lab.images import archive, perl, postgres, redis
 from ployz.lab.images.archive import Image
-from ployz.lab.lab import Lab, side_by_side
+from ployz.lab.lab import Lab
 from ployz.lab.machine import Machine
-from ployz.lab.programs import refused
+from ployz.lab.programs import refused, side_by_side
 
 LOAD_S = 120
 
