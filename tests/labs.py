@@ -9,7 +9,7 @@ from typing import Any
 
 from ployz.lab.state import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 COMMAND_S = 120
 
 
