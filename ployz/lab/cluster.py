@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 from ployz.errors import Failed
 from ployz.lab.machine import PROGRAMS, Machine
 from ployz.lab.namespaces import Namespaces
-from ployz.lab.programs import failed, wait_until
+from ployz.lab.programs import failed, side_by_side, wait_until
 from ployz.lab.state import LabName, LabState
 
 NODE_READY_S = 30
@@ -25,24 +26,21 @@ def bring_up(lab: LabName, machines: Sequence[Machine], known: LabState, say: Ca
         _ployzctl(founder, ["cluster", "init", lab, "--machine", founder.name, *_describe(founder, known)])
         say(f"{founder.name}: founded the cluster {lab}")
     start_node(founder)
-    for machine in others:
+    one_admission_at_a_time = Lock()
+
+    def join(machine: Machine) -> None:
         if not machine.has_joined():
             request = _ployzctl(machine, ["machine", "init", machine.name, *_describe(machine, known)])
-            invitation = _ployzctl(founder, ["machine", "admit", "-"], stdin=request)
-            _ployzctl(machine, ["machine", "join", "-"], stdin=invitation)
+            with one_admission_at_a_time:
+                admission = _ployzctl(founder, ["machine", "admit", "-"], stdin=request)
+            _ployzctl(machine, ["machine", "join", "-"], stdin=admission)
             say(f"{machine.name}: joined")
-        launch_node(machine)
+        start_node(machine)
+
+    side_by_side(join, others)
     names = {machine.name for machine in machines}
-
-    def all_active() -> bool:
-        return names <= _active(founder)
-
-    wait_until("all machines active", all_active, deadline_s=ALL_ACTIVE_S)
-    say(f"{len(names)} machines are active")
-
-
-def launch_node(machine: Machine) -> None:
-    machine.node(_running(machine)).start()
+    wait_until("all machines active and in reach", lambda: names <= _active(founder), deadline_s=ALL_ACTIVE_S)
+    say(f"{len(names)} machines are active in the cluster {lab}")
 
 
 def start_node(machine: Machine) -> None:
@@ -62,15 +60,13 @@ def start_node(machine: Machine) -> None:
 
 
 def _describe(machine: Machine, known: LabState) -> list[str]:
-    pool = machine.pool(_running(machine)).name
-    return ["--endpoint", known.endpoint(machine.name), "--pool", pool]
+    return ["--endpoint", known.endpoint(machine.name), "--pool", machine.pool(_running(machine)).name]
 
 
 def _active(founder: Machine) -> set[str]:
     answer = json.loads(_ployzctl(founder, ["--json", "machine", "ls"]))
-    return {
-        each["machine"] for each in answer["payload"]["machines"] if each["lifecycle"] == "active" and each["reachable"]
-    }
+    rows = answer["payload"]["machines"]
+    return {each["machine"] for each in rows if each["lifecycle"] == "active" and each["reachable"]}
 
 
 def _ployzctl(machine: Machine, arguments: Sequence[str], stdin: str | None = None) -> str:
