@@ -5,16 +5,26 @@ What is wrong with a body concerns that one request; the connection goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ployz.errors import Code, Refused
+from cattrs import Converter
+
+from ployz.errors import Code, Failed, Refused
 from ployz.strict import Malformed, make_converter, pack, structure
 from ployz.wire.frames import unpack_checked
 from ployz.wire.message import Message, message_class
 
 R = TypeVar("R")
 
+_SAME_VERSION = "Run the same version of ployz on every machine, and restart ployzd after an upgrade."
+
 _converter = make_converter()
+
+
+def carry(teach: Callable[[Converter], None]) -> None:
+    """Lets messages hold values of a layer that the wire does not know: `teach` adds its rules to the converter."""
+    teach(_converter)
 
 
 def encode(value: object) -> bytes:
@@ -29,14 +39,24 @@ def decode_message(tag: str, body: bytes) -> Message[Any]:
     """`Refused`: UNKNOWN_MESSAGE for a tag that is in no registry here, MALFORMED_FRAME for a body that is not its."""
     cls = message_class(tag)
     if cls is None:
-        advice = "Run the same version of ployz on every machine, and restart ployzd after an upgrade."
-        raise Refused(Code.UNKNOWN_MESSAGE, f"there is no message {tag[:80]!r}", advice)
+        raise Refused(Code.UNKNOWN_MESSAGE, f"there is no message {tag[:80]!r}", _SAME_VERSION)
     return _decode(tag, body, cls)
 
 
+def encode_reply(reply: object) -> bytes:
+    """`Failed` with MALFORMED_FRAME for one that cannot be packed: what was asked has been done."""
+    try:
+        return encode(reply)
+    except Refused as error:
+        raise Failed(error.code, error.problem.text) from error
+
+
 def decode_reply(message: Message[R], body: bytes) -> R:
-    """By the reply type that the message names. `Refused` with MALFORMED_FRAME."""
-    reply: R = _decode(f"reply to {message.tag}", body, message.reply)
+    """By the reply type that the message names. `Failed` with MALFORMED_FRAME: what was asked has been done."""
+    try:
+        reply: R = _decode(f"the reply to {message.tag}", body, message.reply)
+    except Refused as error:
+        raise Failed(error.code, error.problem.text, _SAME_VERSION) from error
     return reply
 
 

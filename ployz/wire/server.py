@@ -18,9 +18,9 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import SocketStream, TaskStatus
 from attrs import frozen
 
-from ployz.errors import Code, PloyzError, Refused
+from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.ids import InvalidName, MachineId
-from ployz.wire.codec import decode_message, encode
+from ployz.wire.codec import decode_message, encode_reply
 from ployz.wire.frames import BadFrame
 from ployz.wire.message import Message, Peer, Sender
 from ployz.wire.session import PROTOCOL_VERSION, Frame, Hello, Ping, Pong, Refusal, Reply, Request, Role, Session, State
@@ -212,7 +212,7 @@ class _Connection:
         try:
             message = decode_message(request.tag, request.body)
             reply = await self._deliver(request.to, message, sender, timeout_s=request.timeout_ms / 1000)
-            answer = Reply(request.id, encode(reply))
+            answer = Reply(request.id, encode_reply(reply))
         except PloyzError as error:
             answer = Refusal.of(request.id, error)
         await self._send(answer)
@@ -227,7 +227,7 @@ class _Connection:
             except Refused as error:  # a reply that is longer than a frame may be
                 if not isinstance(frame, Reply):
                     raise
-                data = self._session.send(Refusal.of(frame.id, error))
+                data = self._session.send(Refusal.of(frame.id, Failed(error.code, error.problem.text)))
             try:
                 with anyio.fail_after(WRITE_S):
                     await self._stream.send(data)

@@ -9,6 +9,8 @@ import fcntl
 import socket
 import struct
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -37,6 +39,18 @@ def watch_link(raw: socket.socket, *, give_up_s: float) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe_s)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(give_up_s * 1000))
+
+
+@contextmanager
+def lent_to_a_program(raw: socket.socket) -> Iterator[None]:
+    """Blocking, as programs expect it, for as long as one holds it. Blocking is a property of the open socket, which
+    both share: until this ends, the event loop must not read or write here, or it stands still.
+    """
+    raw.setblocking(True)
+    try:
+        yield
+    finally:
+        raw.setblocking(False)
 
 
 # ---------------------------------------------------------------- what TCP counted

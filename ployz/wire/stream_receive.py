@@ -17,12 +17,13 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import SocketStream, TaskStatus
 
 from ployz.errors import Code, Failed, Refused
-from ployz.wire.sockets import raw_socket, tcp_counts, watch_link
+from ployz.wire.sockets import lent_to_a_program, raw_socket, tcp_counts, watch_link
 from ployz.wire.stream_program import StreamProgram, running, until_stalled
 from ployz.wire.streams import (
     ACCEPTED,
     FINISH_S,
     HEADER_BYTES,
+    KERNEL_GRACE_S,
     MAGIC,
     NOT_ACCEPTED,
     TOKEN_BYTES,
@@ -78,8 +79,9 @@ class Expectation:
 
     def cancel(self) -> None:
         """Nobody may come any more; a program that runs is killed. Over already is done."""
-        self.settle(failed(f"{self.purpose}: it was cancelled"))
-        self.scope.cancel()
+        if not self._done.is_set():  # else the verdict may still be on its way
+            self.settle(failed(f"{self.purpose}: it was cancelled"))
+            self.scope.cancel()
 
     @property
     def is_open(self) -> bool:
@@ -206,11 +208,10 @@ class _Receiving:
 
     async def carry_out(self) -> Verdict:
         """Runs the program to its end, or kills it when nothing moves."""
-        watch_link(self._raw, give_up_s=self._stall_s)
-        self._raw.setblocking(True)  # for the program, which shares it; nothing here reads meanwhile
-        async with running(self._argv, stdin=self._raw.fileno(), stdout=subprocess.DEVNULL) as program:
-            exit_code = await self._end_of(program)
-        self._raw.setblocking(False)
+        watch_link(self._raw, give_up_s=self._stall_s + KERNEL_GRACE_S)
+        with lent_to_a_program(self._raw):
+            async with running(self._argv, stdin=self._raw.fileno(), stdout=subprocess.DEVNULL) as program:
+                exit_code = await self._end_of(program)
         problem = await self._problem(exit_code, program)
         counts = tcp_counts(self._raw)
         bytes_count = counts.received - counts.unread - HEADER_BYTES - counts.end_received

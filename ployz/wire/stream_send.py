@@ -15,9 +15,20 @@ import anyio
 from anyio.abc import SocketStream
 
 from ployz.errors import Code, PloyzError, Unreachable
-from ployz.wire.sockets import raw_socket, tcp_counts, watch_link
+from ployz.wire.sockets import lent_to_a_program, raw_socket, tcp_counts, watch_link
 from ployz.wire.stream_program import StreamProgram, running, until_stalled
-from ployz.wire.streams import ACCEPTED, FINISH_S, HEADER_BYTES, MAGIC, TICK_S, Sent, Ticket, VerdictDecoder, failed
+from ployz.wire.streams import (
+    ACCEPTED,
+    FINISH_S,
+    HEADER_BYTES,
+    KERNEL_GRACE_S,
+    MAGIC,
+    TICK_S,
+    Sent,
+    Ticket,
+    VerdictDecoder,
+    failed,
+)
 
 CONNECT_S = 5.0
 VERDICT_GRACE_S = 10.0
@@ -48,9 +59,9 @@ async def send(
     async with _connected(ticket, source, stall_s) as raw:
         if bytes_per_s is not None:
             raw.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, struct.pack("Q", bytes_per_s))
-        raw.setblocking(True)  # for the program, which shares it; nothing here reads but with MSG_DONTWAIT
-        async with running(argv, stdin=subprocess.DEVNULL, stdout=raw.fileno()) as program:
-            sent_bytes = await _Sending(raw, program, stall_s).carry_out(on_progress or _nobody)
+        with lent_to_a_program(raw):
+            async with running(argv, stdin=subprocess.DEVNULL, stdout=raw.fileno()) as program:
+                sent_bytes = await _Sending(raw, program, stall_s).carry_out(on_progress or _nobody)
     return Sent(sent_bytes, round((anyio.current_time() - began_s) * 1000))
 
 
@@ -67,7 +78,7 @@ async def _connected(ticket: Ticket, source: str | None, stall_s: float) -> Asyn
     async with stream:
         await _show(ticket, stream, where)
         raw = raw_socket(stream)
-        watch_link(raw, give_up_s=stall_s)
+        watch_link(raw, give_up_s=stall_s + KERNEL_GRACE_S)
         try:
             yield raw
         except BaseException:
@@ -131,7 +142,7 @@ class _Sending:
             self._read_verdict()
 
     def _read_verdict(self) -> None:
-        """Takes in what the receiver has said so far. Works while the socket is blocking and a program writes to it."""
+        """Takes in what the receiver has said so far, without waiting although the socket is lent and blocking."""
         try:
             while data := self._raw.recv(4096, socket.MSG_DONTWAIT):
                 self._verdict.feed(data)

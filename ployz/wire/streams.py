@@ -20,6 +20,8 @@ ACCEPTED = b"\x01"
 NOT_ACCEPTED = b"\x00"
 FINISH_S = 120.0
 """How long the receiving program may take after the last byte: it commits what it received."""
+KERNEL_GRACE_S = 3.0
+"""The kernel's timers for a dead link run out this much after a stall is seen here, and told in better words."""
 TICK_S = 0.25
 """How often progress is looked at."""
 
