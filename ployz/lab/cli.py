@@ -150,7 +150,10 @@ def _exec(lab: Lab, arguments: argparse.Namespace) -> None:
     here = Path.cwd()
     folder = here if (running.root / here.relative_to("/")).is_dir() else Path("/")
     search_path = f"PATH={PROGRAMS}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    argv = running.enter(["env", "--unset=DOCKER_HOST", f"--chdir={folder}", search_path, *command])
+    # DOCKER_HOST would lead out of the machine; PYTHONPATH is what bin/lab itself was started with.
+    argv = running.enter(
+        ["env", "--unset=DOCKER_HOST", "--unset=PYTHONPATH", f"--chdir={folder}", search_path, *command]
+    )
     os.execvp(argv[0], argv)  # noqa: S606 - replaces this process, so that input, output, signals and exit code are the command's own
 
 
