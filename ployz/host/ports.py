@@ -107,7 +107,8 @@ class Zfs(Protocol):
         ...
 
     async def snapshot(self, datasets: Sequence[Dataset], name: str) -> Mapping[Dataset, Snapshot]:
-        """All datasets at one instant. A snapshot of this name that is there already is returned as it is.
+        """All datasets at one instant. Snapshots of this name that are there already are returned as they are, if they
+        are of one instant; else it is `Failed`.
 
         Where one `zfs snapshot` takes one name only, the instant is `snapshot -r` on their parent, and the
         snapshots of datasets that were not asked for are removed again.
@@ -126,10 +127,15 @@ class Zfs(Protocol):
         """To this snapshot; later snapshots go. The caller has proven that they may (their epoch is older)."""
         ...
 
-    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None: ...
+    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
+        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`."""
+        ...
 
     async def unmount(self, dataset: Dataset) -> None:
-        """Busy is `Failed` with DATASET_BUSY, naming processes and containers that hold it."""
+        """Until no mount of it is left in any mount namespace that a process is in.
+
+        Busy is `Failed` with DATASET_BUSY, naming processes and containers, after two seconds in which they may let go.
+        """
         ...
 
     async def holders(self, dataset: Dataset) -> Sequence[Holder]:
@@ -140,7 +146,11 @@ class Zfs(Protocol):
         ...
 
     async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
-        """What a send from `base` (None: in full) to `snapshot` (None: to now) is expected to take."""
+        """What a send from `base` (None: in full) to `snapshot` (None: to now) is expected to take.
+
+        Good to about a tenth for large blocks. Without ZFS' own estimate it may be too large when the dataset has more
+        than two snapshots, and when small blocks were rewritten here and there.
+        """
         ...
 
     def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
@@ -148,7 +158,12 @@ class Zfs(Protocol):
         ...
 
     def receive_argv(self, dataset: Dataset) -> Sequence[str]:
-        """The program that reads a stream from its standard input. Never forces, never mounts for use."""
+        """The program that reads a stream from its standard input. Never forces, never mounts.
+
+        An increment's dataset must be there, and only the caller can see to it: where it is not, zfs-fuse gives the
+        increment to another dataset of the pool that has the base, or to none, and exits with 0. A dataset received in
+        full has `canmount=on`: set it to `noauto` before it gets a mountpoint.
+        """
         ...
 
 

@@ -37,6 +37,8 @@ class SystemZfs:
     def __init__(self, namespace_pid: int | None = None) -> None:
         self._zfs = Commands(namespace_pid)
         self._features: ZfsFeatures | None = None
+        self._instant = anyio.Lock()
+        """One recursive snapshot at a time: each removes what it took of datasets that were not asked for."""
 
     # ---------------------------------------------------------------- looking
 
@@ -136,7 +138,8 @@ class SystemZfs:
         if len(names) == 1 or (await self.features()).multi_snapshot:
             await self._zfs.change(datasets[0], "zfs", "snapshot", *names.values(), settled=Says.THERE_ALREADY)
         else:
-            await self._snapshot_beneath(names)
+            async with self._instant:
+                await self._snapshot_beneath(names)
         found = await self._zfs.get(parse.TREE_PROPERTIES, *names.values())
         if found is None or len({values["createtxg"] for values in found.values()}) > 1:
             raise Failed(

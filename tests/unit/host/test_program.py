@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ import pytest
 from ployz.errors import Code, Failed
 from ployz.host import program
 from ployz.host.program import Output, run
+from tests.real import need
 
 T = TypeVar("T")
 
@@ -83,6 +85,35 @@ def test_after_the_deadline_the_whole_process_group_is_dead(tmp_path: Path) -> N
     assert caught.value.code is Code.TIMED_OUT
     for pid in pids.read_text().split():
         assert not alive(int(pid))
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A control group whose processes no signal ends while they are frozen, as in state D."""
+    need("sh")
+    parent = Path("/sys/fs/cgroup/freezer")
+    if not parent.is_dir():
+        pytest.skip("only the freezer of control groups version 1 holds up SIGKILL")
+    group = parent / f"ployz-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        for pid in (group / "cgroup.procs").read_text().split():
+            os.waitpid(int(pid), 0)
+        group.rmdir()
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a program that cannot be ended is left to itself
+def test_a_program_that_no_signal_ends_does_not_hold_up_the_caller(freezer: Path) -> None:
+    with pytest.raises(Failed) as caught:
+        sh(f"cd {freezer}; echo $$ > cgroup.procs; echo FROZEN > freezer.state; sleep 1000", deadline_s=0.3)
+    assert caught.value.code is Code.TIMED_OUT
+    assert (freezer / "freezer.state").read_text().strip() != "THAWED"
+    del caught
+    gc.collect()
 
 
 def test_cancellation_kills_the_program(tmp_path: Path) -> None:
