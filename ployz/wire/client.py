@@ -19,8 +19,7 @@ from ployz.errors import Code, PloyzError, Refused, Unreachable
 from ployz.ids import MachineId
 from ployz.wire.codec import decode_reply, encode
 from ployz.wire.message import Message
-from ployz.wire.server import Identity
-from ployz.wire.session import PROTOCOL_VERSION, Frame, Hello, Ping, Pong, Refusal, Reply, Request, Role, Session
+from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session
 from ployz.wire.sockets import raw_socket, watch_link
 
 CONNECT_S = 4.0
@@ -147,7 +146,7 @@ class _Connection:
     async def greet(self, me: Identity) -> None:
         """Both hellos. Raises the server's refusal, or `Refused` when another machine answers at that address."""
         watch_link(raw_socket(self._stream), give_up_s=SILENCE_S)
-        await self._stream.send(self._session.send(Hello(PROTOCOL_VERSION, me.cluster, me.machine)))
+        await self._stream.send(self._session.send(me.hello()))
         frame = await self._next_frame()
         if isinstance(frame, Refusal):
             raise frame.to_error()

@@ -16,14 +16,13 @@ from typing import Any, Protocol
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import SocketStream, TaskStatus
-from attrs import frozen
 
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.ids import InvalidName, MachineId
 from ployz.wire.codec import decode_message, encode_reply
 from ployz.wire.frames import BadFrame
 from ployz.wire.message import Message, Peer, Sender
-from ployz.wire.session import PROTOCOL_VERSION, Frame, Hello, Ping, Pong, Refusal, Reply, Request, Role, Session, State
+from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session, State
 from ployz.wire.sockets import peer_credentials, raw_socket, watch_link
 
 HELLO_S = 5.0
@@ -40,15 +39,6 @@ READ_BYTES = 64 << 10
 SOCKET_FOLDER_MODE = 0o750
 
 _log = logging.getLogger("ployz.wire")
-
-
-@frozen
-class Identity:
-    """Who this node is, for its hello."""
-
-    machine: MachineId
-    cluster: str
-    """Empty until it founded or joined one."""
 
 
 class Deliver(Protocol):
@@ -187,8 +177,7 @@ class _Connection:
                 self._session = Session(Role.SERVER)
             await self._send(Refusal.of(0, error))
             raise
-        me = self._identity()
-        await self._send(Hello(PROTOCOL_VERSION, me.cluster, me.machine))
+        await self._send(self._identity().hello())
         return sender
 
     async def _next_frame(self) -> Frame | None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from ployz.errors import CleanupPending, Code, Corrupt, Failed, PloyzError, Refused, Unreachable, Usage
+from ployz.ids import MachineId
 from ployz.strict import Malformed, make_converter, structure
 from ployz.wire.frames import FRAME_BYTES_MAX, HELLO_BYTES_MAX, BadFrame, Flaw, FrameDecoder, encode_frame
 
@@ -55,6 +56,17 @@ class Hello:
     """Empty: none yet, or an operator, who talks to whatever node is there."""
     machine: str
     """Empty: an operator."""
+
+
+@frozen
+class Identity:
+    """Who a node is, for its hellos. The cluster is empty until it founded or joined one."""
+
+    machine: MachineId
+    cluster: str
+
+    def hello(self) -> Hello:
+        return Hello(PROTOCOL_VERSION, self.cluster, self.machine)
 
 
 @frozen

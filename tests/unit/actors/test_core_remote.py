@@ -12,7 +12,8 @@ from ployz.errors import Code, Failed, Refused
 from ployz.ids import MachineId
 from ployz.wire.client import PeerClient
 from ployz.wire.message import PEER, Message, message
-from ployz.wire.server import Identity, WireServer
+from ployz.wire.server import WireServer
+from ployz.wire.session import Identity
 
 A, B = MachineId("machine-a"), MachineId("machine-b")
 

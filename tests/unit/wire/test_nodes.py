@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from ployz.wire import server as server_module
 from ployz.wire.client import PeerClient
 from ployz.wire.local import LocalNode, ask
 from ployz.wire.message import OPERATOR, PEER, Message, Sender, message
-from ployz.wire.server import Identity, WireServer
-from ployz.wire.session import Hello, Request, Role, Session
+from ployz.wire.server import WireServer
+from ployz.wire.session import Hello, Identity, Request, Role, Session
 from ployz.wire.sockets import raw_socket
 
 A, B, C = MachineId("machine-a"), MachineId("machine-b"), MachineId("machine-c")
@@ -53,6 +53,8 @@ class Node:
                 return Heard(message.text, str(sender))
             case "refuse":
                 raise Failed(Code.NO_SPACE, "the pool is full", "Make room.")
+            case "much":
+                return Heard("x" * (10 << 20), "")
             case "flood":
                 return Heard("x" * (20 << 20), "")
             case _:
@@ -378,6 +380,64 @@ def test_a_peer_that_stalls_is_dropped(tmp_path: Path, monkeypatch: pytest.Monke
                 with pytest.raises(anyio.EndOfStream):
                     await halting.receive()
             await assert_still_serving(there.port)
+
+    run(body, tmp_path)
+
+
+def test_a_peer_that_falls_silent_between_frames_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "PEER_SILENCE_S", 0.2)
+
+    async def body(path: Path) -> None:
+        async with running(path, {A: "::1"}) as there, await raw_peer(there.port) as silent:
+            await silent.send(Session(Role.CLIENT).send(Hello(1, "prod", "machine-a")))
+            assert await silent.receive()
+            with pytest.raises(anyio.EndOfStream):
+                await silent.receive()
+            await assert_still_serving(there.port)
+
+    run(body, tmp_path)
+
+
+def test_a_peer_that_reads_nothing_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "WRITE_S", 0.2)
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 1)
+
+    async def body(path: Path) -> None:
+        async with (
+            running(path, {A: "::1"}) as there,
+            await raw_peer(there.port) as greedy,
+            peers_of_a(there.port) as peers,
+        ):
+            session = Session(Role.CLIENT)
+            await greedy.send(session.send(Hello(1, "prod", "machine-a")))
+            while session.next_frame() is None:
+                session.feed(await greedy.receive())
+            for _ in range(4):
+                number = session.next_id()
+                await greedy.send(session.send(Request(number, "much", "echo.say", 9000, b"\x81\xa4text\xa0")))
+            assert (await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))).code is Code.MACHINE_UNREACHABLE
+            served = False
+            while not served:  # within the deadline of `running`
+                with suppress(Unreachable):
+                    served = (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
+                await anyio.sleep(0.02)
+
+    run(body, tmp_path)
+
+
+def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 1)
+
+    async def body(path: Path) -> None:
+        async with (
+            running(path, {A: "::1"}) as there,
+            await raw_peer(there.port) as first,
+            await raw_peer(there.port) as second,
+        ):
+            with pytest.raises(anyio.EndOfStream):
+                await second.receive()
+            await first.send(Session(Role.CLIENT).send(Hello(1, "prod", "machine-a")))
+            assert await first.receive()
 
     run(body, tmp_path)
 
