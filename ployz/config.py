@@ -57,6 +57,7 @@ class Join:
     """Only at a machine that was admitted: how it first reaches the founder."""
 
     ipv6_prefix: str
+    machine_ipv4_subnet: str
     workload_ipv4_subnet: str
     ipv6: str
     ipv4: str

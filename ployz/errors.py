@@ -25,6 +25,8 @@ class Code(StrEnum):
     PROTOCOL_MISMATCH = "protocol-mismatch"
     UNKNOWN_MESSAGE = "unknown-message"
     NOT_ALLOWED = "not-allowed"
+    DECLINED = "declined"
+    INTERRUPTED = "interrupted"
     # Identity and membership
     NOT_A_MEMBER = "not-a-member"
     WRONG_ADDRESS = "wrong-address"
@@ -38,6 +40,7 @@ class Code(StrEnum):
     UNKNOWN_SERVICE = "unknown-service"
     UNKNOWN_VOLUME = "unknown-volume"
     UNKNOWN_DEPLOY = "unknown-deploy"
+    NOT_HERE = "not-here"
     UNKNOWN_ACTOR = "unknown-actor"
     UNKNOWN_EVENT_SEQ = "unknown-event-seq"
     VOLUME_IN_USE = "volume-in-use"

@@ -157,6 +157,7 @@ class MachineActor(Actor):
             cluster=cluster.cluster,
             machine=joined.machine,
             ipv6_prefix=cluster.ipv6_prefix,
+            machine_ipv4_subnet=cluster.machine_ipv4_subnet,
             workload_ipv4_subnet=cluster.workload_ipv4_subnet,
             ipv6=joined.ipv6,
             ipv4=joined.ipv4,

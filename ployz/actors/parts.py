@@ -12,10 +12,11 @@ from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
 from ployz.events.feed import Feed
+from ployz.events.types import DeployCommitted, Fact, OperationAborted
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.host.ports import Docker, Overlay, Zfs
-from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
@@ -34,13 +35,15 @@ class Parts:
     journal: Journal
     local: LocalView
     facts: FactLog
-    mirror: Mirror
     view: ClusterView
     zfs: Zfs
     docker: Docker
     overlay: Overlay
     streams: StreamServer
+    mirror: Mirror = field(init=False)
+    """Set by node.py when it has loaded what the log holds: it feeds `take_fact`."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
+    _decided: set[Namespace] = field(factory=set, init=False)
 
     @property
     def me(self) -> MachineId:
@@ -57,8 +60,23 @@ class Parts:
 
     # ------------------------------------------------------------ following the facts
 
+    def take_fact(self, fact: Fact, position: int, at_ms: int) -> None:
+        """The mirror's sink: into the view, and to everybody who follows it."""
+        self.view.apply(fact, position, at_ms)
+        if isinstance(fact, DeployCommitted | OperationAborted):
+            self._decided.add(fact.namespace)
+        self.facts_changed()
+
+    @property
+    def has_decided(self) -> bool:
+        return bool(self._decided)
+
+    def take_decided(self) -> set[Namespace]:
+        """The namespaces in which an operation was decided since this was last asked."""
+        taken, self._decided = self._decided, set()
+        return taken
+
     def facts_changed(self) -> None:
-        """The view has a new fact: wakes everybody who follows it."""
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -66,6 +66,10 @@ class ActorSystem:
         """Starts an actor. `make` is called again after a bug, so it must give a fresh instance each time."""
         return self._spawn_into(self._tasks, address, make)
 
+    def spawn_on_demand(self, prefix: str, spawner: Spawner) -> None:
+        """From here on the first message to an address below `prefix` makes its actor."""
+        self._spawners[prefix] = spawner
+
     def ref(self, address: str) -> Ref:
         """An actor of this node. Whether it exists is found out by asking: UNKNOWN_ACTOR."""
         return LocalRef(address, self)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 
 import anyio
 from attrs import define
@@ -34,7 +33,7 @@ from ployz.actors.messages.storage import (
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.config import STALL_S, TRANSFER_TIMEOUT_S
+from ployz.config import ASK_TIMEOUT_S, STALL_S, TRANSFER_TIMEOUT_S
 from ployz.errors import Code, Failed, Refused
 from ployz.events.types import (
     ReceivePrepared,
@@ -103,7 +102,7 @@ class VolumeActor(Actor):
             await zfs.create(self._dataset, properties)
         mountpoint = await self._mount()
         if message.mode:
-            Path(mountpoint).chmod(int(message.mode, 8))
+            await anyio.Path(mountpoint).chmod(int(message.mode, 8))
         if message.owner:
             uid, _, gid = message.owner.partition(":")
             os.chown(mountpoint, int(uid), int(gid))
@@ -111,6 +110,7 @@ class VolumeActor(Actor):
 
     @handles(DestroyVolume)
     async def destroy(self, message: DestroyVolume) -> Done:
+        await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
         if message.volume in self._parts.view.placement.volumes:
             raise Refused(Code.VOLUME_IN_USE, f"volume {message.volume} is not removed: the facts still name its owner")
         await self._destroy("the volume was removed")
@@ -138,7 +138,7 @@ class VolumeActor(Actor):
 
     async def _mount(self) -> str:
         mountpoint = self._parts.mountpoint(self._volume)
-        Path(mountpoint).mkdir(mode=0o700, parents=True, exist_ok=True)
+        await anyio.Path(mountpoint).mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._parts.zfs.mount(self._dataset, mountpoint, readonly=False)
         return mountpoint
 

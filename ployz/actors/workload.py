@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 
 import anyio
 
@@ -107,7 +106,7 @@ class WorkloadActor(Actor):
     async def _create(self, manifest: Manifest, slot: SlotRef, spec: ContainerSpec) -> ContainerCreated:
         for volume in volumes_of(manifest, slot.service.service):
             # Docker refuses a missing source; what is mounted there before the start is the dataset.
-            Path(self._parts.mountpoint(volume)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            await anyio.Path(self._parts.mountpoint(volume)).mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._parts.docker.create(spec)
         return ContainerCreated(slot, spec.name)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ployz.events.codec import CODEC
 from ployz.facts.port import Applied, Conflict, Held, SequencedFact, Transaction
+from ployz.wire.codec import carry
 from ployz.wire.message import PEER, Done, Message, message
+
+carry(CODEC.teach)  # facts travel as they are stored: by name and version
 
 
 @frozen

@@ -69,6 +69,7 @@ class JoinDocument:
     cluster: ClusterName
     machine: MachineId
     ipv6_prefix: str
+    machine_ipv4_subnet: str
     workload_ipv4_subnet: str
     ipv6: str
     ipv4: str

@@ -73,6 +73,14 @@ class RenderMigration(Message[Rendered]):
     to_machine: MachineId
 
 
+@message("service.remove", senders=OPERATOR)
+@frozen
+class RemoveService(Message[Accepted]):
+    """Deploys the committed manifest of its namespace without the service. Its volumes stay."""
+
+    service: ServiceRef
+
+
 # ---------------------------------------------------------------- watching
 
 

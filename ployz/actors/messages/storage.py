@@ -181,6 +181,7 @@ class SettleVolume(Message[Done]):
 @message("volume.destroy", senders=PEER)
 @frozen
 class DestroyVolume(Message[Done]):
-    """The volume was removed by a fact: its dataset goes."""
+    """From the node that removed the volume by the fact at `position`: its dataset goes."""
 
     volume: VolumeRef
+    position: int

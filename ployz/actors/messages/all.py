@@ -1,0 +1,8 @@
+"""Every message there is: importing this fills the registry, and the wire refuses every tag that is not in it.
+
+The daemon imports it. The command line imports only the modules of the messages that it sends.
+"""
+
+from ployz.actors.messages import events, facts, images, machine, operations, routing, services, storage, workload
+
+__all__ = ["events", "facts", "images", "machine", "operations", "routing", "services", "storage", "workload"]

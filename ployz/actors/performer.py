@@ -1,0 +1,223 @@
+"""Performs the effects of a plan up to its commit, phase by phase, by asking the machines that they belong to.
+
+What preview printed is what is performed here: the values of plan/effects. Nothing here decides or undoes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import anyio
+from attrs import define, evolve, field
+
+from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
+from ployz.actors.messages.operations import CutoverParts
+from ployz.actors.messages.storage import EnsureVolume as EnsureVolumeMessage
+from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
+from ployz.actors.together import together
+from ployz.actors.transfer import Transfer
+from ployz.actors.work import Work
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, TRANSFER_TIMEOUT_S
+from ployz.events.types import RoundEvidence, SlotPlacement, SnapshotTaken
+from ployz.ids import MachineId
+from ployz.manifest import template_hash
+from ployz.plan.container import service_of
+from ployz.plan.effects import (
+    CreateContainer,
+    Depart,
+    EnsureImage,
+    EnsureVolume,
+    Phase,
+    Phases,
+    StartContainer,
+    phases,
+)
+from ployz.plan.model import Change, SlotPlan
+from ployz.plan.readiness import longest_s
+
+START_MARGIN_S: Final = 60.0
+"""On top of what stopping an old container and waiting for readiness may take."""
+
+
+@define
+class Performer:
+    work: Work
+    steps: Phases = field(init=False)
+    transfers: list[Transfer] = field(init=False)
+    times: CutoverParts = field(factory=CutoverParts, init=False)
+    final: list[SnapshotTaken] = field(factory=list, init=False)
+    """The last snapshot of each moved volume."""
+    cut_began_s: float | None = field(default=None, init=False)
+    """When the first service was about to be stopped for a move; None: none was."""
+    _images: dict[tuple[MachineId, str], str] = field(factory=dict, init=False)
+    """(machine, reference) -> image id, as it was found or loaded there."""
+
+    def __attrs_post_init__(self) -> None:
+        self.steps = phases(self.work.plan)
+        self.transfers = [self._transfer(departure) for departure in self.steps.departures]
+
+    # ------------------------------------------------------------ phases
+
+    async def prepare(self) -> None:
+        """Everything that can be there before anything stops."""
+        self.work.story.enter(Phase.PREPARE, "images, volumes and containers")
+        await together(*(partial(self._ensure_image, each) for each in self.steps.images))
+        await together(*(partial(self._ensure_volume, each) for each in self.steps.volumes))
+        await together(*(partial(self._create, each) for each in self.steps.containers))
+
+    async def precopy(self) -> None:
+        if self.work.plan.moved_volumes:
+            moved = ", ".join(str(each.volume) for each in self.work.plan.moved_volumes)
+            self.work.story.enter(Phase.PRECOPY, f"send {moved} while it is in use")
+        await together(*(each.warm for each in self.transfers))
+
+    async def start_in_place(self) -> None:
+        """One slot after the other: the others of its service go on serving."""
+        if self.steps.in_place:
+            self.work.story.enter(Phase.START, f"start {', '.join(str(each.ref) for each in self.steps.in_place)}")
+        for each in self.steps.in_place:
+            await self._start(each)
+
+    async def open_last_round(self) -> None:
+        await together(*(each.open_last for each in self.transfers))
+
+    async def cut_over(self) -> None:
+        """The services that move are down from here until the commit."""
+        if not self.steps.departures:
+            return
+        leaving = ", ".join(str(slot) for each in self.steps.departures for slot in each.slots)
+        self.work.story.enter(Phase.CUT, f"stop {leaving}, send what is left, start it at its new place")
+        self.cut_began_s = anyio.current_time()
+        departures = zip(self.steps.departures, self.transfers, strict=True)
+        await together(*(partial(self._depart, each, transfer) for each, transfer in departures))
+        targets = sorted({each.machine for each in self.work.plan.moved_volumes})
+        await together(
+            *(partial(self._vote, target) for target in targets),
+            *(partial(self._start, each) for each in self.steps.arrivals),
+        )
+
+    # ------------------------------------------------------------ single effects
+
+    async def _ensure_image(self, effect: EnsureImage) -> None:
+        image = effect.image
+        message = EnsureImageMessage(
+            self.work.operation_id, self.work.position, image.reference, image.image_id, image.copied_from
+        )
+        reply = await self.work.home.remote(effect.machine, "images").ask(message, timeout_s=TRANSFER_TIMEOUT_S)
+        self._images[effect.machine, image.reference] = reply.image_id
+
+    async def _ensure_volume(self, effect: EnsureVolume) -> None:
+        volume = effect.volume
+        message = EnsureVolumeMessage(
+            operation_id=self.work.operation_id,
+            position=self.work.position,
+            volume=volume.volume,
+            create=volume.change is Change.CREATE,
+            quota_bytes=volume.quota_bytes,
+            mode=volume.mode,
+            owner=volume.owner,
+        )
+        ref = self.work.home.remote(volume.machine, f"volume/{volume.volume}")
+        await ref.ask(message, timeout_s=EFFECT_TIMEOUT_S)
+
+    async def _create(self, effect: CreateContainer) -> None:
+        message = CreateCandidate(
+            self.work.operation_id, self.work.position, self.work.plan.manifest, self._candidate(effect.slot)
+        )
+        await self.work.workload(effect.slot.machine).ask(message, timeout_s=EFFECT_TIMEOUT_S)
+
+    async def _start(self, effect: StartContainer) -> None:
+        slot = effect.slot
+        service = service_of(self.work.manifest, slot.service)
+        limit_s = START_MARGIN_S + service.template.stop_grace_period_s
+        limit_s += longest_s(service.readiness) if service.readiness else 0.0
+        message = StartCandidate(
+            self.work.operation_id, self.work.position, self.work.plan.manifest, self._candidate(slot)
+        )
+        ready = await self.work.workload(slot.machine).ask(message, timeout_s=limit_s)
+        self.times = evolve(self.times, mount_ms=ready.mount_ms, start_ms=ready.start_ms, ready_ms=ready.ready_ms)
+        self.work.story.tell(f"{effect.ref} is ready on {slot.machine}")
+
+    async def _depart(self, effect: Depart, transfer: Transfer) -> None:
+        message = Fence(self.work.operation_id, self.work.position, effect.slots, effect.volumes, transfer.last_round)
+        graces_s = [service.template.stop_grace_period_s for service in self.work.manifest.services]
+        fenced = await self.work.workload(effect.source).ask(
+            message, timeout_s=EFFECT_TIMEOUT_S + max(graces_s, default=0.0)
+        )
+        self.work.story.tell(f"{effect.source}: stopped, and fenced until it is decided")
+        self.final.extend(fenced.snapshots)
+        began_s = anyio.current_time()
+        await transfer.send_last(fenced.snapshots)
+        self.times = evolve(
+            self.times,
+            stop_ms=fenced.stop_ms,
+            unmount_ms=fenced.unmount_ms,
+            snapshot_ms=fenced.snapshot_ms,
+            transfer_ms=round((anyio.current_time() - began_s) * 1000),
+        )
+
+    async def _vote(self, target: MachineId) -> None:
+        """A machine has one vote. One that gives volumes away too votes again, for all of them."""
+        concerned = {
+            each.volume
+            for each in self.work.plan.moved_volumes
+            if target == each.machine or (each.previous is not None and target == each.previous.owner)
+        }
+        snapshots = tuple(each for each in self.final if each.volume in concerned)
+        message = CastVote(self.work.operation_id, self.work.position, snapshots)
+        await self.work.workload(target).ask(message, timeout_s=ASK_TIMEOUT_S)
+
+    # ------------------------------------------------------------ values
+
+    def placement(self, slot: SlotPlan) -> SlotPlacement:
+        """Where the slot is when the plan is committed."""
+        if slot.image is None:
+            if slot.previous is None:
+                raise AssertionError(f"{slot.service}/{slot.slot} is unchanged and was never there")
+            return slot.previous
+        image_id = self._images.get((slot.machine, slot.image.reference), slot.image.image_id)
+        return SlotPlacement(
+            service=slot.service,
+            slot=slot.slot,
+            machine=slot.machine,
+            ipv6=slot.ipv6,
+            ipv4=slot.ipv4,
+            image_id=image_id,
+            template_hash=template_hash(service_of(self.work.manifest, slot.service), image_id),
+            operation_id=self.work.operation_id,
+        )
+
+    @property
+    def evidence(self) -> Sequence[RoundEvidence]:
+        return [each for transfer in self.transfers for each in transfer.evidence]
+
+    @property
+    def predicted_cutover_ms(self) -> int:
+        """By the rounds that were sent; 0: there were none."""
+        return max((each.predicted_cutover_ms for each in self.transfers if each.rounds), default=0)
+
+    def _candidate(self, slot: SlotPlan) -> Candidate:
+        placed = self.placement(slot)
+        return Candidate(
+            service=placed.service,
+            slot=placed.slot,
+            ipv6=placed.ipv6,
+            ipv4=placed.ipv4,
+            image_id=placed.image_id,
+            template_hash=placed.template_hash,
+        )
+
+    def _transfer(self, departure: Depart) -> Transfer:
+        report = self.work.reports[departure.source]
+        found = {volume: report.volume(volume) for volume in departure.volumes}
+        return Transfer(
+            home=self.work.home,
+            story=self.work.story,
+            operation_id=self.work.operation_id,
+            position=self.work.position,
+            source=departure.source,
+            volumes=tuple(each for each in self.work.plan.moved_volumes if each.volume in departure.volumes),
+            bases={volume: each.snapshots for volume, each in found.items() if each is not None},
+        )

@@ -1,0 +1,251 @@
+"""The services actor: what an operator sees of services and volumes, asked from the machines that have them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import evolve
+
+from ployz.actors.core import Actor, handles
+from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.services import (
+    CopyRow,
+    ListServices,
+    ListVolumes,
+    ReadServiceLogs,
+    RemoveVolume,
+    ServiceDetail,
+    ServiceList,
+    ServiceLogText,
+    ShowService,
+    ShowVolume,
+    SlotRow,
+    VolumeDetail,
+    VolumeList,
+    VolumeRow,
+)
+from ployz.actors.messages.storage import DestroyVolume
+from ployz.actors.messages.workload import ReadLogs, ShowWorkload, SlotState
+from ployz.actors.parts import Parts
+from ployz.actors.together import together
+from ployz.actors.work import catch_up, failures
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
+from ployz.errors import CleanupPending, Code, PloyzError, Refused
+from ployz.events.types import SlotPlacement, VolumePlacement
+from ployz.facts.conflicts import explain
+from ployz.facts.keys import LockHolder, VolumeOwnership
+from ployz.facts.lock import hold
+from ployz.facts.port import Conflict
+from ployz.facts.transactions import remove_volume
+from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
+from ployz.manifest import to_toml
+from ployz.plan import committed
+from ployz.plan.reports import MachineReport
+from ployz.wire.message import Done
+
+LOG_LINES_MAX = 10_000
+
+
+class ServicesActor(Actor):
+    """`services`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # ------------------------------------------------------------ services
+
+    @handles(ListServices, concurrent=True)
+    async def list_services(self, message: ListServices) -> ServiceList:  # noqa: ARG002 - it says "now"
+        return ServiceList(self._parts.view.position, await self._slot_rows(list(self._parts.view.placement.slots())))
+
+    @handles(ShowService, concurrent=True)
+    async def show_service(self, message: ShowService) -> ServiceDetail:
+        slots = self._slots_of(message.service)
+        manifest = committed.of_namespace(self._parts.view, message.service.namespace)
+        service = manifest.service(message.service.service) if manifest else None
+        if manifest is None or service is None:
+            raise AssertionError(f"{message.service} has slots and no manifest")
+        mounted = [volume for volume in manifest.volumes if volume.name in service.template.volumes]
+        return ServiceDetail(
+            service=message.service,
+            toml=to_toml(evolve(manifest, services=(service,), volumes=tuple(mounted))),
+            slots=await self._slot_rows(slots),
+            volumes=tuple(VolumeRef(manifest.namespace, volume.name) for volume in mounted),
+        )
+
+    @handles(ReadServiceLogs, concurrent=True)
+    async def logs(self, message: ReadServiceLogs) -> ServiceLogText:
+        slots = [each for each in self._slots_of(message.service) if message.slot in (None, each[0].slot)]
+        if not slots:
+            raise Refused(Code.UNKNOWN_SERVICE, f"{message.service} has no slot {message.slot}", "ployzctl service ls")
+        if len(slots) > 1:
+            known = ", ".join(slot.slot for slot, _ in slots)
+            raise Refused(Code.USAGE, f"{message.service} has several slots", f"Choose one with --slot: {known}.")
+        ((slot, placement),) = slots
+        ask = ReadLogs(slot.service.service, slot.slot, min(message.tail, LOG_LINES_MAX))
+        workload = self.system.remote(placement.machine, f"workload/{slot.service.namespace}")
+        return ServiceLogText((await workload.ask(ask, timeout_s=ASK_TIMEOUT_S)).text)
+
+    def _slots_of(self, service: ServiceRef) -> list[tuple[SlotRef, SlotPlacement]]:
+        slots = [each for each in self._parts.view.placement.slots() if each[0].service == service]
+        if not slots:
+            known = sorted({str(slot.service) for slot, _ in self._parts.view.placement.slots()})
+            advice = f"There are: {', '.join(known)}." if known else "Nothing is deployed yet."
+            raise Refused(Code.UNKNOWN_SERVICE, f"there is no service {service}", advice)
+        return slots
+
+    async def _slot_rows(self, slots: list[tuple[SlotRef, SlotPlacement]]) -> tuple[SlotRow, ...]:
+        asked = sorted({(placement.machine, slot.service.namespace) for slot, placement in slots})
+        answers = await together(*(partial(self._states, machine, namespace) for machine, namespace in asked))
+        states = dict(zip(asked, answers, strict=True))
+        return tuple(
+            SlotRow(
+                service=slot.service,
+                slot=slot.slot,
+                machine=placement.machine,
+                state=_state(slot, states[placement.machine, slot.service.namespace]),
+                image=self._image(slot.service),
+                ipv6=placement.ipv6,
+                ipv4=placement.ipv4,
+            )
+            for slot, placement in slots
+        )
+
+    async def _states(self, machine: MachineId, namespace: Namespace) -> dict[SlotRef, SlotState] | None:
+        """None: the machine does not answer."""
+        try:
+            state = await self.system.remote(machine, f"workload/{namespace}").ask(
+                ShowWorkload(), timeout_s=PROBE_TIMEOUT_S
+            )
+        except PloyzError:
+            return None
+        # A candidate of an operation in flight fills the same slot: what runs is what is shown.
+        slots = sorted(state.slots, key=lambda each: each.running)
+        return {SlotRef(ServiceRef(namespace, each.service), each.slot): each for each in slots}
+
+    def _image(self, service: ServiceRef) -> str:
+        declared = committed.service(self._parts.view, service)
+        return declared.template.image if declared else ""
+
+    # ------------------------------------------------------------ volumes
+
+    @handles(ListVolumes, concurrent=True)
+    async def list_volumes(self, message: ListVolumes) -> VolumeList:  # noqa: ARG002 - it says "now"
+        placements = [placement for _, placement in sorted(self._parts.view.placement.volumes.items())]
+        owners = sorted({placement.owner for placement in placements})
+        owned = [tuple(each.volume for each in placements if each.owner == owner) for owner in owners]
+        answers = await together(*(partial(self._report, *each) for each in zip(owners, owned, strict=True)))
+        reports = dict(zip(owners, answers, strict=True))
+        return VolumeList(self._parts.view.position, tuple(self._row(each, reports[each.owner]) for each in placements))
+
+    @handles(ShowVolume, concurrent=True)
+    async def show_volume(self, message: ShowVolume) -> VolumeDetail:
+        placement = self._owned(message.volume)
+        machines = [member.machine for member in self._parts.view.machines.in_order()]
+        answers = await together(*(partial(self._report, machine, (message.volume,)) for machine in machines))
+        reports = dict(zip(machines, answers, strict=True))
+        return VolumeDetail(
+            row=self._row(placement, reports.get(placement.owner)),
+            copies=tuple(
+                CopyRow(
+                    machine=machine,
+                    epoch=found.epoch,
+                    owner=machine == placement.owner,
+                    referenced_bytes=found.referenced_bytes,
+                    snapshots=tuple(each.name for each in found.snapshots),
+                )
+                for machine, report in reports.items()
+                if report is not None and (found := report.volume(message.volume)) is not None
+            ),
+            unanswered=tuple(machine for machine, report in reports.items() if report is None),
+        )
+
+    @handles(RemoveVolume, concurrent=True)
+    async def remove(self, message: RemoveVolume) -> Done:
+        """The fact first: from then on nobody owns it. Then its copies, everywhere."""
+        placement = self._owned(message.volume)
+        holder = LockHolder(
+            machine=self._parts.me,
+            operation_id=self._parts.new_operation_id(),
+            purpose=f"remove volume {message.volume}",
+            since_ms=self._parts.clock.wall_ms(),
+            operator=str(self.sender),
+        )
+        async with hold(self._parts.facts, self._parts.clock, message.volume.namespace, holder) as lock:
+            await catch_up(self._parts)
+            self._check_unused(message.volume)
+            seen = VolumeOwnership(placement.owner, placement.epoch)
+            outcome = await self._parts.facts.transact(remove_volume(message.volume, seen, lock.token))
+            if isinstance(outcome, Conflict):
+                problem = explain(outcome)
+                raise Refused(problem.code, problem.text, problem.advice)
+            await self._destroy_copies(message.volume, outcome.position)
+        return Done()
+
+    async def _destroy_copies(self, volume: VolumeRef, position: int) -> None:
+        async def destroy(machine: MachineId) -> None:
+            message = DestroyVolume(volume, position)
+            await self.system.remote(machine, f"volume/{volume}").ask(message, timeout_s=EFFECT_TIMEOUT_S)
+
+        pending = await failures([member.machine for member in self._parts.view.machines.in_order()], destroy)
+        if pending:
+            where = "; ".join(f"{machine}: {why}" for machine, why in sorted(pending.items()))
+            raise CleanupPending(
+                Code.CLEANUP_PENDING,
+                f"volume {volume} is removed, and copies of it may be left: {where}",
+                "Look at the pools of these machines when they are back.",
+            )
+
+    def _check_unused(self, volume: VolumeRef) -> None:
+        if committed.volume(self._parts.view, volume) is not None:
+            raise Refused(
+                Code.VOLUME_IN_USE,
+                f"volume {volume} is declared in the manifest of {volume.namespace}",
+                "Deploy a manifest without it first. Its data stays until it is removed.",
+            )
+
+    def _owned(self, volume: VolumeRef) -> VolumePlacement:
+        placement = self._parts.view.placement.volumes.get(volume)
+        if placement is None:
+            known = ", ".join(str(each) for each in sorted(self._parts.view.placement.volumes))
+            raise Refused(Code.UNKNOWN_VOLUME, f"there is no volume {volume}", f"There are: {known or 'none'}.")
+        return placement
+
+    async def _report(self, machine: MachineId, volumes: tuple[VolumeRef, ...]) -> MachineReport | None:
+        """None: it does not answer."""
+        try:
+            return await self.system.remote(machine, "machine").ask(
+                ProbeMachine((), volumes), timeout_s=PROBE_TIMEOUT_S
+            )
+        except PloyzError:
+            return None
+
+    def _row(self, placement: VolumePlacement, report: MachineReport | None) -> VolumeRow:
+        found = report.volume(placement.volume) if report else None
+        manifest = committed.of_namespace(self._parts.view, placement.volume.namespace)
+        services = manifest.services if manifest else ()
+        return VolumeRow(
+            volume=placement.volume,
+            owner=placement.owner,
+            epoch=placement.epoch,
+            used_by=tuple(
+                ServiceRef(placement.volume.namespace, service.name)
+                for service in services
+                if placement.volume.volume in service.template.volumes
+            ),
+            referenced_bytes=found.referenced_bytes if found else None,
+            quota_bytes=found.quota_bytes if found else 0,
+        )
+
+
+def _state(slot: SlotRef, states: dict[SlotRef, SlotState] | None) -> str:
+    if states is None:
+        return "unknown"
+    found = states.get(slot)
+    if found is None:
+        return "missing"
+    if found.running:
+        return "running"
+    if found.fenced_by is not None:
+        return "fenced"
+    return "created" if found.exit_code is None else f"exited ({found.exit_code})"

@@ -1,0 +1,70 @@
+"""Making a plan: the pure functions of plan/deploy, asked with what every participant reports. Changes nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from attrs import frozen
+
+from ployz.actors.core import Home
+from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.storage import EstimateSend
+from ployz.actors.parts import Parts
+from ployz.actors.together import together
+from ployz.config import EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
+from ployz.errors import Code, PloyzError, Refused
+from ployz.events.types import OperationKind
+from ployz.ids import MachineId, VolumeRef
+from ployz.manifest import Manifest
+from ployz.plan.assign import assign
+from ployz.plan.deploy import Move, Questions, moves, questions, resolve
+from ployz.plan.model import Plan
+from ployz.plan.reports import MachineReport, Reports, Unanswered
+
+
+@frozen
+class Survey:
+    """A plan, and the reports that it was made from."""
+
+    plan: Plan
+    reports: Reports
+
+
+async def survey(parts: Parts, home: Home, kind: OperationKind, manifest: Manifest) -> Survey:
+    """The plan for `manifest` as things are now. Blockers are in it, not raised: a preview shows all of them."""
+    if parts.view.machines.cluster is None:
+        raise Refused(
+            Code.NOT_FOUNDED, f"{parts.me} does not know its cluster yet", "Wait until it has reached the founder."
+        )
+    assignment = assign(manifest, parts.view, parts.me)
+    asked = questions(manifest, assignment, parts.me)
+    answers = await together(*(partial(_probe, home, machine, each) for machine, each in asked.items()))
+    reports: Reports = dict(zip(asked, answers, strict=True))
+    estimable = moves(assignment, reports)
+    sizes = await together(*(partial(_estimate, home, move) for move in estimable))
+    estimates: dict[VolumeRef, int] = {
+        move.volume: size for move, size in zip(estimable, sizes, strict=True) if size is not None
+    }
+    plan = resolve(kind, manifest, assignment, parts.view, reports, estimates, parts.me)
+    return Survey(plan, reports)
+
+
+async def _probe(home: Home, machine: MachineId, asked: Questions) -> MachineReport | Unanswered:
+    try:
+        return await home.remote(machine, "machine").ask(
+            ProbeMachine(asked.images, asked.volumes), timeout_s=PROBE_TIMEOUT_S
+        )
+    except PloyzError as error:
+        return Unanswered(machine, error.problem.text)
+
+
+async def _estimate(home: Home, move: Move) -> int | None:
+    """None: it could not be estimated, and the volume's whole size stands for it."""
+    ref = home.remote(move.source, f"volume/{move.volume}")
+    try:
+        reply = await ref.ask(
+            EstimateSend(move.volume, move.base.name if move.base else None), timeout_s=EFFECT_TIMEOUT_S
+        )
+    except PloyzError:
+        return None
+    return reply.sent_bytes

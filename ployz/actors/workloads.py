@@ -1,0 +1,110 @@
+"""The workloads actor: makes every namespace on this machine agree with the facts, at start and after each decision.
+
+It also tells them of containers that end by themselves. The work itself is done by `workload/NAMESPACE`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import anyio
+
+from ployz.actors.core import Actor
+from ployz.actors.messages.workload import ContainerDied, Settle
+from ployz.actors.parts import Parts
+from ployz.actors.work import catch_up
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
+from ployz.errors import PloyzError
+from ployz.host.ports import ContainerEvent
+from ployz.ids import InvalidName, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
+from ployz.plan import names
+
+CATCH_UP_S: Final = 10.0
+"""How long a start waits for the newest facts before it goes by those that it has. It is safe to: a volume leaves only
+after this machine has closed its own gate, which its own log remembers."""
+RETRY_S: Final = 5.0
+DOCKER_RETRY_S: Final = 1.0
+
+_log = logging.getLogger("ployz.workloads")
+
+
+class WorkloadsActor(Actor):
+    """`workloads`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pending: set[Namespace] = set()
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_docker)
+            await self._follow()
+
+    # ------------------------------------------------------------ following decisions
+
+    async def _follow(self) -> None:
+        with anyio.move_on_after(CATCH_UP_S):
+            try:
+                await catch_up(self._parts)
+            except PloyzError as error:
+                _log.warning("starting by the facts up to %d: %s", self._parts.view.position, error)
+        self._pending = await self._known_namespaces()
+        while True:
+            self._pending |= self._parts.take_decided()
+            if self._pending:
+                await self._settle(self._pending)
+            with anyio.move_on_after(RETRY_S if self._pending else float("inf")):
+                if not self._parts.has_decided:
+                    await self._parts.next_change()
+
+    async def _settle(self, namespaces: set[Namespace]) -> None:
+        for namespace in sorted(namespaces):
+            try:
+                await self.system.ref(f"workload/{namespace}").ask(
+                    Settle(self._parts.view.position), timeout_s=EFFECT_TIMEOUT_S
+                )
+                self._pending.discard(namespace)
+            except PloyzError as error:
+                _log.error("%s does not agree with the facts yet: %s", namespace, error)
+
+    async def _known_namespaces(self) -> set[Namespace]:
+        """Of the facts, of this machine's own log, and of the pool."""
+        found = set(self._parts.view.placement.namespaces)
+        found |= {service.namespace for service in self._parts.local.fences}
+        root = self._parts.config.root_dataset
+        for dataset in await self._parts.zfs.children(root):
+            name = dataset.removeprefix(f"{root}/").partition("/")[0]
+            try:
+                found.add(Namespace(name))
+            except InvalidName:
+                _log.warning("dataset %s is not one of ployz's, and is left alone", dataset)
+        return found
+
+    # ------------------------------------------------------------ containers that end
+
+    async def _watch_docker(self) -> None:
+        """Docker going away disturbs no container: `live-restore`. What was missed, the next settling finds."""
+        while True:
+            try:
+                async with self._parts.docker.events() as events:
+                    async for event in events:
+                        if event.action == "die":
+                            await self._tell(event)
+            except PloyzError as error:
+                _log.warning("Docker's events: %s", error)
+            await anyio.sleep(DOCKER_RETRY_S)
+            self._pending |= set(self._parts.view.placement.namespaces)
+            self._parts.facts_changed()
+
+    async def _tell(self, event: ContainerEvent) -> None:
+        namespace = Namespace(event.labels[names.LABEL_NAMESPACE])
+        service = ServiceRef(namespace, ServiceName(event.labels[names.LABEL_SERVICE]))
+        slot = SlotRef(service, SlotName(event.labels[names.LABEL_SLOT]))
+        container = names.container(slot, OperationId(event.labels[names.LABEL_OPERATION]))
+        try:
+            await self.system.ref(f"workload/{namespace}").ask(
+                ContainerDied(container, event.exit_code or 0), timeout_s=ASK_TIMEOUT_S
+            )
+        except PloyzError as error:
+            _log.warning("%s ended, and could not be looked after yet: %s", container, error)

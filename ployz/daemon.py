@@ -1,0 +1,66 @@
+"""ployzd: reads the configuration, runs the node, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+
+from ployz.actors.cell import declared_error
+from ployz.config import CONFIG_PATH, Config
+from ployz.errors import PloyzError
+from ployz.node import run_node
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ployzd", description="The daemon of one machine of a ployz cluster.")
+    parser.add_argument("--config", type=Path, default=CONFIG_PATH, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--verbose", action="store_true", help="log what the wire and the actors do")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
+    try:
+        anyio.run(_run_until_signalled, arguments.config, backend="trio")
+    except BaseException as error:
+        declared = declared_error(error)
+        if declared is None:
+            raise
+        return _say(declared)
+    return 0
+
+
+async def _run_until_signalled(path: Path) -> None:
+    """SIGTERM and SIGINT end the node, and nothing that it runs: containers and the overlay stay."""
+    config = Config.load(path)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+        await run_node(config)
+        tasks.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            logging.getLogger("ployz").info("ending on %s", signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _say(error: PloyzError) -> int:
+    sys.stderr.write(f"ployzd: error {error}\n")
+    if error.problem.advice:
+        sys.stderr.write(f"{error.problem.advice}\n")
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

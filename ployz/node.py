@@ -1,0 +1,257 @@
+"""The composition root: the only place that picks adapters, and puts the parts of one machine together.
+
+Order matters here and nowhere else: the log first, because it says what this machine has in hand; Docker's network and
+the overlay before anything listens on it; the actors last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import anyio
+
+from ployz import __version__
+from ployz.actors.cell import Make
+from ployz.actors.events import EventsActor
+from ployz.actors.facts import FactsActor, RemoteFactLog
+from ployz.actors.images import ImagesActor
+from ployz.actors.journal import Journal
+from ployz.actors.machine import MachineActor
+from ployz.actors.operations import OperationsActor
+from ployz.actors.parts import Parts
+from ployz.actors.routing import RoutingActor, overlay_config
+from ployz.actors.services import ServicesActor
+from ployz.actors.storage import StorageActor
+from ployz.actors.system import ActorSystem, Spawner
+from ployz.actors.volume import VolumeActor
+from ployz.actors.workload import WorkloadActor
+from ployz.actors.workloads import WorkloadsActor
+from ployz.clock import Clock, SystemClock
+from ployz.config import STALL_S, Config
+from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.events.feed import Feed
+from ployz.events.replay import replay
+from ployz.events.sqlite_log import SqliteLog
+from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined, NodeStarted
+from ployz.facts.mirror import Mirror
+from ployz.facts.port import FactLog
+from ployz.facts.sequencer.embedded import EmbeddedFactLog
+from ployz.facts.transactions import found_cluster
+from ployz.host.docker.engine import DockerEngine
+from ployz.host.wireguard import WireGuard
+from ployz.host.zfs.adapter import SystemZfs
+from ployz.ids import ClusterName, MachineId, Namespace, VolumeName, VolumeRef
+from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
+from ployz.projections.local import LocalView
+from ployz.projections.view import ClusterView
+from ployz.wire.client import PeerClient
+from ployz.wire.server import WireServer
+from ployz.wire.session import Identity
+from ployz.wire.stream_receive import StreamServer
+
+PART_TRIES: Final = 60
+PART_PAUSE_S: Final = 1.0
+"""Docker and the pool may come up after ployzd: it waits a minute for each, saying so."""
+
+_log = logging.getLogger("ployz.node")
+
+
+async def run_node(config: Config) -> None:
+    """One machine, until it is cancelled."""
+    cluster = _cluster(config)
+    own_ipv6, own_ipv4, subnets = _addresses(config)
+    clock = SystemClock()
+    async with (
+        _event_log(config, clock) as log,
+        DockerEngine(socket=str(config.docker_socket), network=BRIDGE_NETWORK_NAME) as docker,
+    ):
+        identity = partial(Identity, config.machine, cluster)
+        view = ClusterView()
+        locate = partial(_locate, config, view)
+        async with (
+            PeerClient(identity, locate, source=own_ipv6) as peers,
+            ActorSystem(config.machine, peers) as system,
+            _authority(config, clock, system) as facts,
+        ):
+            parts = await _parts(config, clock, log, docker, facts, view)
+            await _wait_for(f"Docker at {config.docker_socket}", docker.version)
+            await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool))
+            await docker.ensure_network(subnets.bridge(config.bridge))
+            await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
+            server = WireServer(identity, system.deliver, partial(_address, config, view))
+            async with anyio.create_task_group() as tasks:
+                await _found(config, parts)
+                _spawn_actors(system, parts)
+                tasks.start_soon(parts.mirror.run)
+                await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
+                await tasks.start(parts.streams.serve, own_ipv6, config.stream_port)
+                await tasks.start(server.serve_local, config.socket)
+                await parts.journal.record("node", NodeStarted(config.machine, __version__))
+                _log.info("%s is up, at fact %d", config.machine, view.position)
+
+
+# ---------------------------------------------------------------- who we are
+
+
+def _cluster(config: Config) -> ClusterName:
+    if config.cluster is None or (config.founding is None) == (config.join is None):
+        raise Refused(
+            Code.NOT_FOUNDED,
+            f"{config.machine} is in no cluster yet",
+            "Found one with `ployzctl cluster init`, or join one: `ployzctl machine init`, then `machine join`.",
+        )
+    return config.cluster
+
+
+def _addresses(config: Config) -> tuple[str, str, Subnets]:
+    """This machine's own overlay addresses, and the address plan. The founder is number 1."""
+    if config.founding is not None:
+        subnets = Subnets.of(
+            config.founding.ipv6_prefix, config.founding.machine_ipv4_subnet, config.founding.workload_ipv4_subnet
+        )
+        return *subnets.machine(1), subnets
+    if config.join is None:
+        raise AssertionError("a machine in a cluster has founded or joined it")
+    join = config.join
+    return join.ipv6, join.ipv4, Subnets.of(join.ipv6_prefix, join.machine_ipv4_subnet, join.workload_ipv4_subnet)
+
+
+def _address(config: Config, view: ClusterView, machine: MachineId) -> str | None:
+    """The overlay address of a machine, by the facts; before the first of them, of the founder alone."""
+    member = view.machines.get(machine)
+    if member is not None:
+        return member.ipv6
+    join = config.join
+    return join.founder_ipv6 if join is not None and view.position == 0 and machine == join.founder else None
+
+
+def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:
+    address = _address(config, view, machine)
+    return (address, config.peer_port) if address is not None else None
+
+
+# ---------------------------------------------------------------- the parts
+
+
+@asynccontextmanager
+async def _event_log(config: Config, clock: Clock) -> AsyncIterator[Feed]:
+    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = await SqliteLog.open(config.log_path, clock)
+    try:
+        yield Feed(log)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await log.aclose()
+
+
+@asynccontextmanager
+async def _authority(config: Config, clock: Clock, system: ActorSystem) -> AsyncIterator[FactLog]:
+    """The fact log: here at the founding machine, where its actor serves the others; else over the overlay."""
+    if config.join is not None:
+        yield RemoteFactLog(system.remote(config.join.founder, "facts"))
+        return
+    facts = await EmbeddedFactLog.open(config.facts_path, clock)
+    try:
+        system.spawn("facts", partial(FactsActor, facts))
+        yield facts
+    finally:
+        with anyio.CancelScope(shield=True):
+            await facts.aclose()
+
+
+async def _parts(
+    config: Config, clock: Clock, log: Feed, docker: DockerEngine, facts: FactLog, view: ClusterView
+) -> Parts:
+    """With everything that this machine's own log knows."""
+    local = LocalView()
+    await replay(log, local.apply)
+    parts = Parts(
+        config=config,
+        clock=clock,
+        entropy=os.urandom,
+        log=log,
+        journal=Journal(log, local),
+        local=local,
+        facts=facts,
+        view=view,
+        zfs=SystemZfs(),
+        docker=docker,
+        overlay=WireGuard(config.private_key, clock),
+        streams=StreamServer(stall_s=STALL_S),
+    )
+    parts.mirror = await Mirror.open(facts, log, [parts.take_fact])
+    return parts
+
+
+async def _found(config: Config, parts: Parts) -> None:
+    """At the founding machine's first start: the first two facts. Founded already is done."""
+    if config.founding is None or parts.view.position > 0:
+        return
+    ipv6, ipv4, _ = _addresses(config)
+    founded = ClusterFounded(
+        cluster=_cluster(config),
+        founder=config.machine,
+        ipv6_prefix=config.founding.ipv6_prefix,
+        machine_ipv4_subnet=config.founding.machine_ipv4_subnet,
+        workload_ipv4_subnet=config.founding.workload_ipv4_subnet,
+    )
+    founder = MachineJoined(
+        machine=config.machine,
+        number=1,
+        ipv6=ipv6,
+        ipv4=ipv4,
+        endpoint=config.endpoint,
+        public_key=await parts.overlay.public_key(),
+        lifecycle=Lifecycle.ACTIVE,
+    )
+    await parts.facts.transact(found_cluster(founded, founder))
+
+
+def _spawn_actors(system: ActorSystem, parts: Parts) -> None:
+    actors: dict[str, Make] = {
+        "machine": partial(MachineActor, parts),
+        "routing": partial(RoutingActor, parts),
+        "storage": partial(StorageActor, parts),
+        "images": partial(ImagesActor, parts),
+        "workloads": partial(WorkloadsActor, parts),
+        "operations": partial(OperationsActor, parts),
+        "services": partial(ServicesActor, parts),
+        "events": partial(EventsActor, parts),
+    }
+    spawners: dict[str, Spawner] = {
+        "volume": partial(_volume_maker, parts),
+        "workload": partial(_workload_maker, parts),
+    }
+    for prefix, spawner in spawners.items():
+        system.spawn_on_demand(prefix, spawner)
+    for address, make in actors.items():
+        system.spawn(address, make)
+
+
+def _volume_maker(parts: Parts, address: str) -> Make:
+    _, *names = address.split("/")
+    if len(names) != 2:  # noqa: PLR2004 - volume/NAMESPACE/VOLUME
+        raise Refused(Code.UNKNOWN_ACTOR, f"there is no actor {address!r}: write volume/NAMESPACE/VOLUME")
+    return partial(VolumeActor, parts, VolumeRef(Namespace(names[0]), VolumeName(names[1])))
+
+
+def _workload_maker(parts: Parts, address: str) -> Make:
+    return partial(WorkloadActor, parts, Namespace(address.partition("/")[2]))
+
+
+async def _wait_for(what: str, look: Callable[[], Awaitable[object]]) -> None:
+    for attempt in range(PART_TRIES):
+        try:
+            await look()
+        except PloyzError as error:
+            if attempt == 0:
+                _log.warning("waiting for %s: %s", what, error)
+            await anyio.sleep(PART_PAUSE_S)
+        else:
+            return
+    raise Failed(Code.MISSING_PART, f"{what} did not come up within {PART_TRIES * PART_PAUSE_S:g} s")
