@@ -570,6 +570,17 @@ async def received(bench: Bench, top: Dataset) -> tuple[Dataset, Dataset]:
     return source, target
 
 
+def test_a_stream_from_a_later_snapshot_to_an_earlier_one_is_refused(bench: Bench, top: Dataset) -> None:
+    go(lambda: received(bench, top))
+    raises(Code.STREAM_FAILED, lambda: bench.send(f"{top}/source", "two", "one"))
+
+
+def test_a_stream_of_an_absent_snapshot_is_a_failure(bench: Bench, top: Dataset) -> None:
+    go(lambda: bench.zfs.create(top, {}))
+    with pytest.raises(Failed, match="absent"):
+        go(lambda: bench.send(top, None, "absent"))
+
+
 def test_a_truncated_increment_leaves_the_target_at_its_base(bench: Bench, top: Dataset) -> None:
     async def prepare() -> bytes:
         source, _ = await received(bench, top)

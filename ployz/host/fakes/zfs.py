@@ -23,7 +23,7 @@ class FakeZfs:
     """One pool. `seed` keeps the guids of two machines apart; everything is deterministic.
 
     Besides the port: `write`, `remove` and `files` are a workload's hand on a mounted dataset, `use` and `let_go`
-    are a process that keeps it busy.
+    are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
     """
 
     def __init__(self, clock: Clock, *, pool: str = "tank", seed: str = "", size_bytes: int = 1 << 40) -> None:
@@ -59,6 +59,12 @@ class FakeZfs:
 
     def let_go(self, dataset: Dataset) -> None:
         self._holders.pop(dataset, None)
+
+    def power_cut(self) -> None:
+        """No process and no mount survives it; every write that was made does."""
+        self._holders.clear()
+        for its in self._sets.values():
+            its.mounted_at = None
 
     # ---------------------------------------------------------------- looking
 
@@ -110,13 +116,15 @@ class FakeZfs:
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         its = self._set(dataset)
         if 0 < parse_size(properties.get("quota", "none")) < its.used_bytes():
-            raise _failed(f"cannot set property for '{dataset}': size is less than current used or reserved space")
+            raise failures.failure(
+                f"cannot set property for '{dataset}': size is less than current used or reserved space"
+            )
         its.properties.update(properties)
 
     async def destroy(self, dataset: Dataset) -> None:
         children = await self.children(dataset)
         if children:
-            raise _failed(f"{dataset} is not destroyed: it has children: {', '.join(children)}")
+            raise failures.failure(f"{dataset} is not destroyed: it has children: {', '.join(children)}")
         if dataset in self._sets:
             self._require_free(dataset)
             if any(each.holds for each in self._sets[dataset].snapshots):
@@ -152,7 +160,7 @@ class FakeZfs:
                 its.snapshots.append(Snap(name, self._guid(), instant, created_s, dict(its.files)))
         found = {dataset: its.snap(name) for dataset, its in sets.items()}
         if len({each.instant if each else 0 for each in found.values()}) > 1:
-            raise _failed(f"{', '.join(sets)} have no snapshot {name} of one instant: some were there before")
+            raise failures.failure(f"{', '.join(sets)} have no snapshot {name} of one instant: some were there before")
         return {dataset: self._snapshot(sets[dataset], each) for dataset, each in found.items() if each}
 
     async def destroy_snapshot(self, dataset: Dataset, name: str) -> None:
@@ -198,6 +206,8 @@ class FakeZfs:
         assert program == SEND, argv  # noqa: S101 - a bug of the caller
         base = self._snap(dataset, base_name) if base_name else None
         snap = self._snap(dataset, name)
+        if base is not None and base.instant >= snap.instant:
+            raise failures.stream_failure(f"cannot send '{dataset}@{name}': not an earlier snapshot from the same fs")
         before = base.files if base else {}
         removed = sorted(before.keys() - snap.files.keys())
         changed = difference(before, snap.files)
@@ -245,7 +255,7 @@ class FakeZfs:
 
     def _require_pool(self, dataset: Dataset) -> None:
         if dataset.partition("/")[0] != self._pool:
-            raise _failed(f"there is no pool {dataset.partition('/')[0]!r}")
+            raise failures.failure(f"there is no pool {dataset.partition('/')[0]!r}")
 
     def _require_free(self, dataset: Dataset) -> None:
         if self._holders.get(dataset):
@@ -258,19 +268,19 @@ class FakeZfs:
     def _set(self, dataset: Dataset) -> DatasetContent:
         self._require_pool(dataset)
         if dataset not in self._sets:
-            raise _failed(f"cannot open '{dataset}': dataset does not exist")
+            raise failures.failure(f"cannot open '{dataset}': dataset does not exist")
         return self._sets[dataset]
 
     def _snap(self, dataset: Dataset, name: str) -> Snap:
         snap = self._set(dataset).snap(name)
         if snap is None:
-            raise _failed(f"cannot open '{dataset}@{name}': dataset does not exist")
+            raise failures.failure(f"cannot open '{dataset}@{name}': dataset does not exist")
         return snap
 
     def _writable(self, dataset: Dataset) -> DatasetContent:
         its = self._set(dataset)
         if its.mounted_at is None or its.mounted_readonly or its.properties.get("readonly") == "on":
-            raise _failed(f"{dataset}: {'not mounted' if its.mounted_at is None else 'read-only file system'}")
+            raise failures.failure(f"{dataset}: {'not mounted' if its.mounted_at is None else 'read-only file system'}")
         return its
 
     def _snapshot(self, its: DatasetContent, snap: Snap) -> Snapshot:
@@ -289,7 +299,3 @@ class FakeZfs:
                 below = [each.used_bytes() for other, each in self._sets.items() if f"{other}/".startswith(f"{name}/")]
                 left.append(quota_bytes - sum(below))
         return max(min(left), 0)
-
-
-def _failed(words: str) -> Failed:
-    return failures.failure(words)
