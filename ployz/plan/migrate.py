@@ -92,3 +92,9 @@ def _owner(view: ClusterView, ref: ServiceRef, volume: object) -> MachineId:
         if each.namespace == ref.namespace and each.volume == volume:
             return placement.owner
     raise Refused(Code.UNKNOWN_VOLUME, f"volume {ref.namespace}/{volume} of {ref} is owned by nobody")
+
+
+def without_service(view: ClusterView, ref: ServiceRef) -> Manifest:
+    """The namespace as committed, less this service. Its volumes stay declared, and keep their data."""
+    manifest, service = _committed(view, ref)
+    return evolve(manifest, services=tuple(each for each in manifest.services if each.name != service.name))

@@ -21,6 +21,12 @@ def pauses_s(readiness: Readiness) -> Iterator[float]:
     yield from [readiness.interval_s] * readiness.retries
 
 
+def longest_s(readiness: Readiness) -> float:
+    """From the start to giving up, when every look takes its whole timeout."""
+    looks = list(pauses_s(readiness))
+    return sum(looks) + len(looks) * readiness.timeout_s
+
+
 def _rising(interval_s: float, *, until_s: float) -> Iterator[float]:
     yield 0.0
     passed_s, pause_s = 0.0, min(FIRST_PAUSE_S, interval_s)
