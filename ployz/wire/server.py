@@ -204,6 +204,9 @@ class _Connection:
             answer = Reply(request.id, encode_reply(reply))
         except PloyzError as error:
             answer = Refusal.of(request.id, error)
+        except Exception as error:  # noqa: BLE001 - whatever is behind `deliver`, the other connections go on
+            _log.error("%s for %s met a bug", request.tag, sender, exc_info=error)
+            answer = Refusal.of(request.id, Failed(Code.BUG, f"{request.tag}: {type(error).__name__}: {error}"))
         await self._send(answer)
 
     async def _send(self, frame: Frame) -> None:
@@ -229,10 +232,10 @@ def _logged(who: str) -> Iterator[None]:
     """What ends one connection is told to the log, and to nobody else."""
     try:
         yield
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-        _log.debug("%s went away in the middle of something", who)
     except TimeoutError:
         _log.warning("%s was dropped: it stalled", who)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        _log.debug("%s went away in the middle of something", who)
     except Refused as error:
         _log.warning("%s was dropped: %s", who, error)
 

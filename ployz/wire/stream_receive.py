@@ -37,6 +37,8 @@ from ployz.wire.streams import (
 HEADER_S = 5.0
 VERDICT_S = 10.0
 EXPECTATIONS_MAX = 256
+CONNECTIONS_MAX = 512
+"""Containers can reach this port as well: they get no more than this."""
 TRAILING_BYTES_MAX = 1 << 20
 """A program may stop reading at the end that it knows (of a tar archive, say); padding after it is let through."""
 READ_BYTES = 64 << 10
@@ -109,6 +111,7 @@ class StreamServer:
         self._entropy = entropy
         self._expectations: dict[bytes, Expectation] = {}
         self._place: tuple[str, int] | None = None
+        self._open = 0
 
     async def serve(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
         """Until it is cancelled. Starts with the port (0: any)."""
@@ -141,14 +144,19 @@ class StreamServer:
 
     async def _connected(self, stream: SocketStream) -> None:
         async with stream:
+            if self._open >= CONNECTIONS_MAX:
+                _log.warning("a stream connection was closed at once: %d are open", self._open)
+                return
+            self._open += 1
             try:
                 expectation = await self._claimed(stream)
-                if expectation is None:
-                    return
-                with expectation.scope:
-                    await self._receive(stream, expectation)
-            except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
+                if expectation is not None:
+                    with expectation.scope:
+                        await self._receive(stream, expectation)
+            except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
                 _log.warning("a stream connection went away before it showed a ticket")
+            finally:
+                self._open -= 1
 
     async def _claimed(self, stream: SocketStream) -> Expectation | None:
         """The expectation whose token the connection shows; it is used up by that."""
@@ -158,7 +166,7 @@ class StreamServer:
                 header += await stream.receive(HEADER_BYTES - len(header))
         expectation = self._find(header)
         if expectation is None:
-            _log.warning("a stream connection from %s showed no valid ticket", raw_socket(stream).getpeername()[0])
+            _log.warning("a stream connection showed no valid ticket")
             with anyio.fail_after(HEADER_S):
                 await stream.send(NOT_ACCEPTED)
             return None

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.abc import SocketStream
@@ -76,9 +76,8 @@ async def _connected(ticket: Ticket, source: str | None, stall_s: float) -> Asyn
         text = f"the stream to {where} could not be opened: {str(error) or f'no answer within {CONNECT_S:g} s'}"
         raise Unreachable(Code.MACHINE_UNREACHABLE, text) from error
     async with stream:
-        await _show(ticket, stream, where)
         raw = raw_socket(stream)
-        watch_link(raw, give_up_s=stall_s + KERNEL_GRACE_S)
+        await _show(ticket, stream, where, stall_s)
         try:
             yield raw
         except BaseException:
@@ -87,12 +86,13 @@ async def _connected(ticket: Ticket, source: str | None, stall_s: float) -> Asyn
             raise
 
 
-async def _show(ticket: Ticket, stream: SocketStream, where: str) -> None:
+async def _show(ticket: Ticket, stream: SocketStream, where: str, stall_s: float) -> None:
     try:
+        watch_link(raw_socket(stream), give_up_s=stall_s + KERNEL_GRACE_S)
         with anyio.fail_after(CONNECT_S):
             await stream.send(MAGIC + ticket.token)
             answer = await stream.receive(1)
-    except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+    except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
         raise failed(f"the receiver at {where} did not answer the ticket") from error
     if answer != ACCEPTED:
         raise failed(f"the receiver at {where} does not take this ticket: it was used, has expired, or is not its")
@@ -130,11 +130,12 @@ class _Sending:
 
     async def _run_program(self) -> None:
         exit_code = await self._program.wait()
-        if exit_code == 0:
+        if exit_code != 0:
+            self._read_verdict()  # a receiver that failed first is why this program could not write
+            return self._fail(self._program.ended(exit_code))
+        with suppress(OSError):  # broken already: whoever waits for the verdict is told so
             self._raw.shutdown(socket.SHUT_WR)
-            return
-        self._read_verdict()  # a receiver that failed first is why this program could not write
-        self._fail(self._program.ended(exit_code))
+        return None
 
     async def _await_verdict(self) -> None:
         while True:

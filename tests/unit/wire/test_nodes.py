@@ -55,6 +55,8 @@ class Node:
                 raise Failed(Code.NO_SPACE, "the pool is full", "Make room.")
             case "much":
                 return Heard("x" * (10 << 20), "")
+            case "broken":
+                raise KeyError("oops")
             case "flood":
                 return Heard("x" * (20 << 20), "")
             case _:
@@ -192,6 +194,17 @@ def test_a_member_at_its_own_address_is_served(tmp_path: Path) -> None:
             error = await problem_of(peers.ask(B, "refuse", Say(""), timeout_s=5))
             assert type(error) is Failed
             assert error.problem.text == "the pool is full"
+
+    run(body, tmp_path)
+
+
+def test_a_bug_behind_the_server_is_told_and_disturbs_nobody(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        async with running(path, {A: "::1"}) as there, peers_of_a(there.port) as peers:
+            error = await problem_of(peers.ask(B, "broken", Say(""), timeout_s=5))
+            assert isinstance(error, Failed)
+            assert error.code is Code.BUG
+            assert (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
 
     run(body, tmp_path)
 

@@ -179,26 +179,25 @@ def test_a_refusal_gets_through_whatever_its_words_are() -> None:
     assert frame.text.startswith("? words")
 
 
+ANY_FRAME = st.sampled_from([HELLO, request(1), request(2), request(9), reply(1), reply(2), Ping(), Pong()])
+
+
 @settings(max_examples=300, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from([HELLO, request(1), request(2), request(9), reply(1), reply(2), Ping(), Pong()])
-        | st.binary(max_size=40),
-        max_size=12,
-    )
-)
-def test_any_sequence_is_taken_or_ends_in_one_typed_error(steps: list[Frame | bytes]) -> None:
-    server = Session(Role.SERVER)
+@given(st.sampled_from(Role), st.lists(ANY_FRAME | st.binary(max_size=40), max_size=12))
+def test_any_sequence_is_taken_or_ends_in_one_typed_error(role: Role, steps: list[Frame | bytes]) -> None:
+    session = Session(role)
+    if role is Role.CLIENT:
+        session.send(HELLO)
     with suppress(BadFrame, OutOfTurn):  # and no other error
         for step in steps:
-            server.feed(step if isinstance(step, bytes) else _encoded(step))
-            while (frame := server.next_frame()) is not None:
+            session.feed(step if isinstance(step, bytes) else _encoded(step))
+            while (frame := session.next_frame()) is not None:
                 if isinstance(frame, Hello):
-                    server.send(HELLO)
+                    session.send(HELLO if role is Role.SERVER else request(session.next_id()))
                 if isinstance(frame, Request):
-                    server.send(reply(frame.id))
+                    session.send(reply(frame.id))
         return
-    assert server.state is State.CLOSED
+    assert session.state is State.CLOSED
 
 
 def _encoded(frame: Frame) -> bytes:
