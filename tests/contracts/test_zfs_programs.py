@@ -15,7 +15,7 @@ import pytest
 from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset
 from ployz.host.zfs.adapter import SystemZfs
-from tests.pools import Pool, real_pool
+from tests.pools import Pool
 from tests.real import need
 
 pytestmark = pytest.mark.real
@@ -25,26 +25,20 @@ T = TypeVar("T")
 KERNEL_ZFS = Path("/dev/zfs")
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with real_pool() as pool:
-        yield pool
-
-
 @pytest.fixture
-def zfs(pool: Pool) -> SystemZfs:
-    return SystemZfs(pool.namespace_pid)
+def zfs(zfs_pool: Pool) -> SystemZfs:
+    return SystemZfs(zfs_pool.namespace_pid)
 
 
 _serials = itertools.count()
 
 
 @pytest.fixture
-def volume(pool: Pool, zfs: SystemZfs) -> Dataset:
+def volume(zfs_pool: Pool, zfs: SystemZfs) -> Dataset:
     """A mounted volume of this test alone."""
-    dataset = f"{pool.name}/volume{next(_serials)}"
+    dataset = f"{zfs_pool.name}/volume{next(_serials)}"
     go(lambda: zfs.create(dataset, {"canmount": "noauto"}))
-    go(lambda: zfs.mount(dataset, mountpoint(pool, dataset), readonly=False))
+    go(lambda: zfs.mount(dataset, mountpoint(zfs_pool, dataset), readonly=False))
     return dataset
 
 
@@ -75,8 +69,8 @@ def test_the_features_are_those_of_the_installed_programs(zfs: SystemZfs) -> Non
     assert features.receive_unmounted
 
 
-def test_the_stream_programs_work_in_a_pipe(pool: Pool, zfs: SystemZfs, volume: Dataset) -> None:
-    pool.run("sh", "-c", 'cat > "$0"', f"{mountpoint(pool, volume)}/file", stdin=b"content" * 100_000)
+def test_the_stream_programs_work_in_a_pipe(zfs_pool: Pool, zfs: SystemZfs, volume: Dataset) -> None:
+    zfs_pool.run("sh", "-c", 'cat > "$0"', f"{mountpoint(zfs_pool, volume)}/file", stdin=b"content" * 100_000)
     taken = go(lambda: zfs.snapshot([volume], "one"))
     with (
         subprocess.Popen(zfs.send_argv(volume, None, "one"), stdout=subprocess.PIPE) as send,
@@ -91,10 +85,10 @@ def test_the_stream_programs_work_in_a_pipe(pool: Pool, zfs: SystemZfs, volume: 
 
 
 def test_receiving_does_not_mount_even_below_a_parent_that_has_a_mountpoint(
-    pool: Pool, zfs: SystemZfs, volume: Dataset
+    zfs_pool: Pool, zfs: SystemZfs, volume: Dataset
 ) -> None:
     go(lambda: zfs.snapshot([volume], "one"))
-    go(lambda: zfs.create(f"{volume}-parent", {"mountpoint": f"{mountpoint(pool, volume)}-parent"}))
+    go(lambda: zfs.create(f"{volume}-parent", {"mountpoint": f"{mountpoint(zfs_pool, volume)}-parent"}))
     stream = subprocess.run(zfs.send_argv(volume, None, "one"), capture_output=True, check=True).stdout
     subprocess.run(zfs.receive_argv(f"{volume}-parent/copy"), input=stream, check=True)
     copy = go(lambda: zfs.state(f"{volume}-parent/copy"))
@@ -103,16 +97,15 @@ def test_receiving_does_not_mount_even_below_a_parent_that_has_a_mountpoint(
 
 
 def test_a_mount_that_lives_on_in_another_namespace_keeps_the_dataset_busy(
-    pool: Pool, zfs: SystemZfs, volume: Dataset
+    zfs_pool: Pool, zfs: SystemZfs, volume: Dataset
 ) -> None:
     script = "echo ready && exec sleep 1000"
-    with running(pool, "unshare", "--mount", "--propagation", "private", "sh", "-c", script) as process:
+    with running(zfs_pool, "unshare", "--mount", "--propagation", "private", "sh", "-c", script) as process:
         with pytest.raises(Failed) as caught:
             go(lambda: zfs.unmount(volume))
         assert caught.value.code is Code.DATASET_BUSY
-        sentence = (
-            f"PID {process.pid} (sleep) has it mounted at {mountpoint(pool, volume)} in a mount namespace of its own"
-        )
+        where = mountpoint(zfs_pool, volume)
+        sentence = f"PID {process.pid} (sleep) has it mounted at {where} in a mount namespace of its own"
         assert sentence in caught.value.problem.text
         state = go(lambda: zfs.state(volume))
         assert state is not None
@@ -123,9 +116,11 @@ def test_a_mount_that_lives_on_in_another_namespace_keeps_the_dataset_busy(
     assert go(lambda: zfs.holders(volume)) == []
 
 
-def test_a_process_that_lets_go_in_time_does_not_fail_the_unmount(pool: Pool, zfs: SystemZfs, volume: Dataset) -> None:
+def test_a_process_that_lets_go_in_time_does_not_fail_the_unmount(
+    zfs_pool: Pool, zfs: SystemZfs, volume: Dataset
+) -> None:
     script = "echo ready && read -r line"
-    with running(pool, "unshare", "--mount", "--propagation", "private", "sh", "-c", script) as process:
+    with running(zfs_pool, "unshare", "--mount", "--propagation", "private", "sh", "-c", script) as process:
 
         async def main() -> None:
             async with anyio.create_task_group() as group:
@@ -146,12 +141,12 @@ def test_a_process_that_lets_go_in_time_does_not_fail_the_unmount(pool: Pool, zf
     ],
 )
 def test_a_process_that_uses_the_dataset_is_named_with_how(
-    pool: Pool, zfs: SystemZfs, volume: Dataset, script: str, how: str
+    zfs_pool: Pool, zfs: SystemZfs, volume: Dataset, script: str, how: str
 ) -> None:
-    with running(pool, "sh", "-c", f"cd '{mountpoint(pool, volume)}'; {script}") as process:
+    with running(zfs_pool, "sh", "-c", f"cd '{mountpoint(zfs_pool, volume)}'; {script}") as process:
         (holder,) = go(lambda: zfs.holders(volume))
         assert holder.pid == process.pid
-        assert holder.how.startswith(how.format(mountpoint=mountpoint(pool, volume)))
+        assert holder.how.startswith(how.format(mountpoint=mountpoint(zfs_pool, volume)))
 
 
 def test_without_its_daemon_zfs_is_a_failure_and_no_dataset_is_absent(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The contract of the ZFS port: snapshots, instants, holds and rollbacks."""
+
+from __future__ import annotations
+
+from ployz.errors import Code
+from ployz.host.ports import Dataset
+from tests.zfs_benches import Bench, go, mountpoint, raises, state_of, volume
+
+
+def test_a_snapshot_taken_again_is_the_same_one(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(top, {})
+        first = await bench.zfs.snapshot([top], "one")
+        assert await bench.zfs.snapshot([top], "one") == first
+        assert (await state_of(bench, top)).snapshot("one") == first[top]
+
+    go(main)
+
+
+def test_snapshots_are_listed_oldest_first(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(top, {})
+        for name in ("zebra", "ant", "mole"):
+            await bench.zfs.snapshot([top], name)
+        assert [each.name for each in (await state_of(bench, top)).snapshots] == ["zebra", "ant", "mole"]
+
+    go(main)
+
+
+def test_the_snapshots_of_children_are_not_a_datasets_own(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(f"{top}/child", {})
+        await bench.zfs.snapshot([f"{top}/child"], "one")
+        assert (await state_of(bench, top)).snapshots == ()
+
+    go(main)
+
+
+def test_several_datasets_are_snapshot_and_no_other_is_left_with_one(bench: Bench, top: Dataset) -> None:
+    wanted = [f"{top}/production/data", f"{top}/production/wal"]
+
+    async def main() -> None:
+        for dataset in (*wanted, f"{top}/production/other", f"{top}/production/other/deep"):
+            await bench.zfs.create(dataset, {})
+        taken = await bench.zfs.snapshot(wanted, "final")
+        assert list(taken) == wanted
+        assert len({each.guid for each in taken.values()}) == 2
+        for dataset in (top, *await bench.zfs.children(top)):
+            names = [each.name for each in (await state_of(bench, dataset)).snapshots]
+            assert names == (["final"] if dataset in wanted else [])
+        assert await bench.zfs.snapshot(wanted, "final") == taken
+
+    go(main)
+
+
+def test_a_namesake_on_another_dataset_is_neither_in_the_way_nor_removed(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        for name in ("a", "b", "c"):
+            await bench.zfs.create(f"{top}/{name}", {})
+        before = await bench.zfs.snapshot([f"{top}/c"], "final")
+        taken = await bench.zfs.snapshot([f"{top}/a", f"{top}/b"], "final")
+        assert (await state_of(bench, f"{top}/a")).snapshots == (taken[f"{top}/a"],)
+        assert (await state_of(bench, f"{top}/b")).snapshots == (taken[f"{top}/b"],)
+        assert (await state_of(bench, f"{top}/c")).snapshots == (before[f"{top}/c"],)
+        assert (await state_of(bench, top)).snapshots == ()
+
+    go(main)
+
+
+def test_snapshots_of_different_instants_are_not_passed_off_as_one(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        for name in ("a", "b"):
+            await bench.zfs.create(f"{top}/{name}", {})
+        await bench.zfs.snapshot([f"{top}/a"], "final")
+        await bench.zfs.snapshot([f"{top}/a", f"{top}/b"], "final")
+
+    assert "one instant" in raises(Code.ZFS_FAILED, main)
+
+
+def test_a_snapshot_of_an_absent_dataset_is_a_failure(bench: Bench, top: Dataset) -> None:
+    assert top in raises(Code.ZFS_FAILED, lambda: bench.zfs.snapshot([top], "one"))
+
+
+def test_a_snapshot_is_destroyed_once_and_then_absent(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(top, {})
+        await bench.zfs.snapshot([top], "one")
+        await bench.zfs.destroy_snapshot(top, "one")
+        assert (await state_of(bench, top)).snapshots == ()
+        await bench.zfs.destroy_snapshot(top, "one")
+        await bench.zfs.destroy_snapshot(f"{top}/absent", "one")
+
+    go(main)
+
+
+def test_a_held_snapshot_is_not_destroyed_until_every_tag_is_released(bench: Bench, top: Dataset) -> None:
+    async def prepare() -> None:
+        await bench.zfs.create(top, {})
+        await bench.zfs.snapshot([top], "one")
+        for tag in ("op-1", "op-2", "op-1"):
+            await bench.zfs.hold(top, "one", tag)
+        await bench.zfs.release(top, "one", "op-2")
+
+    async def finish() -> None:
+        await bench.zfs.release(top, "one", "op-1")
+        await bench.zfs.release(top, "one", "op-1")
+        await bench.zfs.destroy_snapshot(top, "one")
+        await bench.zfs.release(top, "one", "op-1")
+        assert (await state_of(bench, top)).snapshots == ()
+
+    go(prepare)
+    assert "held" in raises(Code.DATASET_BUSY, lambda: bench.zfs.destroy_snapshot(top, "one"))
+    go(finish)
+
+
+def test_an_absent_snapshot_cannot_be_held(bench: Bench, top: Dataset) -> None:
+    go(lambda: bench.zfs.create(top, {}))
+    raises(Code.ZFS_FAILED, lambda: bench.zfs.hold(top, "one", "op-1"))
+
+
+def test_a_rollback_brings_back_the_content_and_drops_later_snapshots(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await volume(bench, top)
+        bench.write(top, "file", b"old")
+        await bench.zfs.snapshot([top], "one")
+        bench.write(top, "file", b"new")
+        await bench.zfs.snapshot([top], "two")
+        await bench.zfs.unmount(top)
+        await bench.zfs.rollback(top, "one")
+        await bench.zfs.rollback(top, "one")
+        await bench.zfs.mount(top, mountpoint(bench, top), readonly=True)
+        assert bench.files(top) == {"file": b"old"}
+        assert [each.name for each in (await state_of(bench, top)).snapshots] == ["one"]
+
+    go(main)
+
+
+def test_a_rollback_to_an_absent_snapshot_is_a_failure(bench: Bench, top: Dataset) -> None:
+    go(lambda: bench.zfs.create(top, {}))
+    raises(Code.ZFS_FAILED, lambda: bench.zfs.rollback(top, "one"))
