@@ -37,6 +37,7 @@ CONNECTIONS_MAX = 512
 """Of one listener. Twice the largest cluster."""
 READ_BYTES = 64 << 10
 SOCKET_FOLDER_MODE = 0o750
+SOCKET_MODE = 0o660
 
 _log = logging.getLogger("ployz.wire")
 
@@ -65,16 +66,16 @@ class WireServer:
         self._membership = membership
 
     async def serve_local(self, path: Path, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
-        """The operator's socket. Its folder is the access control: 0750, so root and the folder's group.
+        """The operator's socket, 0660: for root and its group. A folder that is not there yet is made, 0750; one that is
+        there may be anybody's, and stays as it is.
 
         Raises `Refused` with CONFLICT when a live daemon listens there. A dead one's socket file is replaced.
         """
         path.parent.mkdir(mode=SOCKET_FOLDER_MODE, parents=True, exist_ok=True)
-        path.parent.chmod(SOCKET_FOLDER_MODE)
         if _is_alive(path):
             text = f"another ployzd listens on {path}"
             raise Refused(Code.CONFLICT, text, "Stop it, or give this one another socket.")
-        async with await anyio.create_unix_listener(path, mode=0o660) as listener:
+        async with await anyio.create_unix_listener(path, mode=SOCKET_MODE) as listener:
             task_status.started(str(path))
             await listener.serve(self._bounded(self._greet_operator, silence_s=None))
 

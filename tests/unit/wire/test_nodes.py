@@ -124,6 +124,7 @@ def test_the_operator_asks_and_is_known_by_the_kernel(tmp_path: Path) -> None:
             assert heard.text == "hi"
             assert heard.sender.startswith("process ")
             assert path.parent.stat().st_mode & 0o777 == 0o750
+            assert path.stat().st_mode & 0o777 == 0o660
 
     run(body, tmp_path)
 
@@ -144,6 +145,16 @@ def test_one_local_connection_carries_many_asks_and_refusals(tmp_path: Path) -> 
     async def body(path: Path) -> None:
         async with running(path, {}):
             await to_thread.run_sync(talk, path)
+
+    run(body, tmp_path)
+
+
+def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        path.parent.mkdir()
+        path.parent.chmod(0o755)
+        async with running(path, {}):
+            assert path.parent.stat().st_mode & 0o777 == 0o755
 
     run(body, tmp_path)
 
