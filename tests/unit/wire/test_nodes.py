@@ -99,6 +99,10 @@ def run(body: Callable[[Path], Awaitable[None]], folder: Path) -> None:
     anyio.run(main, backend="trio")
 
 
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 async def problem_of(ask: Awaitable[object]) -> PloyzError:
     with pytest.raises(PloyzError) as caught:
         await ask
@@ -123,8 +127,7 @@ def test_the_operator_asks_and_is_known_by_the_kernel(tmp_path: Path) -> None:
             heard = await to_thread.run_sync(lambda: ask(path, "echo", Say("hi"), timeout_s=5))
             assert heard.text == "hi"
             assert heard.sender.startswith("process ")
-            assert path.parent.stat().st_mode & 0o777 == 0o750
-            assert path.stat().st_mode & 0o777 == 0o660
+            assert [mode_of(path.parent), mode_of(path)] == [0o750, 0o660]
 
     run(body, tmp_path)
 
@@ -154,7 +157,7 @@ def test_a_folder_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.parent.chmod(0o755)
         async with running(path, {}):
-            assert path.parent.stat().st_mode & 0o777 == 0o755
+            assert mode_of(path.parent) == 0o755
 
     run(body, tmp_path)
 
