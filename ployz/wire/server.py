@@ -66,8 +66,8 @@ class WireServer:
         self._membership = membership
 
     async def serve_local(self, path: Path, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
-        """The operator's socket, 0660: for root and its group. A folder that is not there is made, 0750; one that is there
-        may be anybody's, and stays as it is.
+        """The operator's socket, 0660: for root and its group. A folder that is not there is made, 0750; one that
+        is there may be anybody's, and stays as it is.
 
         Raises `Refused` with CONFLICT when a live daemon listens there. A dead one's socket file is replaced.
         """
