@@ -116,6 +116,17 @@ def test_a_mount_that_lives_on_in_another_namespace_keeps_the_dataset_busy(
     assert go(lambda: zfs.holders(volume)) == []
 
 
+def test_a_second_mount_in_our_own_namespace_is_named(zfs_pool: Pool, zfs: SystemZfs, volume: Dataset) -> None:
+    elsewhere = f"{zfs_pool.folder}/elsewhere"
+    zfs_pool.run("mkdir", "-p", elsewhere)
+    zfs_pool.run("mount", "--bind", mountpoint(zfs_pool, volume), elsewhere)
+    with pytest.raises(Failed, match="is in use") as caught:
+        go(lambda: zfs.unmount(volume))
+    assert f"it is mounted at {elsewhere}" in caught.value.problem.text
+    zfs_pool.run("umount", elsewhere)
+    go(lambda: zfs.unmount(volume))
+
+
 def test_a_process_that_lets_go_in_time_does_not_fail_the_unmount(
     zfs_pool: Pool, zfs: SystemZfs, volume: Dataset
 ) -> None:

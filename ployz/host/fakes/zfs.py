@@ -128,7 +128,7 @@ class FakeZfs:
         if dataset in self._sets:
             self._require_free(dataset)
             if any(each.holds for each in self._sets[dataset].snapshots):
-                raise failures.busy(dataset, (), "a snapshot of it is held")
+                raise failures.busy(dataset, ())
             del self._sets[dataset]
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
@@ -183,7 +183,7 @@ class FakeZfs:
         its, snap = self._set(dataset), self._snap(dataset, name)
         place = its.snapshots.index(snap) + 1
         if any(each.holds for each in its.snapshots[place:]):
-            raise failures.busy(dataset, (), "a later snapshot is held")
+            raise failures.busy(dataset, ())
         del its.snapshots[place:]
         its.files = dict(snap.files)
 
@@ -259,7 +259,7 @@ class FakeZfs:
 
     def _require_free(self, dataset: Dataset) -> None:
         if self._holders.get(dataset):
-            raise failures.busy(dataset, self._holders[dataset], "busy")
+            raise failures.busy(dataset, self._holders[dataset])
 
     def _require_space(self, dataset: Dataset, more_bytes: int) -> None:
         if more_bytes > self._available_bytes(dataset):

@@ -126,7 +126,7 @@ class SystemZfs:
             if not mounts and not holders:
                 return
             if anyio.current_time() >= give_up_at:
-                raise failures.busy(dataset, holders, f"mounted at {', '.join(each.mountpoint for each in mounts)}")
+                raise failures.busy(dataset, holders, [each.mountpoint for each in mounts])
             await anyio.sleep(BUSY_PAUSE_S)
 
     # ---------------------------------------------------------------- snapshots

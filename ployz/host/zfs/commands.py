@@ -67,7 +67,7 @@ class Commands:
             if not Says.BUSY.found_in(output.words):
                 raise failures.failure(output.words)
             if anyio.current_time() >= give_up_at:
-                raise failures.busy(dataset, await self.holders(dataset), output.words)
+                raise failures.busy(dataset, await self.holders(dataset))
             await anyio.sleep(BUSY_PAUSE_S)
 
     async def holders(self, dataset: Dataset) -> Sequence[Holder]:

@@ -51,13 +51,21 @@ def stream_failure(words: str) -> Failed:
     return Failed(Code.STREAM_FAILED, words or "the stream ended early, and zfs said nothing")
 
 
-def busy(dataset: Dataset, holders: Sequence[Holder], words: str) -> Failed:
-    """Names the processes, so that an operator knows what to stop."""
-    if not holders:
-        return Failed(Code.DATASET_BUSY, f"{dataset} is busy: {words}", "Something in the kernel uses it: try again.")
-    shown = "; ".join(map(_sentence, holders[:_SHOWN_HOLDERS]))
-    more = f"; and {len(holders) - _SHOWN_HOLDERS} more" if len(holders) > _SHOWN_HOLDERS else ""
-    return Failed(Code.DATASET_BUSY, f"{dataset} is in use: {shown}{more}", "Stop what is named here, then try again.")
+def busy(dataset: Dataset, holders: Sequence[Holder], mountpoints: Sequence[str] = ()) -> Failed:
+    """Names the processes, and mounts of our own that are left, so that an operator knows what to stop."""
+    reasons = [_sentence(each) for each in holders[:_SHOWN_HOLDERS]]
+    if len(holders) > _SHOWN_HOLDERS:
+        reasons.append(f"and {len(holders) - _SHOWN_HOLDERS} more")
+    reasons += [f"it is mounted at {each}" for each in mountpoints]
+    if not reasons:
+        return Failed(
+            Code.DATASET_BUSY,
+            f"{dataset} is busy, and no process or mount shows why",
+            "A stream, a hold or the kernel uses it: try again.",
+        )
+    return Failed(
+        Code.DATASET_BUSY, f"{dataset} is in use: {'; '.join(reasons)}", "Stop what is named here, then try again."
+    )
 
 
 def _sentence(holder: Holder) -> str:

@@ -190,6 +190,6 @@ def test_a_full_pool_is_out_of_space() -> None:
 
 def test_who_keeps_a_dataset_busy_is_named_with_the_container() -> None:
     holders = [Holder(7, "postgres", "ab" * 32, "works in its folder /data")] * 7
-    text = busy("tank/a", holders, "busy").problem.text
+    text = busy("tank/a", holders).problem.text
     assert text.startswith("tank/a is in use: PID 7 (postgres, container abababababab) works in its folder /data; ")
     assert text.endswith("and 2 more")
