@@ -69,6 +69,7 @@ class VolumeActor(Actor):
         self._parts = parts
         self._volume = volume
         self._dataset = parts.dataset(volume)
+        self._namespace = self._dataset.rpartition("/")[0]
         self._stream = f"volume/{volume}"
         self._sending: dict[OperationId, _Sending] = {}
         self._receiving: dict[tuple[OperationId, int], Expectation] = {}
@@ -124,6 +125,8 @@ class VolumeActor(Actor):
         for snapshot in found.snapshots:
             await self._parts.zfs.release(self._dataset, snapshot.name, names.HOLD_TAG)
         await self._parts.zfs.destroy(self._dataset)
+        if not await self._parts.zfs.children(self._namespace):
+            await self._parts.zfs.destroy(self._namespace)
         await self._parts.journal.record(self._stream, VolumeDestroyed(self._volume, self._dataset, reason))
 
     # ------------------------------------------------------------ mounting
@@ -242,7 +245,7 @@ class VolumeActor(Actor):
         """Onto the newest common snapshot. What this operation did not make must be proven older by its epoch."""
         found = await self._parts.zfs.state(self._dataset)
         if found is None:
-            return ReceivePrepared(self._volume, base=None, rolled_back=False)
+            return await self._prepare_full()
         touch = self._parts.local.touch(self._volume)
         if touch is None or touch.operation_id != message.operation_id:
             self._check_older(found, message.epoch)
@@ -250,11 +253,17 @@ class VolumeActor(Actor):
         base = common_base(message.bases, ours)
         if base is None:
             await self._destroy("an older epoch without a snapshot in common with the owner")
-            return ReceivePrepared(self._volume, base=None, rolled_back=False)
+            return await self._prepare_full()
         name = next(each.name for each in found.snapshots if each.guid == base.guid)
         await self._parts.zfs.unmount(self._dataset)
         await self._parts.zfs.rollback(self._dataset, name)
         return ReceivePrepared(self._volume, base=name, rolled_back=True)
+
+    async def _prepare_full(self) -> ReceivePrepared:
+        """A receive makes the dataset, but not what it lies below."""
+        if await self._parts.zfs.state(self._namespace) is None:
+            await self._parts.zfs.create(self._namespace, {"canmount": "off"})
+        return ReceivePrepared(self._volume, base=None, rolled_back=False)
 
     def _check_older(self, found: DatasetState, epoch: int) -> None:
         theirs = epoch_of(found)
@@ -335,7 +344,6 @@ class VolumeActor(Actor):
                         "readonly": "off",
                         "quota": _quota((declared and declared.quota_bytes) or 0),
                         names.PROPERTY_EPOCH: str(epoch),
-                        names.PROPERTY_OPERATION: "",
                     },
                 )
             case settle.Retire():

@@ -17,7 +17,7 @@ LABEL_TEMPLATE: Final = "ployz.template"
 
 PROPERTY_EPOCH: Final = "ployz:epoch"
 PROPERTY_OPERATION: Final = "ployz:operation"
-"""The operation that received into this dataset and is not known to be committed."""
+"""The operation that made the dataset, for whoever finds it by hand. Decisions go by the log and the epoch."""
 
 HOLD_TAG: Final = "ployz-base"
 
