@@ -300,7 +300,17 @@ class VolumeActor(Actor):
                 Code.GUID_MISMATCH,
                 f"{self._volume}@{message.snapshot} should have arrived with guid {message.guid}, and there is {there}",
             )
+        if message.round == 1:
+            await self._make_mountable()
         return VolumeReceived(self._volume, message.source, message.snapshot, snapshot.guid)
+
+    async def _make_mountable(self) -> None:
+        """While the service still runs elsewhere: what the mount in the cut-over would otherwise have to set first.
+
+        In this order: without `canmount`, setting the mountpoint mounts.
+        """
+        mountpoint = self._parts.mountpoint(self._volume)
+        await self._parts.zfs.set(self._dataset, {"canmount": "noauto", "readonly": "off", "mountpoint": mountpoint})
 
     # ------------------------------------------------------------ agreeing with the facts
 

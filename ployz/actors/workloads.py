@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from ployz.actors.core import Actor
+from ployz.actors.messages.routing import AwaitPosition
 from ployz.actors.messages.workload import ContainerDied, Settle
 from ployz.actors.parts import Parts
 from ployz.actors.work import catch_up
@@ -24,6 +25,7 @@ CATCH_UP_S: Final = 10.0
 """How long a start waits for the newest facts before it goes by those that it has. It is safe to: a volume leaves only
 after this machine has closed its own gate, which its own log remembers."""
 RETRY_S: Final = 5.0
+ROUTING_FIRST_S: Final = 2.0
 DOCKER_RETRY_S: Final = 1.0
 
 _log = logging.getLogger("ployz.workloads")
@@ -53,10 +55,19 @@ class WorkloadsActor(Actor):
         while True:
             self._pending |= self._parts.take_decided()
             if self._pending:
+                await self._let_routing_pass()
                 await self._settle(self._pending)
             with anyio.move_on_after(RETRY_S if self._pending else float("inf")):
                 if not self._parts.has_decided:
                     await self._parts.next_change()
+
+    async def _let_routing_pass(self) -> None:
+        """Requests wait for the addresses of a commit, and nobody waits for what is cleaned up after it."""
+        with anyio.move_on_after(ROUTING_FIRST_S):
+            try:
+                await self.system.ref("routing").ask(AwaitPosition(self._parts.view.position), timeout_s=ASK_TIMEOUT_S)
+            except PloyzError as error:
+                _log.warning("the overlay does not follow: %s", error)
 
     async def _settle(self, namespaces: set[Namespace]) -> None:
         for namespace in sorted(namespaces):
