@@ -1,0 +1,47 @@
+"""What a command shows, as values: a few kinds of blocks, of plain text without any style.
+
+plain.py makes a stable text of them for pipes, styled.py something pleasant for terminals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+
+@frozen
+class Heading:
+    text: str
+
+
+@frozen
+class Lines:
+    lines: tuple[str, ...]
+    indent: int = 0
+
+    @classmethod
+    def of(cls, lines: Iterable[str], indent: int = 0) -> Lines:
+        return cls(tuple(lines), indent)
+
+
+@frozen
+class Fields:
+    """Labels and their values, below each other. An empty value is not shown."""
+
+    rows: tuple[tuple[str, str], ...]
+    indent: int = 0
+
+
+@frozen
+class Table:
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[str] = field(factory=frozenset)
+    """The columns of numbers."""
+    empty: str = ""
+    """What is said instead of a table without rows."""
+    indent: int = 0
+
+
+Block = Heading | Lines | Fields | Table

@@ -1,0 +1,1 @@
+"""The commands: `ployzctl machine ls` is machine/ls.py."""

@@ -1,0 +1,41 @@
+"""`ployzctl deploy show ID`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ployz.actors.messages.operations import DeployDetail, ShowDeploy
+from ployz.cli import human
+from ployz.cli.arguments import Parser, named
+from ployz.cli.blocks import Block, Fields, Heading
+from ployz.cli.call import ANSWER_S, Call
+from ployz.cli.views.result import rounds
+from ployz.ids import OperationId
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("operation", type=named(OperationId), metavar="ID", help="the operation's id: op-…")
+
+
+def run(call: Call) -> None:
+    detail = call.node.ask("operations", ShowDeploy(call.arguments.operation), timeout_s=ANSWER_S)
+    call.out.show("operation.detail", detail, render)
+
+
+def render(detail: DeployDetail) -> Iterator[Block]:
+    row = detail.row
+    yield Heading(f"{row.kind} {row.operation_id}")
+    yield Fields(
+        (
+            ("namespace", row.namespace),
+            ("status", row.status),
+            ("reason", row.reason),
+            ("started", human.when(row.started_ms)),
+            ("decided", f"{human.when(row.decided_ms)}, by fact {row.position}" if row.position else ""),
+            ("coordinator", row.coordinator),
+            ("participants", ", ".join(detail.participants)),
+            ("cut-over", human.duration(detail.cutover_ms) if detail.cutover_ms else ""),
+        ),
+        indent=2,
+    )
+    yield from rounds(detail.evidence)

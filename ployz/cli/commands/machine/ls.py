@@ -1,0 +1,42 @@
+"""`ployzctl machine ls`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ployz.actors.messages.machine import ListMachines, MachineList, MachineRow
+from ployz.cli.arguments import Parser
+from ployz.cli.blocks import Block, Fields, Table
+from ployz.cli.call import ANSWER_S, Call
+
+
+def add_arguments(parser: Parser) -> None:
+    pass
+
+
+def run(call: Call) -> None:
+    call.out.show("machine.list", call.node.ask("machine", ListMachines(), timeout_s=ANSWER_S), render)
+
+
+def render(listed: MachineList) -> Iterator[Block]:
+    yield Fields((("cluster", listed.cluster or "none"), ("facts", str(listed.position))))
+    yield Table(
+        columns=("MACHINE", "LIFECYCLE", "ANSWERS", "ENDPOINT", "OVERLAY", "FACTS", "SLOTS", "VOLUMES", "VERSION"),
+        rows=tuple(_row(machine) for machine in listed.machines),
+        right=frozenset({"FACTS", "SLOTS", "VOLUMES"}),
+        empty="this machine is in no cluster",
+    )
+
+
+def _row(row: MachineRow) -> tuple[str, ...]:
+    return (
+        f"{row.machine}{' (founder)' if row.founder else ''}",
+        row.lifecycle,
+        "yes" if row.reachable else "no",
+        row.endpoint,
+        f"{row.ipv4}, {row.ipv6}",
+        str(row.position) if row.reachable else "-",
+        str(row.slots),
+        str(row.volumes),
+        row.version or "-",
+    )

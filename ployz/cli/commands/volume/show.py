@@ -1,0 +1,54 @@
+"""`ployzctl volume show NAMESPACE/VOLUME`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ployz.actors.messages.services import CopyRow, ShowVolume, VolumeDetail
+from ployz.cli import human
+from ployz.cli.arguments import Parser, named
+from ployz.cli.blocks import Block, Fields, Heading, Table
+from ployz.cli.call import ANSWER_S, Call
+from ployz.cli.commands.volume.ls import size
+from ployz.ids import VolumeRef
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("volume", type=named(VolumeRef.parse), metavar="NAMESPACE/VOLUME")
+
+
+def run(call: Call) -> None:
+    detail = call.node.ask("services", ShowVolume(call.arguments.volume), timeout_s=ANSWER_S)
+    call.out.show("volume.detail", detail, render)
+
+
+def render(detail: VolumeDetail) -> Iterator[Block]:
+    row = detail.row
+    yield Fields(
+        (
+            ("volume", str(row.volume)),
+            ("owner", f"{row.owner}, epoch {row.epoch}"),
+            ("size", size(row)),
+            ("quota", human.size(row.quota_bytes) if row.quota_bytes else "none"),
+            ("used by", human.listed(row.used_by)),
+            ("no answer from", ", ".join(detail.unanswered)),
+        )
+    )
+    yield Heading("Copies")
+    yield Table(
+        columns=("MACHINE", "EPOCH", "ROLE", "SIZE", "SNAPSHOTS"),
+        rows=tuple(_copy(copy) for copy in detail.copies),
+        right=frozenset({"EPOCH", "SIZE"}),
+        empty="none was found",
+        indent=2,
+    )
+
+
+def _copy(copy: CopyRow) -> tuple[str, ...]:
+    return (
+        copy.machine,
+        str(copy.epoch),
+        "owner" if copy.owner else "kept as a base",
+        human.size(copy.referenced_bytes),
+        human.listed(copy.snapshots),
+    )

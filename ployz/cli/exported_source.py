@@ -1,0 +1,66 @@
+"""An exported log as a source of events: no node, and no event loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ployz.actors.messages.events import Exported, Finding, Verified
+from ployz.cli.event_source import PAGE, Selection
+from ployz.events import chain
+from ployz.events.codec import CODEC
+from ployz.events.export import ExportedLog, ExportWriter
+from ployz.events.log import Record, Row
+
+
+class ExportedSource:
+    """A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """`Refused`, `Corrupt`: as `ExportedLog`."""
+        self._log = ExportedLog(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.__exit__(kind, error, trace)
+
+    def newest(self, limit: int, selection: Selection) -> Sequence[Record]:
+        return deque(self.after(0, selection), maxlen=limit)
+
+    def after(self, seq: int, selection: Selection) -> Iterator[Record]:
+        return (chain.to_record(row, CODEC) for row in self._log.rows(seq) if _matches(row, selection))
+
+    def at(self, seq: int) -> Record | None:
+        return self._log.find_seq(seq)
+
+    def verify(self) -> Verified:
+        head = 0
+
+        def counted() -> Iterator[Row]:
+            nonlocal head
+            for row in self._log.rows():
+                head = row.seq
+                yield row
+
+        findings = tuple(Finding(each.seq, each.text) for each in chain.verify(counted(), CODEC))
+        return Verified(head, findings)
+
+    def export(self, path: Path) -> Exported:
+        copied, rows = 0, self._log.rows()
+        with ExportWriter(path) as writer:
+            while page := tuple(islice(rows, PAGE)):
+                writer.write(page)
+                copied += len(page)
+        return Exported(str(path), copied)
+
+
+def _matches(row: Row, selection: Selection) -> bool:
+    return selection.stream in (None, row.stream) and selection.operation_id in (None, row.operation_id)

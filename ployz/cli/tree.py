@@ -1,0 +1,100 @@
+"""Which commands there are, and one line about each: all that is known before one of them is imported.
+
+`machine ls` is the module `commands/machine/ls.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final, Protocol, cast
+
+from attrs import frozen
+
+from ployz.cli.arguments import Parser
+from ployz.cli.call import Call
+
+
+@frozen
+class Group:
+    about: str
+    commands: Mapping[str, str]
+    default: str | None = None
+    """The command that is meant where only options follow the group: `deploy -f FILE`."""
+
+
+GROUPS: Final[Mapping[str, Group]] = {
+    "cluster": Group(
+        "Found a cluster.",
+        {"init": "Found a cluster, with this machine as its first member."},
+    ),
+    "machine": Group(
+        "The machines of the cluster, and how another one joins it.",
+        {
+            "ls": "List the machines, and whether each one answers.",
+            "init": "Set this machine up for joining a cluster, and print its request for admission.",
+            "admit": "Admit a machine by its request, and print what it needs for joining.",
+            "join": "Make this machine a member, with what `machine admit` printed.",
+        },
+    ),
+    "deploy": Group(
+        "Make a namespace what a manifest says.",
+        {
+            "apply": "Deploy a manifest, and watch it to its end. `ployzctl deploy -f FILE` is short for it.",
+            "preview": "Show what a deploy would do, and everything that stands in its way. Changes nothing.",
+            "watch": "Watch a deploy or a migration that is going on.",
+            "ls": "List deploys and migrations, the newest first.",
+            "show": "Show one deploy or migration.",
+        },
+        default="apply",
+    ),
+    "migrate": Group(
+        "Move a running service, with its volumes, to another machine.",
+        {
+            "preview": "Show what a migration would do, how long its cut-over takes, and everything in its way.",
+            "apply": "Migrate a service, and watch it to its end.",
+            "render-manifest": "Print the manifest that `migrate apply` would deploy.",
+        },
+    ),
+    "service": Group(
+        "The services that run in the cluster.",
+        {
+            "ls": "List the services, slot by slot.",
+            "show": "Show a service: its part of the manifest, its slots and its volumes.",
+            "logs": "Print what a service wrote to its output.",
+            "rm": "Remove a service. Its volumes stay.",
+        },
+    ),
+    "volume": Group(
+        "The volumes, and which machine owns each.",
+        {
+            "ls": "List the volumes.",
+            "show": "Show a volume, and every copy of it.",
+            "rm": "Destroy a volume that no service mounts, everywhere.",
+        },
+    ),
+    "events": Group(
+        "The event log of this machine, or of an exported copy.",
+        {
+            "tail": "Print the newest events, and follow the log if asked.",
+            "show": "Show one event in full.",
+            "verify": "Walk the hash chain of the whole log, and read every event.",
+            "replay": "Show placement, volumes and routes as they were at an event or a time.",
+            "export": "Copy the log into a file, which every `events` command reads with --file.",
+        },
+    ),
+}
+
+
+class Command(Protocol):
+    """What a module in `commands/` has."""
+
+    def add_arguments(self, parser: Parser) -> None: ...
+
+    def run(self, call: Call) -> int | None:
+        """The exit code; None is 0. Errors are raised."""
+        ...
+
+
+def load(group: str, command: str) -> Command:
+    return cast("Command", import_module(f"ployz.cli.commands.{group}.{command.replace('-', '_')}"))

@@ -1,0 +1,160 @@
+"""A plan for an operator who is tired: what goes where, at what cost, in which order, and what is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ployz.actors.messages.operations import PhaseText, Previewed
+from ployz.cli import human
+from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
+from ployz.errors import Code, Problem
+from ployz.events.types import OperationKind
+from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+
+
+def render(previewed: Previewed) -> Iterator[Block]:
+    plan = previewed.plan
+    yield Heading(headline(plan))
+    yield Lines.of(_unchanged(plan))
+    yield from _slots([slot for slot in plan.slots if slot.change is not Change.UNCHANGED])
+    yield from _volumes([volume for volume in plan.volumes if volume.change is not Change.UNCHANGED])
+    if not plan.changes_nothing:
+        yield from _phases(previewed.phases)
+        yield from _cutover(plan)
+    yield from _blockers(plan.blockers)
+
+
+def headline(plan: Plan) -> str:
+    """`migrate in production: db/slot-1 from machine-a to machine-b`."""
+    if plan.changes_nothing:
+        return f"{plan.kind} in {plan.namespace}: nothing to change"
+    if plan.kind is OperationKind.MIGRATE:
+        moves = [
+            f"{slot.service}/{slot.slot} from {slot.previous.machine} to {slot.machine}"
+            for slot in plan.slots
+            if slot.change is Change.MOVE and slot.previous
+        ]
+        if moves:
+            return f"{plan.kind} in {plan.namespace}: {', '.join(moves)}"
+    counts = [
+        f"{number} {change}"
+        for change in Change
+        if change is not Change.UNCHANGED and (number := sum(slot.change is change for slot in plan.slots))
+    ]
+    return f"{plan.kind} in {plan.namespace}: {', '.join(counts) or 'volumes only'}"
+
+
+def _unchanged(plan: Plan) -> Iterator[str]:
+    number = sum(slot.change is Change.UNCHANGED for slot in plan.slots)
+    if number:
+        yield f"{number} slot{'s' if number > 1 else ''} unchanged"
+
+
+def _slots(slots: list[SlotPlan]) -> Iterator[Block]:
+    if slots:
+        yield Heading("Slots")
+        yield Table(
+            columns=("SLOT", "CHANGE", "FROM", "TO", "ADDRESSES", "IMAGE"),
+            rows=tuple(_slot(slot) for slot in slots),
+            indent=2,
+        )
+
+
+def _slot(slot: SlotPlan) -> tuple[str, ...]:
+    removed = slot.change is Change.REMOVE
+    return (
+        f"{slot.service}/{slot.slot}",
+        slot.change,
+        slot.previous.machine if slot.previous else human.NOTHING,
+        human.NOTHING if removed else slot.machine,
+        f"{slot.ipv4}, {slot.ipv6}{'' if removed else _kept(slot)}",
+        image(slot.image) if slot.image else human.NOTHING,
+    )
+
+
+def _kept(slot: SlotPlan) -> str:
+    if slot.previous is None:
+        return " (new)"
+    return " (kept)" if (slot.ipv6, slot.ipv4) == (slot.previous.ipv6, slot.previous.ipv4) else " (changed)"
+
+
+def image(plan: ImagePlan) -> str:
+    size = f", {human.size(plan.size_bytes)}" if plan.size_bytes else ""
+    match plan.origin:
+        case ImageOrigin.PRESENT:
+            return f"{plan.reference}: present{size}"
+        case ImageOrigin.COPIED:
+            return f"{plan.reference}: will be copied from {plan.copied_from}{size}"
+        case ImageOrigin.PULLED:
+            return f"{plan.reference}: will be pulled{size}"
+
+
+def _volumes(volumes: list[VolumePlan]) -> Iterator[Block]:
+    for volume in volumes:
+        yield Heading(f"Volume {volume.volume}")
+        yield Fields(_moved(volume) if volume.change is Change.MOVE else _in_place(volume), indent=2)
+
+
+def _moved(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
+    source = volume.previous.owner if volume.previous else human.NOTHING
+    return (
+        ("move", f"{source} -> {volume.machine}, epoch {volume.epoch}"),
+        ("size", human.size(volume.size_bytes)),
+        ("base snapshot", f"{volume.base}, which both machines have" if volume.base else "none: it is sent in full"),
+        ("first send", human.size(volume.first_send_bytes)),
+        ("rounds", f"{volume.expected_rounds} while the service runs, and the last one in the cut-over"),
+        ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
+        (f"free on {volume.machine}", human.size(volume.target_free_bytes)),
+        ("attention", _stale(volume) if volume.replaces_stale_copy else ""),
+    )
+
+
+def _stale(volume: VolumePlan) -> str:
+    return f"{volume.machine} has an older copy without a shared snapshot: it is destroyed before the first send"
+
+
+def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
+    owner = volume.previous.owner if volume.previous else volume.machine
+    return (
+        (volume.change, f"on {owner}"),
+        ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
+        ("root folder", f"mode {volume.mode}, owner {volume.owner}"),
+    )
+
+
+def _phases(phases: Iterable[PhaseText]) -> Iterator[Block]:
+    yield Heading("Phases")
+    lines = []
+    for number, phase in enumerate(phases, 1):
+        lines.append(f"{number}. {phase.name}")
+        lines += [f"     {effect}" for effect in phase.effects]
+    yield Lines.of(lines, indent=2)
+
+
+def _cutover(plan: Plan) -> Iterator[Block]:
+    yield Heading("Cut-over")
+    predicted = plan.predicted_cutover_ms
+    yield Lines.of(
+        [f"about {human.duration(predicted)}" if predicted else "none: no running service is stopped"], indent=2
+    )
+
+
+def _blockers(blockers: tuple[Problem, ...]) -> Iterator[Block]:
+    if blockers:
+        yield Heading("In the way")
+        lines = []
+        for blocker in blockers:
+            lines.append(str(blocker))
+            lines += [f"     {blocker.advice}"] if blocker.advice else []
+        yield Lines.of(lines, indent=2)
+
+
+def obstacle(plan: Plan) -> Problem | None:
+    """What apply would refuse with: the one blocker, or BLOCKED for several."""
+    match plan.blockers:
+        case ():
+            return None
+        case (blocker,):
+            return blocker
+        case several:
+            return Problem(Code.BLOCKED, f"{len(several)} things stand in the way", "They are listed above.")

@@ -1,0 +1,62 @@
+"""How an operation ended: what changed, the bytes of each round, and the cut-over as it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from ployz.actors.messages.operations import CutoverParts, Result
+from ployz.cli import human
+from ployz.cli.blocks import Block, Fields, Heading, Table
+from ployz.cli.views.plan import headline
+from ployz.events.types import RoundEvidence
+
+
+def render(result: Result) -> Iterator[Block]:
+    if result.plan is not None:
+        yield Heading(f"{'done' if result.exit_code == 0 else 'ended'}: {headline(result.plan)}")
+    yield Fields(
+        (
+            ("committed", f"as fact {result.position}" if result.committed else "no"),
+            ("took", human.duration(result.duration_ms)),
+            ("cut-over", _cutover(result)),
+            ("of which", _parts(result.parts) if result.cutover_ms else ""),
+        ),
+        indent=2,
+    )
+    yield from rounds(result.rounds)
+
+
+def rounds(evidence: Sequence[RoundEvidence]) -> Iterator[Block]:
+    if evidence:
+        total = sum(each.sent_bytes for each in evidence)
+        yield Heading(f"Sent: {human.size(total)}, every round checked by guid")
+        yield Table(
+            columns=("VOLUME", "ROUND", "SINCE", "SENT", "TIME", "RATE"),
+            rows=tuple(
+                (
+                    str(each.volume),
+                    str(each.round),
+                    each.base or "all of it",
+                    human.size(each.sent_bytes),
+                    human.duration(each.duration_ms),
+                    human.rate(each.sent_bytes, each.duration_ms),
+                )
+                for each in evidence
+            ),
+            right=frozenset({"ROUND", "SENT", "TIME", "RATE"}),
+            indent=2,
+        )
+
+
+def _cutover(result: Result) -> str:
+    if not result.cutover_ms:
+        return "none: no running service was stopped" if result.committed else ""
+    predicted = f" (predicted {human.duration(result.predicted_cutover_ms)})" if result.predicted_cutover_ms else ""
+    return f"{human.duration(result.cutover_ms)}, measured{predicted}"
+
+
+def _parts(parts: CutoverParts) -> str:
+    taken = attrs.asdict(parts)
+    return ", ".join(f"{name.removesuffix('_ms')} {human.duration(ms)}" for name, ms in taken.items() if ms)

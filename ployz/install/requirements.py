@@ -1,0 +1,74 @@
+"""What a machine needs before ployzd can run on it. Everything that is missing is named at once, with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ployz.config import Config
+from ployz.errors import Code, Refused
+
+LIST_POOLS_S: Final = 30.0
+
+PROGRAMS: Final = {
+    "zfs": "install OpenZFS (Debian: zfsutils-linux)",
+    "zpool": "install OpenZFS (Debian: zfsutils-linux)",
+    "docker": "install Docker (Debian: docker.io)",
+    "wg": "install wireguard-tools",
+    "ip": "install iproute2",
+    "iptables": "install iptables",
+    "sysctl": "install procps",
+}
+"""Each one that a driver runs, and where it comes from."""
+KERNEL_WIREGUARD: Final = Path("/sys/module/wireguard")
+
+
+def require(setup: Config) -> None:
+    """`Refused` (MISSING_PART) with all that is missing."""
+    missing = list(find_missing(setup))
+    if missing:
+        heading = "something is missing" if len(missing) == 1 else f"{len(missing)} things are missing"
+        lines = "".join(f"\n  {each}" for each in missing)
+        raise Refused(Code.MISSING_PART, f"{heading} on this machine:{lines}", "Nothing was changed.")
+
+
+def find_missing(setup: Config) -> Iterator[str]:
+    """`NAME: what to do`, one each."""
+    if os.geteuid() != 0:
+        yield "root: run this as root, with sudo for example"
+    absent = {program: remedy for program, remedy in PROGRAMS.items() if shutil.which(program) is None}
+    yield from (f"{program}: {remedy}" for program, remedy in absent.items())
+    if not _kernel_has_wireguard() and shutil.which("wireguard-go") is None:
+        yield "wireguard: this kernel has none; install wireguard-go, or a kernel that has WireGuard"
+    if "docker" not in absent and not setup.docker_socket.is_socket():
+        yield f"dockerd: nothing listens on {setup.docker_socket}; start Docker, or give --docker-socket"
+    if "zpool" not in absent:
+        yield from _missing_pool(setup.pool)
+
+
+def _kernel_has_wireguard() -> bool:
+    if KERNEL_WIREGUARD.exists():
+        return True
+    if shutil.which("modprobe") is None:
+        return False
+    asked = subprocess.run(["modprobe", "--dry-run", "--quiet", "wireguard"], check=False, capture_output=True)
+    return asked.returncode == 0
+
+
+def _missing_pool(pool: str) -> Iterator[str]:
+    try:
+        listed = subprocess.run(
+            ["zpool", "list", "-H", "-o", "name"], check=False, capture_output=True, text=True, timeout=LIST_POOLS_S
+        )
+    except subprocess.TimeoutExpired:
+        yield f"zfs: `zpool list` did not answer within {LIST_POOLS_S:g} s"
+        return
+    if listed.returncode != 0:
+        yield f"zfs: `zpool list` failed: {listed.stderr.strip()[:200]}"
+    elif pool not in listed.stdout.split():
+        there = ", ".join(listed.stdout.split()) or "none"
+        yield f"pool {pool}: there is no such ZFS pool (there is: {there}); create it, or give --pool"
