@@ -7,15 +7,15 @@ number, which is taken once for the slot's life (fly postgres-flex 186: a change
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final, Self
 
 from attrs import frozen
 
-from ployz.errors import Code, Refused
 from ployz.events.types import ClusterFounded
 from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState
-from ployz.ids import MachineId
+from ployz.ids import MachineId, SlotRef
 from ployz.projections.view import ClusterView
 
 FIRST_SLOT_NUMBER: Final = 16
@@ -70,40 +70,43 @@ def unique_local_prefix(entropy: bytes) -> str:
     return str(IPv6Network((bytes([0xFD, *entropy[:5]]) + bytes(10), 48)))
 
 
-def free_slot_numbers(view: ClusterView, subnets: Subnets, count: int) -> list[int]:
-    """The lowest `count` numbers that no slot has."""
-    first = int(subnets.workloads_ipv4.network_address)
-    taken = {int(IPv4Address(slot.ipv4)) - first for _, slot in view.placement.slots()}
-    last = subnets.workloads_ipv4.num_addresses - 2
-    free = (number for number in range(FIRST_SLOT_NUMBER, last + 1) if number not in taken)
-    numbers = [number for number, _ in zip(free, range(count), strict=False)]
-    if len(numbers) < count:
-        raise Refused(Code.NO_ADDRESS, f"{subnets.workloads_ipv4} has no address left for {count} new slots")
-    return numbers
+def new_addresses(view: ClusterView, subnets: Subnets, slots: Iterable[SlotRef]) -> dict[SlotRef, tuple[str, str]]:
+    """(IPv6, IPv4) for each of these new slots; a slot is left out when no number is free any more.
+
+    The search begins at a number that the slot's name gives: two deploys at once rarely want the same address, which
+    one of them would only learn when it commits, and a service that was removed finds its old address again.
+    """
+    first_address = int(subnets.workloads_ipv4.network_address)
+    taken = {int(IPv4Address(slot.ipv4)) - first_address for _, slot in view.placement.slots()}
+    count = subnets.workloads_ipv4.num_addresses - 1 - FIRST_SLOT_NUMBER
+    given: dict[SlotRef, tuple[str, str]] = {}
+    for slot in slots:
+        start = int.from_bytes(sha256(str(slot).encode()).digest()[:8], "big")
+        numbers = (FIRST_SLOT_NUMBER + (start + step) % count for step in range(count))
+        number = next((each for each in numbers if each not in taken), None)
+        if number is None:
+            break
+        taken.add(number)
+        given[slot] = subnets.slot(number)
+    return given
 
 
 def overlay_state(view: ClusterView, me: MachineId, claimed: Iterable[tuple[str, str]]) -> OverlayState:
     """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet."""
     candidates = {address for pair in claimed for address in pair}
-    behind: dict[MachineId, set[str]] = {
-        member.machine: {member.ipv6, member.ipv4} for member in view.machines.in_order() if member.machine != me
-    }
+    others = [member for member in view.machines.in_order() if member.machine != me]
+    behind = {member.machine: {member.ipv6, member.ipv4} for member in others}
     local = set(candidates)
     for _, slot in view.placement.slots():
-        where = local if slot.machine == me else behind.get(slot.machine, set())
-        where |= {slot.ipv6, slot.ipv4} - candidates
+        where = local if slot.machine == me else behind.get(slot.machine)
+        if where is not None:  # else its machine is gone, and nobody answers there
+            where |= {slot.ipv6, slot.ipv4} - candidates
     return OverlayState(
         peers=tuple(
-            OverlayPeer(member.public_key, member.endpoint, frozenset(behind[member.machine]))
-            for member in view.machines.in_order()
-            if member.machine != me
+            OverlayPeer(member.public_key, member.endpoint, frozenset(behind[member.machine])) for member in others
         ),
         local=frozenset(local),
     )
-
-
-def is_ipv6(address: str) -> bool:
-    return ":" in address
 
 
 def machine_numbers_free(taken: Collection[int], limit: int) -> int | None:
@@ -114,8 +117,3 @@ def machine_numbers_free(taken: Collection[int], limit: int) -> int | None:
 def _first_two(prefix: IPv6Network) -> tuple[IPv6Network, IPv6Network]:
     subnets = prefix.subnets(new_prefix=64)
     return next(subnets), next(subnets)
-
-
-def canonical(address: str) -> str:
-    """One spelling of an address, for keys and compares."""
-    return str(IPv6Address(address)) if is_ipv6(address) else str(IPv4Address(address))

@@ -1,22 +1,27 @@
 """Which machine each slot of a manifest belongs on: the first half of a plan, made from facts alone.
 
-Slots stay where they are. A new one goes where its volumes are, else to the machine with the fewest slots.
+Slots stay where they are. A new one goes where its volumes are, else where the fewest of its service are.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ployz.errors import Code, Problem
 from ployz.events.types import SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, ServiceName, ServiceRef, SlotName, VolumeName, VolumeRef
 from ployz.manifest.model import Global, Manifest, Replicated, Service
 from ployz.plan import names
+from ployz.plan.blockers import Blockers
+from ployz.plan.spread import Spread
 from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
+
+Before = Mapping[tuple[ServiceName, SlotName], SlotPlacement]
+"""The slots of the namespace as they were committed last."""
 
 
 @frozen
@@ -39,11 +44,16 @@ class Assignment:
     slots: tuple[WantedSlot, ...]
     volumes: tuple[WantedVolume, ...]
     removed: tuple[SlotPlacement, ...]
+    gone: frozenset[MachineId]
+    """Machines that had slots or volumes of the namespace and are no members any more: nobody can be asked there."""
     problems: tuple[Problem, ...]
 
 
 def assign(manifest: Manifest, view: ClusterView, coordinator: MachineId) -> Assignment:
-    """Deterministic: the same facts and manifest give the same machines, whoever plans."""
+    """Deterministic: the same facts and manifest give the same machines, whoever plans.
+
+    `coordinator` is where a new volume that no service mounts is made.
+    """
     return _Assigner(manifest, view, coordinator).assign()
 
 
@@ -52,91 +62,96 @@ class _Assigner:
     manifest: Manifest
     view: ClusterView
     coordinator: MachineId
-    problems: list[Problem] = field(factory=list, init=False)
+    blockers: Blockers = field(factory=Blockers, init=False)
     homes: dict[VolumeName, MachineId] = field(factory=dict, init=False)
     """Where each volume of the namespace will be."""
+    load: Counter[MachineId] = field(factory=Counter, init=False)
+    """Slots of the whole cluster."""
+    active: list[Member] = field(
+        default=Factory(lambda self: [each for each in self.view.machines.in_order() if each.active], takes_self=True),
+        init=False,
+    )
 
     def assign(self) -> Assignment:
-        for volume in self.manifest.volumes:
-            if (owned := self._owned(volume.name)) is not None:
-                self.homes[volume.name] = owned.owner
-        self._move_volumes()
+        self._place_volumes()
         state = self.view.placement.namespace(self.manifest.namespace)
-        before = dict(state.slots) if state else {}
-        load = Counter(slot.machine for _, slot in self.view.placement.slots())
-        slots = [slot for service in self.manifest.services for slot in self._slots(service, before, load)]
-        kept = {(slot.service, slot.slot) for slot in slots}
-        for volume in self.manifest.volumes:
-            self.homes.setdefault(volume.name, self.coordinator)
+        before: Before = state.slots if state else {}
+        self.load.update(slot.machine for _, slot in self.view.placement.slots())
+        kept: set[tuple[ServiceName, SlotName]] = set()
+        slots: list[WantedSlot] = []
+        for service in self.manifest.services:
+            for slot, home in self._homes_of(service, before):
+                kept.add((service.name, slot))
+                if home is not None:
+                    slots.append(WantedSlot(service.name, slot, home, before.get((service.name, slot))))
+                    for volume in service.template.volumes:
+                        self.homes.setdefault(volume, home)
+        volumes = [
+            WantedVolume(self._ref(each.name), self.homes.get(each.name, self._unmounted()), self._owned(each.name))
+            for each in self.manifest.volumes
+        ]
+        self._check_moved_services(slots)
+        self._check_receivers(slots, volumes)
+        had = {slot.machine for slot in before.values()} | {each.previous.owner for each in volumes if each.previous}
         return Assignment(
             slots=tuple(slots),
-            volumes=tuple(
-                WantedVolume(self._ref(volume.name), self.homes[volume.name], self._owned(volume.name))
-                for volume in self.manifest.volumes
-            ),
+            volumes=tuple(volumes),
             removed=tuple(slot for key, slot in sorted(before.items()) if key not in kept),
-            problems=tuple(self.problems),
+            gone=frozenset(machine for machine in had if not self._is_member(machine)),
+            problems=self.blockers.all(),
         )
 
-    def _slots(
-        self, service: Service, before: dict[tuple[ServiceName, SlotName], SlotPlacement], load: Counter[MachineId]
-    ) -> Iterator[WantedSlot]:
-        for slot, home in self._homes_of(service, before, load):
-            previous = before.get((service.name, slot))
-            if previous is None or previous.machine != home:
-                load[home] += 1
-            for volume in service.template.volumes:
-                self.homes.setdefault(volume, home)
-            yield WantedSlot(service.name, slot, home, previous)
+    # ------------------------------------------------------------ slots
 
-    def _homes_of(
-        self, service: Service, before: dict[tuple[ServiceName, SlotName], SlotPlacement], load: Counter[MachineId]
-    ) -> Iterator[tuple[SlotName, MachineId]]:
-        moved_to = self._moved_to(service)
+    def _homes_of(self, service: Service, before: Before) -> Iterator[tuple[SlotName, MachineId | None]]:
+        """None: there is no machine for it. One at a time: the first slot's home is where a new volume will be."""
         allowed = self._allowed(service)
         match service.placement:
             case Global():
+                if not allowed:
+                    self._no_machine(service)
                 yield from ((names.global_slot(member.machine), member.machine) for member in allowed)
             case Replicated(count):
-                pinned = moved_to or self._home_of_volumes(service)
-                for slot in map(names.replica, range(1, count + 1)):
-                    home = pinned or self._stay_or_spread(service, before.get((service.name, slot)), allowed, load)
-                    if home is not None:
-                        yield slot, home
+                yield from self._homes_of_replicas(service, [names.replica(n + 1) for n in range(count)], before)
 
-    def _stay_or_spread(
-        self, service: Service, previous: SlotPlacement | None, allowed: Sequence[Member], load: Counter[MachineId]
-    ) -> MachineId | None:
-        if previous is not None and self._may_stay(service, previous.machine):
-            return previous.machine
-        if not allowed:
-            where = f" of {', '.join(service.on)}" if service.on else ""
-            self._problem(Code.NO_MACHINE, f"service {service.name}: no active machine{where} can run it")
-            return None
-        return min(allowed, key=lambda member: (load[member.machine], member.number)).machine
+    def _homes_of_replicas(
+        self, service: Service, slots: Sequence[SlotName], before: Before
+    ) -> Iterator[tuple[SlotName, MachineId | None]]:
+        moved_to = self._moved_to(service)
+        stay = {
+            slot: previous.machine
+            for slot in slots
+            if (previous := before.get((service.name, slot))) and self._may_stay(service, previous.machine)
+        }
+        spread = Spread(self._allowed(service), own=Counter(stay.values()), load=self.load)
+        for slot in slots:
+            home = moved_to or self._home_of_volumes(service) or stay.get(slot)
+            if home is None:
+                home = spread.take()
+                if home is None:
+                    self._no_machine(service)
+            yield slot, home
 
     def _may_stay(self, service: Service, machine: MachineId) -> bool:
-        return self.view.machines.get(machine) is not None and (not service.on or machine in service.on)
+        return self._is_member(machine) and (not service.on or machine in service.on)
 
     def _allowed(self, service: Service) -> list[Member]:
-        members = [member for member in self.view.machines.in_order() if member.active]
         for machine in service.on:
-            if self.view.machines.get(machine) is None:
-                self._unknown_machine(machine)
-        return [member for member in members if not service.on or member.machine in service.on]
+            self._check_member(machine)
+        return [member for member in self.active if not service.on or member.machine in service.on]
 
     def _home_of_volumes(self, service: Service) -> MachineId | None:
         homes = {volume: self.homes[volume] for volume in service.template.volumes if volume in self.homes}
         if len(set(homes.values())) > 1:
             where = ", ".join(f"{volume} on {home}" for volume, home in sorted(homes.items()))
-            self._problem(
+            self.blockers.add(
                 Code.OWNED_ELSEWHERE,
                 f"service {service.name} mounts volumes of several machines: {where}",
                 "Migrate the services that own them to one machine first.",
             )
         home = next(iter(homes.values()), None)
         if home is not None and service.on and home not in service.on:
-            self._problem(
+            self.blockers.add(
                 Code.OWNED_ELSEWHERE,
                 f"service {service.name} may run on {', '.join(service.on)}, and its volumes are on {home}",
                 f"Move it there first: ployzctl migrate apply {ServiceRef(self.manifest.namespace, service.name)} "
@@ -144,51 +159,86 @@ class _Assigner:
             )
         return home
 
-    # ------------------------------------------------------------ moves
+    # ------------------------------------------------------------ volumes and moves
 
-    def _moved_to(self, service: Service) -> MachineId | None:
-        move = next((move for move in self.manifest.intent.services if move.service == service.name), None)
-        return move.to_machine if move else None
-
-    def _move_volumes(self) -> None:
-        for target in sorted({move.to_machine for move in self.manifest.intent.services}):
-            self._check_target(target)
+    def _place_volumes(self) -> None:
+        for declared in self.manifest.volumes:
+            if (owned := self._owned(declared.name)) is not None:
+                self.homes[declared.name] = owned.owner
+                if not self._is_member(owned.owner):
+                    self.blockers.add(
+                        Code.OWNED_ELSEWHERE,
+                        f"volume {owned.volume} is owned by {owned.owner}, which is no machine of the cluster any more",
+                        f"Its data is there and nowhere else: bring {owned.owner} back.",
+                    )
         for move in self.manifest.intent.volumes:
             owned = self._owned(move.volume)
+            self._check_member(move.to_machine)
             if owned is None:
-                self._problem(
+                self.blockers.add(
                     Code.UNKNOWN_VOLUME, f"volume {self._ref(move.volume)} does not exist, so nothing can move"
                 )
+            elif owned.owner == move.to_machine:
+                self.blockers.add(Code.ALREADY_THERE, f"volume {owned.volume} is on {owned.owner} already")
             elif owned.owner != move.from_machine:
-                self._problem(
+                self.blockers.add(
                     Code.OWNED_ELSEWHERE,
                     f"volume {owned.volume} is owned by {owned.owner}, not by {move.from_machine}",
                     "Render the manifest again: it was made before the volume moved.",
                 )
             self.homes[move.volume] = move.to_machine
 
-    def _check_target(self, target: MachineId) -> None:
-        member = self.view.machines.get(target)
-        if member is None:
-            self._unknown_machine(target)
-        elif not member.active:
-            self._problem(
-                Code.MACHINE_NOT_ACTIVE, f"machine {target} is {member.lifecycle}: it takes no new service or volume"
+    def _moved_to(self, service: Service) -> MachineId | None:
+        move = next((move for move in self.manifest.intent.services if move.service == service.name), None)
+        return move.to_machine if move else None
+
+    def _unmounted(self) -> MachineId:
+        """Where a new volume is made that nobody mounts."""
+        active = [member.machine for member in self.active]
+        return self.coordinator if self.coordinator in active or not active else active[0]
+
+    # ------------------------------------------------------------ checks
+
+    def _check_moved_services(self, slots: Sequence[WantedSlot]) -> None:
+        for move in self.manifest.intent.services:
+            self._check_member(move.to_machine)
+            moved = [slot for slot in slots if slot.service == move.service]
+            if moved and all(slot.previous and slot.previous.machine == move.to_machine for slot in moved):
+                ref = ServiceRef(self.manifest.namespace, move.service)
+                self.blockers.add(Code.ALREADY_THERE, f"{ref} is on {move.to_machine} already", "Nothing to do.")
+
+    def _check_receivers(self, slots: Sequence[WantedSlot], volumes: Sequence[WantedVolume]) -> None:
+        """The commit's own rule: who gets something new is active. Who only keeps what it has may be draining."""
+        receivers = {
+            slot.machine for slot in slots if slot.previous is None or slot.previous.machine != slot.machine
+        } | {each.machine for each in volumes if each.previous is None or each.previous.owner != each.machine}
+        for machine in sorted(receivers):
+            member = self.view.machines.get(machine)
+            if member is not None and not member.active:
+                self.blockers.add(
+                    Code.MACHINE_NOT_ACTIVE,
+                    f"machine {machine} is {member.lifecycle}: it takes no new service or volume",
+                    "Choose an active one: ployzctl machine ls.",
+                )
+
+    def _check_member(self, machine: MachineId) -> None:
+        if not self._is_member(machine):
+            known = ", ".join(member.machine for member in self.view.machines.in_order())
+            self.blockers.add(
+                Code.UNKNOWN_MACHINE, f"there is no machine {machine} in the cluster", f"There are: {known}."
             )
 
-    def _unknown_machine(self, machine: MachineId) -> None:
-        known = ", ".join(member.machine for member in self.view.machines.in_order())
-        self._problem(Code.UNKNOWN_MACHINE, f"there is no machine {machine} in the cluster", f"There are: {known}.")
+    def _no_machine(self, service: Service) -> None:
+        where = f" of {', '.join(service.on)}" if service.on else ""
+        self.blockers.add(Code.NO_MACHINE, f"service {service.name}: no active machine{where} can run it")
 
     # ------------------------------------------------------------ words
+
+    def _is_member(self, machine: MachineId) -> bool:
+        return self.view.machines.get(machine) is not None
 
     def _ref(self, volume: VolumeName) -> VolumeRef:
         return VolumeRef(self.manifest.namespace, volume)
 
     def _owned(self, volume: VolumeName) -> VolumePlacement | None:
         return self.view.placement.volumes.get(self._ref(volume))
-
-    def _problem(self, code: Code, text: str, advice: str = "") -> None:
-        problem = Problem(code, text, advice)
-        if problem not in self.problems:
-            self.problems.append(problem)

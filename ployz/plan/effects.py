@@ -5,7 +5,7 @@ Phases run in order; the effects of one phase run side by side. Everything befor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from attrs import frozen
@@ -81,9 +81,12 @@ class Depart:
     volumes: tuple[VolumeRef, ...]
 
     def __str__(self) -> str:
-        what = ", ".join(map(str, self.slots))
-        last = f", final snapshot of {', '.join(map(str, self.volumes))} at one instant" if self.volumes else ""
-        return f"{self.source}: fence and stop {what}{last}"
+        steps = []
+        if self.slots:
+            steps.append(f"fence and stop {', '.join(map(str, self.slots))}")
+        if self.volumes:
+            steps.append(f"final snapshot of {', '.join(map(str, self.volumes))} at one instant")
+        return f"{self.source}: {', '.join(steps)}"
 
 
 @frozen
@@ -149,8 +152,10 @@ class Phases:
     in_place: tuple[StartContainer, ...]
     """New and replaced slots: they start before anything is stopped for a move."""
     departures: tuple[Depart, ...]
+    """One a machine, in order of their names."""
     last_copies: tuple[FinishCopy, ...]
     arrivals: tuple[StartContainer, ...]
+    """Slots that move, and new or replaced ones that mount a volume that does."""
     cleaning: tuple[RemoveContainer | KeepBase, ...]
 
     def in_words(self) -> Iterator[tuple[Phase, list[str]]]:
@@ -167,22 +172,37 @@ class Phases:
 
 
 def phases(plan: Plan) -> Phases:
+    moved = plan.moved_volumes
     changed = [slot for slot in plan.slots if slot.change not in (Change.UNCHANGED, Change.REMOVE)]
-    moved = [slot for slot in changed if slot.change is Change.MOVE]
+    starts = [(_arrives(slot, moved), StartContainer(slot, _ref(plan, slot))) for slot in changed]
     return Phases(
         images=tuple(_images(changed)),
         volumes=tuple(EnsureVolume(each) for each in plan.volumes if each.change in (Change.CREATE, Change.REPLACE)),
         containers=tuple(CreateContainer(slot, _ref(plan, slot)) for slot in changed),
-        copies=tuple(CopyVolume(volume, _source(volume)) for volume in plan.moved_volumes),
-        in_place=tuple(StartContainer(slot, _ref(plan, slot)) for slot in changed if slot.change is not Change.MOVE),
-        departures=tuple(_departures(plan, moved)),
-        last_copies=tuple(FinishCopy(volume, _source(volume)) for volume in plan.moved_volumes),
-        arrivals=tuple(StartContainer(slot, _ref(plan, slot)) for slot in moved),
+        copies=tuple(CopyVolume(volume, _source(volume)) for volume in moved),
+        in_place=tuple(start for arrives, start in starts if not arrives),
+        departures=tuple(_departures(plan)),
+        last_copies=tuple(FinishCopy(volume, _source(volume)) for volume in moved),
+        arrivals=tuple(start for arrives, start in starts if arrives),
         cleaning=tuple(_cleaning(plan)),
     )
 
 
-def _images(slots: list[SlotPlan]) -> Iterator[EnsureImage]:
+def _arrives(slot: SlotPlan, moved: Sequence[VolumePlan]) -> bool:
+    """It starts in the cut-over: it moves, or waits where it is (new or replaced) for a volume that does."""
+    return slot.change is Change.MOVE or _mounts(slot, moved)
+
+
+def _departs(slot: SlotPlan, moved: Sequence[VolumePlan]) -> bool:
+    """It is stopped in the cut-over: it moves, or it ends with this deploy and has a volume that moves."""
+    return slot.change is Change.MOVE or (slot.change is Change.REMOVE and _mounts(slot, moved))
+
+
+def _mounts(slot: SlotPlan, volumes: Sequence[VolumePlan]) -> bool:
+    return any(each.volume in slot.volumes for each in volumes)
+
+
+def _images(slots: Iterable[SlotPlan]) -> Iterator[EnsureImage]:
     seen = set()
     for slot in slots:
         if slot.image is not None and (slot.machine, slot.image) not in seen:
@@ -190,21 +210,23 @@ def _images(slots: list[SlotPlan]) -> Iterator[EnsureImage]:
             yield EnsureImage(slot.machine, slot.image)
 
 
-def _departures(plan: Plan, moved: list[SlotPlan]) -> Iterator[Depart]:
-    sources = {slot.previous.machine for slot in moved if slot.previous}
-    sources |= {_source(volume) for volume in plan.moved_volumes}
-    for source in sorted(sources):
-        yield Depart(
-            source=source,
-            slots=tuple(_ref(plan, slot) for slot in moved if slot.previous and slot.previous.machine == source),
-            volumes=tuple(each.volume for each in plan.moved_volumes if _source(each) == source),
-        )
+def _departures(plan: Plan) -> Iterator[Depart]:
+    moved = plan.moved_volumes
+    slots: dict[MachineId, list[SlotRef]] = {}
+    for slot in plan.slots:
+        if slot.source is not None and _departs(slot, moved):
+            slots.setdefault(slot.source, []).append(_ref(plan, slot))
+    volumes: dict[MachineId, list[VolumeRef]] = {}
+    for volume in moved:
+        volumes.setdefault(_source(volume), []).append(volume.volume)
+    for source in sorted(slots.keys() | volumes.keys()):
+        yield Depart(source, tuple(slots.get(source, ())), tuple(volumes.get(source, ())))
 
 
 def _cleaning(plan: Plan) -> Iterator[RemoveContainer | KeepBase]:
     for slot in plan.slots:
-        if slot.previous is not None and slot.change is not Change.UNCHANGED:
-            yield RemoveContainer(slot.previous.machine, _ref(plan, slot))
+        if slot.source is not None and slot.change is not Change.UNCHANGED:
+            yield RemoveContainer(slot.source, _ref(plan, slot))
     for volume in plan.moved_volumes:
         yield KeepBase(_source(volume), volume.volume)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from ployz.errors import Code, Refused
-from ployz.ids import MachineId, ServiceRef
+from ployz.ids import MachineId, ServiceRef, VolumeName, VolumeRef
 from ployz.manifest import Manifest
 from ployz.manifest.model import Global, Intent, Service, ServiceMove, VolumeMove
 from ployz.plan import committed
@@ -87,11 +87,14 @@ def _check_shared(manifest: Manifest, ref: ServiceRef, service: Service) -> None
             )
 
 
-def _owner(view: ClusterView, ref: ServiceRef, volume: object) -> MachineId:
-    for each, placement in view.placement.volumes.items():
-        if each.namespace == ref.namespace and each.volume == volume:
-            return placement.owner
-    raise Refused(Code.UNKNOWN_VOLUME, f"volume {ref.namespace}/{volume} of {ref} is owned by nobody")
+def _owner(view: ClusterView, ref: ServiceRef, name: VolumeName) -> MachineId:
+    volume = VolumeRef(ref.namespace, name)
+    placement = view.placement.volumes.get(volume)
+    if placement is None:
+        raise Refused(
+            Code.UNKNOWN_VOLUME, f"volume {volume} of {ref} is owned by nobody", "Deploy its manifest, which makes it."
+        )
+    return placement.owner
 
 
 def without_service(view: ClusterView, ref: ServiceRef) -> Manifest:

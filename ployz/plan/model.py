@@ -54,6 +54,15 @@ class SlotPlan:
     image: ImagePlan | None
     """None for a slot that needs no new container."""
     previous: SlotPlacement | None
+    volumes: tuple[VolumeRef, ...] = ()
+    """What its container mounts; of a removed slot, what the old one does."""
+    stranded: bool = False
+    """The machine of `previous` is no member any more: nothing can be stopped there, and only the address is kept."""
+
+    @property
+    def source(self) -> MachineId | None:
+        """Where its old container is. None: it is new, or nobody can be asked there."""
+        return None if self.previous is None or self.stranded else self.previous.machine
 
 
 @frozen
@@ -105,10 +114,10 @@ class Plan:
         """Every machine on which something changes, and the sources of what moves."""
         found = {self.coordinator}
         for slot in self.slots:
-            if slot.change is not Change.UNCHANGED:
+            if slot.change not in (Change.UNCHANGED, Change.REMOVE):
                 found.add(slot.machine)
-                if slot.previous:
-                    found.add(slot.previous.machine)
+            if slot.change is not Change.UNCHANGED and slot.source is not None:
+                found.add(slot.source)
         for volume in self.volumes:
             if volume.change is not Change.UNCHANGED:
                 found.add(volume.machine)
@@ -153,5 +162,7 @@ def _subject(each: SlotPlan | VolumePlan) -> str:
 
 def _decision(each: SlotPlan | VolumePlan) -> str:
     if isinstance(each, VolumePlan):
-        return f"{each.change} on {each.machine} at epoch {each.epoch}"
-    return f"{each.change} on {each.machine} at {each.ipv4}, template {each.template_hash[:12]}"
+        stale = ", in place of a stale copy" if each.replaces_stale_copy else ""
+        return f"{each.change} on {each.machine} at epoch {each.epoch}{stale}"
+    source = f" from {each.source}" if each.change is Change.MOVE else ""
+    return f"{each.change} on {each.machine}{source} at {each.ipv4}, template {each.template_hash[:12]}"

@@ -5,6 +5,7 @@ A snapshot's name comes from (operation, round), never from content, so that no 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ployz.ids import MachineId, OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
@@ -21,6 +22,8 @@ PROPERTY_OPERATION: Final = "ployz:operation"
 
 HOLD_TAG: Final = "ployz-base"
 
+_SNAPSHOT: Final = re.compile(r"ployz-(op-[0-9a-z]{1,60})-[0-9]+\Z")
+
 
 def dataset(root: str, volume: VolumeRef) -> str:
     return f"{root}/{volume.namespace}/{volume.volume}"
@@ -31,10 +34,9 @@ def snapshot(operation_id: OperationId, round_number: int) -> str:
 
 
 def operation_of_snapshot(name: str) -> OperationId | None:
-    """The operation that took it; None for a snapshot that ployz did not take, and so never destroys."""
-    prefix, _, rest = name.partition("-")
-    text = rest.rpartition("-")[0]
-    return OperationId(text) if prefix == "ployz" and text.startswith("op-") else None
+    """The operation that took it; None for a name that `snapshot` does not make."""
+    found = _SNAPSHOT.match(name)
+    return OperationId(found[1]) if found else None
 
 
 def is_ours(snapshot_name: str) -> bool:

@@ -64,9 +64,6 @@ class MachineReport:
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)
 
-    def image(self, reference: str) -> ImageReport | None:
-        return next((each for each in self.images if each.reference == reference), None)
-
 
 @frozen
 class Unanswered:
@@ -77,6 +74,29 @@ class Unanswered:
 
 
 Reports = Mapping[MachineId, MachineReport | Unanswered]
+
+
+class Answers:
+    """The reports of those who answered, by what is looked for in them."""
+
+    def __init__(self, reports: Reports) -> None:
+        self._machines = {name: each for name, each in sorted(reports.items()) if isinstance(each, MachineReport)}
+        self._volumes = {(name, each.volume): each for name, of in self._machines.items() for each in of.volumes}
+        self._images: dict[str, dict[MachineId, ImageReport]] = {}
+        for name, of in self._machines.items():
+            for each in of.images:
+                for key in (each.reference, each.image_id):
+                    self._images.setdefault(key, {}).setdefault(name, each)
+
+    def machine(self, machine: MachineId) -> MachineReport | None:
+        return self._machines.get(machine)
+
+    def volume(self, machine: MachineId, volume: VolumeRef) -> VolumeReport | None:
+        return self._volumes.get((machine, volume))
+
+    def images(self, reference: str) -> Mapping[MachineId, ImageReport]:
+        """Who has the image of this tag or id, in order of their names."""
+        return self._images.get(reference, {})
 
 
 def common_base(source: Iterable[SnapshotReport], target: Iterable[SnapshotReport]) -> SnapshotReport | None:

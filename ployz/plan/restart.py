@@ -24,4 +24,5 @@ def should_restart(policy: Restart, exit_code: int) -> bool:
 
 def delay_s(failures: int) -> float:
     """Before start number `failures`, counted from 1 since it last settled."""
-    return float(min(DELAY_FIRST_S * 2 ** (failures - 1), RESTART_DELAY_MAX_S))
+    doublings = min(failures - 1, 16)  # enough for any maximum; a float overflows after a night of crashes
+    return min(DELAY_FIRST_S * float(2**doublings), RESTART_DELAY_MAX_S)

@@ -6,7 +6,7 @@ is undecided: that one's containers and datasets belong to its coordinator until
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -81,22 +81,27 @@ def settle_containers(
     `placed`: the slots of the service that the facts place on this machine. `status_of`: None for an operation that
     no fact names, which ended before it began.
     """
+    containers = list(found)
     wanted = dict(placed)
+    candidates = {each.slot for each in containers if status_of(each.operation_id) is Status.UNDECIDED and each.running}
     removals: list[ContainerAction] = []
     rest: list[ContainerAction] = []
     filled = set()
-    for each in found:
+    for each in containers:
         placement = wanted.get(each.slot)
+        startable = gate.closed_by is None and each.slot not in candidates
         if placement is not None and placement.operation_id == each.operation_id:
             filled.add(each.slot)
             if each.running:
                 rest.append(Keep(each.name, each.slot))
-            elif gate.closed_by is None and each.wanted:
+            elif startable and each.wanted:
                 rest.append(Start(each.name, each.slot))
         elif status_of(each.operation_id) is not Status.UNDECIDED:
             removals.append(Remove(each.name, each.slot))
     if gate.closed_by is None:
-        rest += [Create(slot, placement) for slot, placement in placed if slot not in filled]
+        # Not beside a running candidate: it has the slot's address and volumes.
+        missing = [(slot, placement) for slot, placement in placed if slot not in filled | candidates]
+        rest += [Create(slot, placement) for slot, placement in missing]
     return removals + rest
 
 
@@ -153,7 +158,7 @@ class Prune:
 
 @frozen
 class Missing:
-    """The facts say that this machine owns the volume, and there is no dataset: somebody must look."""
+    """The facts say that this machine owns the volume, and what they speak of is not there: somebody must look."""
 
     problem: Problem
 
@@ -170,33 +175,81 @@ def settle_volume(
     operation_of: Callable[[str], OperationId | None],
     status_of: Callable[[OperationId], Status | None],
 ) -> list[VolumeAction]:
-    """What to do with one volume here. `owned`: the fact, if it names this machine. `base`: of its last move."""
+    """What to do with one volume here. `owned`: the fact, if it names this machine.
+
+    `base`: the final snapshot of the volume's last move; None: it never moved. While an undecided operation is at work
+    on the dataset, nothing: not even pruning, since it may be about to send from what would go.
+    """
     if found is None:
-        if owned is None:
-            return []
-        text = f"volume {volume} is owned by this machine, and its dataset is not there"
-        advice = "Look whether its pool is imported. No other machine will start the service meanwhile."
-        return [Missing(Problem(Code.UNKNOWN_VOLUME, text, advice))]
+        return [] if owned is None else [Missing(_no_dataset(volume))]
+    makers = {name: operation_of(name) for name in found.snapshots}
+    at_work = {found.touched_by, *makers.values()}
+    if any(status_of(each) is Status.UNDECIDED for each in at_work if each is not None):
+        return []
     actions: list[VolumeAction] = []
+    discarded: OperationId | None = None
     if owned is not None:
-        if found.epoch != owned.epoch or found.readonly:
-            actions.append(Adopt(volume, owned.epoch))
-    elif found.touched_by is not None and _ended(status_of(found.touched_by)) and found.epoch == 0:
-        return [DiscardPartial(volume, None)]
-    elif found.touched_by is not None and status_of(found.touched_by) is Status.ABORTED:
-        actions.append(DiscardPartial(volume, found.touched_base))
-    elif found.mounted or not found.readonly:
-        if found.touched_by is None or status_of(found.touched_by) is not Status.UNDECIDED:
+        actions += _own(owned, found, base, status_of)
+    elif found.epoch == 0 and found.touched_base is None:
+        # No commit ever named it. It goes if this machine's log says who made it, else it is somebody else's.
+        ours = found.touched_by is not None and _ended(status_of(found.touched_by))
+        return [DiscardPartial(volume, None)] if ours else []
+    else:
+        if found.touched_by is not None and status_of(found.touched_by) is Status.ABORTED:
+            discarded = found.touched_by if found.touched_by in makers.values() else None
+        if discarded is not None:
+            actions.append(DiscardPartial(volume, found.touched_base))
+        if found.mounted or not found.readonly:
             actions.append(Retire(volume))
     doomed = tuple(
         name
-        for name in found.snapshots
-        if name != base and (made_by := operation_of(name)) is not None and _ended(status_of(made_by))
+        for name, made_by in makers.items()
+        if made_by is not None and made_by != discarded and name != base and _ended(status_of(made_by))
     )
     if doomed:
         actions.append(Prune(volume, doomed))
     return actions
 
 
+def _own(
+    owned: VolumePlacement,
+    found: FoundDataset,
+    base: str | None,
+    status_of: Callable[[OperationId], Status | None],
+) -> Iterator[VolumeAction]:
+    """A dataset takes its epoch from the commit that made it the volume, and only with proof that it is the one."""
+    if found.epoch == owned.epoch:
+        if found.readonly:
+            yield Adopt(owned.volume, owned.epoch)
+        return
+    if base is not None:
+        proven = base in found.snapshots
+    else:
+        proven = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
+    if proven and found.epoch < owned.epoch:
+        yield Adopt(owned.volume, owned.epoch)
+    else:
+        yield Missing(_unproven(owned, found, base))
+
+
+def _no_dataset(volume: VolumeRef) -> Problem:
+    return Problem(
+        Code.UNKNOWN_VOLUME,
+        f"volume {volume} is owned by this machine, and its dataset is not there",
+        "Look whether its pool is imported. No other machine will start the service meanwhile.",
+    )
+
+
+def _unproven(owned: VolumePlacement, found: FoundDataset, base: str | None) -> Problem:
+    lacks = f"it lacks the snapshot {base} of its last move" if base else "this log does not say who made it"
+    return Problem(
+        Code.UNKNOWN_VOLUME,
+        f"volume {owned.volume} is owned by this machine at epoch {owned.epoch}, and its dataset has epoch "
+        f"{found.epoch}, which nothing proves to be it: {lacks}",
+        f"Look where the dataset comes from. If it is the right one: zfs set ployz:epoch={owned.epoch} on it.",
+    )
+
+
 def _ended(status: Status | None) -> bool:
-    return status is not Status.UNDECIDED
+    """By a fact. What no fact names was not made by this cluster's operations, and is left alone."""
+    return status in (Status.COMMITTED, Status.ABORTED)

@@ -22,9 +22,10 @@ class NamespaceState:
     manifest: str
     """Canonical JSON."""
     slots: Mapping[tuple[ServiceName, SlotName], SlotPlacement]
+    """In order of their names."""
 
     def of_service(self, service: ServiceName) -> list[SlotPlacement]:
-        return [slot for (name, _), slot in sorted(self.slots.items()) if name == service]
+        return [slot for (name, _), slot in self.slots.items() if name == service]
 
 
 class Placement:
@@ -51,7 +52,7 @@ class Placement:
     def slots(self) -> Iterator[tuple[SlotRef, SlotPlacement]]:
         """Every slot of the cluster, in order of its name."""
         for namespace, state in sorted(self._namespaces.items()):
-            for (service, slot), placement in sorted(state.slots.items()):
+            for (service, slot), placement in state.slots.items():
                 yield SlotRef(ServiceRef(namespace, service), slot), placement
 
     def of_service(self, ref: ServiceRef) -> list[SlotPlacement]:
@@ -78,9 +79,12 @@ class Placement:
             position=position,
             committed_ms=at_ms,
             manifest=fact.manifest,
-            slots={(slot.service, slot.slot): slot for slot in fact.slots},
+            slots={
+                (slot.service, slot.slot): slot
+                for slot in sorted(fact.slots, key=lambda each: (each.service, each.slot))
+            },
         )
         for volume in fact.volumes:
             self._volumes[volume.volume] = volume
-        for evidence in fact.evidence:
+        for evidence in sorted(fact.evidence, key=lambda each: each.round):
             self._bases[evidence.volume] = evidence

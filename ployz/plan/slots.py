@@ -1,0 +1,181 @@
+"""What happens to each slot: its image, by id, and whether its container is made, replaced, moved, removed or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import field, frozen
+
+from ployz.errors import Code
+from ployz.events.types import SlotPlacement
+from ployz.ids import MachineId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.manifest import Manifest, template_hash
+from ployz.manifest.model import BindSource, Service
+from ployz.plan import addresses, committed
+from ployz.plan.assign import Assignment, WantedSlot
+from ployz.plan.blockers import Blockers
+from ployz.plan.model import Change, ImageOrigin, ImagePlan, SlotPlan
+from ployz.plan.reports import Answers
+from ployz.projections.view import ClusterView
+
+
+@frozen
+class SlotPlanner:
+    manifest: Manifest
+    """With its intent."""
+    assignment: Assignment
+    view: ClusterView
+    answers: Answers
+    coordinator: MachineId
+    blockers: Blockers
+    _hashes: dict[tuple[ServiceName, str], str] = field(factory=dict, init=False)
+    _pins: dict[ServiceName, str | None] = field(factory=dict, init=False)
+
+    def plan(self) -> tuple[SlotPlan, ...]:
+        return (*self._wanted(), *self._removed())
+
+    def _wanted(self) -> Iterator[SlotPlan]:
+        services = {service.name: service for service in self.manifest.services}
+        new = self._new_addresses()
+        for wanted in self.assignment.slots:
+            yield self._slot(services[wanted.service], wanted, new)
+
+    def _new_addresses(self) -> dict[SlotRef, tuple[str, str]]:
+        cluster = self.view.machines.cluster
+        if cluster is None:
+            raise AssertionError("a plan is made in a cluster")
+        subnets = addresses.Subnets.of_cluster(cluster)
+        fresh = [self._ref(each.service, each.slot) for each in self.assignment.slots if each.previous is None]
+        given = addresses.new_addresses(self.view, subnets, fresh)
+        if len(given) < len(fresh):
+            self.blockers.add(
+                Code.NO_ADDRESS,
+                f"{subnets.workloads_ipv4} has {len(given)} addresses left for {len(fresh)} new slots",
+                "Remove services that are not needed.",
+            )
+        return given
+
+    def _slot(self, service: Service, wanted: WantedSlot, new: dict[SlotRef, tuple[str, str]]) -> SlotPlan:
+        image = self._image(service, wanted)
+        hashed = self._hash(service, image.image_id)
+        previous = wanted.previous
+        stranded = previous is not None and previous.machine in self.assignment.gone
+        if previous is None or stranded:
+            change = Change.CREATE
+        elif previous.machine != wanted.machine:
+            change = Change.MOVE
+            self._check_binds(service, previous.machine)
+        else:
+            change = Change.UNCHANGED if previous.template_hash == hashed else Change.REPLACE
+        if change is not Change.UNCHANGED:
+            self._check_image(service, image)
+        ref = self._ref(wanted.service, wanted.slot)
+        ipv6, ipv4 = (previous.ipv6, previous.ipv4) if previous else new.get(ref, ("", ""))
+        return SlotPlan(
+            change=change,
+            service=wanted.service,
+            slot=wanted.slot,
+            machine=wanted.machine,
+            ipv6=ipv6,
+            ipv4=ipv4,
+            template_hash=hashed,
+            image=None if change is Change.UNCHANGED else image,
+            previous=previous,
+            volumes=self._volumes(service),
+            stranded=stranded,
+        )
+
+    def _removed(self) -> Iterator[SlotPlan]:
+        before = committed.of_namespace(self.view, self.manifest.namespace)
+        for slot in self.assignment.removed:
+            service = before.service(slot.service) if before else None
+            yield SlotPlan(
+                change=Change.REMOVE,
+                service=slot.service,
+                slot=slot.slot,
+                machine=slot.machine,
+                ipv6=slot.ipv6,
+                ipv4=slot.ipv4,
+                template_hash=slot.template_hash,
+                image=None,
+                previous=slot,
+                volumes=self._volumes(service) if service else (),
+                stranded=slot.machine in self.assignment.gone,
+            )
+
+    # ------------------------------------------------------------ images
+
+    def _image(self, service: Service, wanted: WantedSlot) -> ImagePlan:
+        reference = service.template.image
+        pinned = self._pinned(service, wanted.previous)
+        if pinned is None and service.template.pull_policy == "always":
+            return ImagePlan(reference, "", ImageOrigin.PULLED, None, 0)
+        image_id = pinned or self._resolved(reference)
+        if image_id is not None:
+            who_has = self.answers.images(image_id)
+            if (here := who_has.get(wanted.machine)) is not None:
+                return ImagePlan(reference, image_id, ImageOrigin.PRESENT, None, here.size_bytes)
+            for machine, found in who_has.items():
+                return ImagePlan(reference, image_id, ImageOrigin.COPIED, machine, found.size_bytes)
+        return ImagePlan(reference, image_id or "", ImageOrigin.PULLED, None, 0)
+
+    def _pinned(self, service: Service, previous: SlotPlacement | None) -> str | None:
+        """A tag is resolved once: while the manifest says the same tag, a service keeps its image, by id.
+
+        `always` asks for a new look with each deploy, but not with a move, which changes nothing but the place.
+        """
+        if service.name not in self._pins:
+            self._pins[service.name] = self._pin(service)
+        pin = self._pins[service.name]
+        return previous.image_id if pin is not None and previous is not None else pin
+
+    def _pin(self, service: Service) -> str | None:
+        ref = ServiceRef(self.manifest.namespace, service.name)
+        before = committed.service(self.view, ref)
+        if before is None or before.template.image != service.template.image:
+            return None
+        if service.template.pull_policy == "always" and not self._moves(service):
+            return None
+        return next((slot.image_id for slot in self.view.placement.of_service(ref)), None)
+
+    def _resolved(self, reference: str) -> str | None:
+        """One id for the whole plan, even if machines disagree about the tag: the coordinator's word goes first."""
+        who_has = self.answers.images(reference)
+        found = who_has.get(self.coordinator) or next(iter(who_has.values()), None)
+        return found.image_id if found else None
+
+    def _hash(self, service: Service, image_id: str) -> str:
+        key = service.name, image_id
+        if key not in self._hashes:
+            self._hashes[key] = template_hash(service, image_id)
+        return self._hashes[key]
+
+    # ------------------------------------------------------------ checks
+
+    def _check_image(self, service: Service, image: ImagePlan) -> None:
+        if image.origin is ImageOrigin.PULLED and service.template.pull_policy == "never":
+            self.blockers.add(
+                Code.IMAGE_MISSING,
+                f"image {image.reference} of service {service.name} is on no participant, and pull_policy is never",
+                "Load it on one of them: docker load.",
+            )
+
+    def _check_binds(self, service: Service, source: MachineId) -> None:
+        binds = [mount.source.path for mount in service.template.mounts if isinstance(mount.source, BindSource)]
+        if binds and self._moves(service):
+            self.blockers.add(
+                Code.BIND_MOUNT,
+                f"service {service.name} binds {', '.join(binds)} of {source}: a folder of the host does not move",
+                "Put that data into a volume, then deploy and migrate.",
+            )
+
+    # ------------------------------------------------------------ words
+
+    def _moves(self, service: Service) -> bool:
+        return any(move.service == service.name for move in self.manifest.intent.services)
+
+    def _volumes(self, service: Service) -> tuple[VolumeRef, ...]:
+        return tuple(VolumeRef(self.manifest.namespace, volume) for volume in service.template.volumes)
+
+    def _ref(self, service: ServiceName, slot: SlotName) -> SlotRef:
+        return SlotRef(ServiceRef(self.manifest.namespace, service), slot)

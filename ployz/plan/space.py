@@ -1,0 +1,61 @@
+"""Whether pools can take what a plan gives them: their health, free space with a reserve, and quotas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from ployz.config import SPACE_RESERVE
+from ployz.errors import Code
+from ployz.ids import MachineId
+from ployz.plan.blockers import Blockers
+from ployz.plan.model import Change, VolumePlan
+from ployz.plan.reports import Answers, MachineReport
+
+WORKING: Final = frozenset({"ONLINE", "DEGRADED"})
+"""A degraded pool reads and writes: to move away from it is what it needs most."""
+
+
+def usable_bytes(report: MachineReport) -> int:
+    return max(0, report.pool_free_bytes - int(SPACE_RESERVE * report.pool_size_bytes))
+
+
+def check_space(volumes: Sequence[VolumePlan], answers: Answers, blockers: Blockers) -> None:
+    changed = [volume for volume in volumes if volume.change is not Change.UNCHANGED]
+    _check_pools(changed, answers, blockers)
+    arriving: Counter[MachineId] = Counter()
+    for volume in changed:
+        if volume.change is Change.MOVE:
+            arriving[volume.machine] += volume.first_send_bytes
+        _check_quota(volume, answers, blockers)
+    for machine, size_bytes in sorted(arriving.items()):
+        report = answers.machine(machine)
+        if report is not None and size_bytes > usable_bytes(report):
+            blockers.add(
+                Code.NO_SPACE,
+                f"{machine} has {usable_bytes(report)} bytes of space to use, and {size_bytes} are to be sent",
+                "Free space there, or choose another machine.",
+            )
+
+
+def _check_quota(volume: VolumePlan, answers: Answers, blockers: Blockers) -> None:
+    found = answers.volume(volume.previous.owner, volume.volume) if volume.previous else None
+    if found is not None and volume.quota_bytes and found.referenced_bytes > volume.quota_bytes:
+        blockers.add(
+            Code.NO_SPACE,
+            f"volume {volume.volume} holds {found.referenced_bytes} bytes, more than its quota of {volume.quota_bytes}",
+            "Raise its quota in the manifest and deploy, or delete some of its data.",
+        )
+
+
+def _check_pools(changed: Sequence[VolumePlan], answers: Answers, blockers: Blockers) -> None:
+    concerned = {volume.machine for volume in changed} | {each.previous.owner for each in changed if each.previous}
+    for machine in sorted(concerned):
+        report = answers.machine(machine)
+        if report is not None and report.pool_health not in WORKING:
+            blockers.add(
+                Code.ZFS_FAILED,
+                f"the pool of {machine} is {report.pool_health}: no volume can be made, sent or received there",
+                f"Look at it there: zpool status. Then preview again, from {machine} or any other machine.",
+            )

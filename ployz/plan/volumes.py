@@ -1,0 +1,115 @@
+"""What happens to each volume: made, moved with or without a base, given another quota, or left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import evolve, frozen
+
+from ployz.errors import Code
+from ployz.events.types import VolumePlacement
+from ployz.ids import MachineId, VolumeRef
+from ployz.manifest import Manifest
+from ployz.manifest.model import Owner, Volume
+from ployz.plan import precopy
+from ployz.plan.assign import Assignment, WantedVolume
+from ployz.plan.blockers import Blockers
+from ployz.plan.model import Change, VolumePlan
+from ployz.plan.reports import Answers, SnapshotReport, VolumeReport, common_base
+from ployz.plan.space import usable_bytes
+
+
+@frozen
+class VolumePlanner:
+    manifest: Manifest
+    assignment: Assignment
+    answers: Answers
+    estimates: Mapping[VolumeRef, int]
+    """Bytes of the first send of each move."""
+    blockers: Blockers
+
+    def plan(self) -> Iterator[VolumePlan]:
+        declared = {volume.name: volume for volume in self.manifest.volumes}
+        for wanted in self.assignment.volumes:
+            yield self._volume(wanted, declared[wanted.volume.volume])
+
+    def _volume(self, wanted: WantedVolume, declared: Volume) -> VolumePlan:
+        plan = VolumePlan(
+            change=Change.CREATE,
+            volume=wanted.volume,
+            machine=wanted.machine,
+            previous=wanted.previous,
+            quota_bytes=declared.quota_bytes or 0,
+            mode="" if declared.mode is None else f"{declared.mode:04o}",
+            owner=_owner(declared.owner),
+        )
+        if wanted.previous is None:
+            self._check_nothing_in_the_way(wanted)
+            return plan
+        found = self.answers.volume(wanted.previous.owner, wanted.volume)
+        if found is None:
+            self._check_lost(wanted.volume, wanted.previous.owner)
+        if wanted.previous.owner != wanted.machine:
+            return self._moved(evolve(plan, change=Change.MOVE), wanted.previous, found)
+        requota = found is not None and found.quota_bytes != plan.quota_bytes
+        return evolve(plan, change=Change.REPLACE if requota else Change.UNCHANGED)
+
+    def _moved(self, plan: VolumePlan, previous: VolumePlacement, found: VolumeReport | None) -> VolumePlan:
+        copy = self.answers.volume(plan.machine, plan.volume)
+        self._check_not_busy(previous.owner, found)
+        self._check_not_busy(plan.machine, copy)
+        if copy is not None and not 0 < copy.epoch < previous.epoch:
+            self.blockers.add(
+                Code.DATASET_IN_THE_WAY,
+                f"{plan.machine} has a dataset of {plan.volume} whose epoch ({copy.epoch}) does not prove that it "
+                f"is older than the owner's ({previous.epoch})",
+                "Look at it there, and rename or destroy it.",
+            )
+        base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
+        size_bytes = found.referenced_bytes if found else 0
+        first_send_bytes = self.estimates.get(plan.volume, size_bytes)
+        target = self.answers.machine(plan.machine)
+        return evolve(
+            plan,
+            size_bytes=size_bytes,
+            base=base.name if base else None,
+            first_send_bytes=first_send_bytes,
+            expected_rounds=precopy.expected_rounds(first_send_bytes),
+            target_free_bytes=usable_bytes(target) if target else 0,
+            replaces_stale_copy=copy is not None and base is None,
+        )
+
+    def _check_not_busy(self, machine: MachineId, found: VolumeReport | None) -> None:
+        for stranger in found.strangers if found else ():
+            self.blockers.add(
+                Code.DATASET_BUSY,
+                f"volume {found.volume if found else ''} is used on {machine} by process {stranger.pid} "
+                f"({stranger.command}), which is not its service",
+                "End that process, or let it leave the folder.",
+            )
+
+    def _check_nothing_in_the_way(self, wanted: WantedVolume) -> None:
+        if self.answers.volume(wanted.machine, wanted.volume) is not None:
+            self.blockers.add(
+                Code.DATASET_IN_THE_WAY,
+                f"{wanted.machine} has a dataset for {wanted.volume}, which no fact knows",
+                "Look at it there, and rename or destroy it.",
+            )
+
+    def _check_lost(self, volume: VolumeRef, owner: MachineId) -> None:
+        if self.answers.machine(owner) is not None:
+            self.blockers.add(
+                Code.OWNED_ELSEWHERE,
+                f"volume {volume} is recorded as owned by {owner}, which has no dataset for it",
+                f"Look whether the pool of {owner} is imported.",
+            )
+
+
+def base_of_move(answers: Answers, volume: VolumeRef, source: MachineId, target: MachineId) -> SnapshotReport | None:
+    """What the first send begins from. None: in full."""
+    there, here = answers.volume(source, volume), answers.volume(target, volume)
+    return common_base(there.snapshots, here.snapshots) if there and here else None
+
+
+def _owner(owner: Owner | None) -> str:
+    return "" if owner is None else f"{owner.uid}:{owner.gid}"
