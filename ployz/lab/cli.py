@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     started_s = time.monotonic()
 
     def say(line: str) -> None:
-        print(f"{time.monotonic() - started_s:5.1f} s  {line}", flush=True)
+        # One write, so that the lines of several threads never mix.
+        sys.stdout.write(f"{time.monotonic() - started_s:5.1f} s  {line}\n")
+        sys.stdout.flush()
 
     try:
         if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""The lab itself, with machines that have no ployzd: it stands, it can be disturbed, and it leaves nothing behind."""
+"""The lab itself: it stands, it can be disturbed, and it leaves nothing behind. Only its last test needs ployzd."""
 
 from __future__ import annotations
 
@@ -208,3 +208,26 @@ def test_the_postgres_image_makes_its_database_and_keeps_it(lab: Lab) -> None:
     lab.inside("machine-a", "sh", "-c", ready)
     assert lab.inside("machine-a", *query, "select x from t") == "42\n"
     assert lab.inside("machine-a", "docker", "exec", "db", "sh", "-c", "ls /var/lib/postgresql/data") == "pgdata\n"
+
+
+def test_machines_become_one_cluster_and_find_each_other_again(lab: Lab) -> None:
+    def active() -> set[str]:
+        rows = json.loads(lab.inside("machine-a", "ployzctl", "--json", "machine", "ls"))["payload"]["machines"]
+        return {each["machine"] for each in rows if each["lifecycle"] == "active" and each["reachable"]}
+
+    lab.run("up", "--machines", "2")
+    assert active() == {"machine-a", "machine-b"}
+    lab.run("up", "--machines", "3")
+    assert active() == {"machine-a", "machine-b", "machine-c"}
+    running = lab.machines()
+    lab.run("up", "--machines", "3")
+    assert lab.machines() == running
+
+    lab.run("daemon", "machine-c", "kill")
+    assert not lab.machines()["machine-c"]["ployzd"]
+    assert active() == {"machine-a", "machine-b"}
+    lab.run("daemon", "machine-c", "start")
+    lab.run("crash", "machine-a")
+    lab.run("boot", "machine-a")
+    lab.run("up", "--machines", "3")
+    assert active() == {"machine-a", "machine-b", "machine-c"}
