@@ -43,6 +43,8 @@ from ployz.facts.port import FactLog
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.facts.transactions import found_cluster
 from ployz.host.docker.engine import DockerEngine
+from ployz.host.folders import SystemFolders
+from ployz.host.readiness import SocketLooks
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import ClusterName, MachineId, Namespace, VolumeName, VolumeRef
@@ -52,7 +54,7 @@ from ployz.projections.view import ClusterView
 from ployz.wire.client import PeerClient
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
-from ployz.wire.stream_receive import StreamServer
+from ployz.wire.tcp_streams import TcpStreams
 
 PART_TRIES: Final = 60
 PART_PAUSE_S: Final = 1.0
@@ -78,18 +80,19 @@ async def run_node(config: Config) -> None:
             ActorSystem(config.machine, peers) as system,
             _authority(config, clock, system) as facts,
         ):
-            parts = await _parts(config, clock, log, docker, facts, view)
+            streams = TcpStreams(stall_s=STALL_S)
+            parts = await _parts(config, clock, log, docker, facts, view, streams)
             await _wait_for(f"Docker at {config.docker_socket}", docker.version)
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool))
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
             server = WireServer(identity, system.deliver, partial(_address, config, view))
             async with anyio.create_task_group() as tasks:
-                await _found(config, parts)
-                _spawn_actors(system, parts)
+                await found(config, parts)
+                spawn_actors(system, parts)
                 tasks.start_soon(parts.mirror.run)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
-                await tasks.start(parts.streams.serve, own_ipv6, config.stream_port)
+                await tasks.start(streams.serve, own_ipv6, config.stream_port)
                 await tasks.start(server.serve_local, config.socket)
                 await parts.journal.record("node", NodeStarted(config.machine, __version__))
                 _log.info("%s is up, at fact %d", config.machine, view.position)
@@ -165,7 +168,13 @@ async def _authority(config: Config, clock: Clock, system: ActorSystem) -> Async
 
 
 async def _parts(
-    config: Config, clock: Clock, log: Feed, docker: DockerEngine, facts: FactLog, view: ClusterView
+    config: Config,
+    clock: Clock,
+    log: Feed,
+    docker: DockerEngine,
+    facts: FactLog,
+    view: ClusterView,
+    streams: TcpStreams,
 ) -> Parts:
     """With everything that this machine's own log knows."""
     local = LocalView()
@@ -182,13 +191,15 @@ async def _parts(
         zfs=SystemZfs(),
         docker=docker,
         overlay=WireGuard(config.private_key, clock),
-        streams=StreamServer(stall_s=STALL_S),
+        folders=SystemFolders(),
+        looks=SocketLooks(),
+        streams=streams,
     )
     parts.mirror = await Mirror.open(facts, log, [parts.take_fact])
     return parts
 
 
-async def _found(config: Config, parts: Parts) -> None:
+async def found(config: Config, parts: Parts) -> None:
     """At the founding machine's first start: the first two facts. Founded already is done."""
     if config.founding is None or parts.view.position > 0:
         return
@@ -212,7 +223,7 @@ async def _found(config: Config, parts: Parts) -> None:
     await parts.facts.transact(found_cluster(founded, founder))
 
 
-def _spawn_actors(system: ActorSystem, parts: Parts) -> None:
+def spawn_actors(system: ActorSystem, parts: Parts) -> None:
     actors: dict[str, Make] = {
         "machine": partial(MachineActor, parts),
         "routing": partial(RoutingActor, parts),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.images import EnsureImage, ImageReady, SendImage
 from ployz.actors.parts import Parts
-from ployz.config import STALL_S, TRANSFER_TIMEOUT_S
+from ployz.config import TRANSFER_TIMEOUT_S
 from ployz.errors import Code, Failed
 from ployz.events.types import ImageReceived
 from ployz.ids import MachineId
 from ployz.plan import names
 from ployz.plan.model import ImageOrigin
 from ployz.wire.message import Done
-from ployz.wire.stream_send import send
 
 
 class ImagesActor(Actor):
@@ -64,5 +63,5 @@ class ImagesActor(Actor):
 
     @handles(SendImage, concurrent=True)
     async def send(self, message: SendImage) -> Done:
-        await send(message.ticket, self._parts.docker.save_argv(message.image_id), stall_s=STALL_S)
+        await self._parts.streams.send(message.ticket, self._parts.docker.save_argv(message.image_id))
         return Done()

@@ -15,13 +15,13 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, OperationAborted
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Overlay, Zfs
+from ployz.host.ports import Docker, Folders, Looks, Overlay, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
 from ployz.projections.view import ClusterView
-from ployz.wire.stream_receive import StreamServer
+from ployz.wire.streams import Streams
 
 
 @define
@@ -39,7 +39,9 @@ class Parts:
     zfs: Zfs
     docker: Docker
     overlay: Overlay
-    streams: StreamServer
+    folders: Folders
+    looks: Looks
+    streams: Streams
     mirror: Mirror = field(init=False)
     """Set by node.py when it has loaded what the log holds: it feeds `take_fact`."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)

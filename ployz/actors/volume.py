@@ -5,7 +5,6 @@ It mounts only for a workload actor whose gate is open, and touches nothing that
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 import anyio
@@ -33,7 +32,7 @@ from ployz.actors.messages.storage import (
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.config import ASK_TIMEOUT_S, STALL_S, TRANSFER_TIMEOUT_S
+from ployz.config import ASK_TIMEOUT_S, TRANSFER_TIMEOUT_S
 from ployz.errors import Code, Failed, Refused
 from ployz.events.types import (
     ReceivePrepared,
@@ -48,10 +47,9 @@ from ployz.host.ports import DatasetState
 from ployz.ids import OperationId, VolumeRef
 from ployz.plan import committed, names, settle
 from ployz.plan.reports import SnapshotReport, common_base
+from ployz.projections.operations import Status
 from ployz.wire.message import Done
-from ployz.wire.stream_receive import Expectation
-from ployz.wire.stream_send import send
-from ployz.wire.streams import Sent
+from ployz.wire.streams import Awaited, Sent
 
 
 @define
@@ -72,7 +70,7 @@ class VolumeActor(Actor):
         self._namespace = self._dataset.rpartition("/")[0]
         self._stream = f"volume/{volume}"
         self._sending: dict[OperationId, _Sending] = {}
-        self._receiving: dict[tuple[OperationId, int], Expectation] = {}
+        self._receiving: dict[tuple[OperationId, int], Awaited] = {}
 
     # ------------------------------------------------------------ making and removing
 
@@ -102,11 +100,7 @@ class VolumeActor(Actor):
             }
             await zfs.create(self._dataset, properties)
         mountpoint = await self._mount()
-        if message.mode:
-            await anyio.Path(mountpoint).chmod(int(message.mode, 8))
-        if message.owner:
-            uid, _, gid = message.owner.partition(":")
-            os.chown(mountpoint, int(uid), int(gid))
+        await self._parts.folders.own(mountpoint, mode=_mode(message.mode), owner=_owner(message.owner))
         return VolumeCreated(self._volume, self._dataset)
 
     @handles(DestroyVolume)
@@ -125,9 +119,13 @@ class VolumeActor(Actor):
         for snapshot in found.snapshots:
             await self._parts.zfs.release(self._dataset, snapshot.name, names.HOLD_TAG)
         await self._parts.zfs.destroy(self._dataset)
-        if not await self._parts.zfs.children(self._namespace):
-            await self._parts.zfs.destroy(self._namespace)
+        await self._remove_empty_namespace()
         await self._parts.journal.record(self._stream, VolumeDestroyed(self._volume, self._dataset, reason))
+
+    async def _remove_empty_namespace(self) -> None:
+        zfs = self._parts.zfs
+        if await zfs.state(self._namespace) is not None and not await zfs.children(self._namespace):
+            await zfs.destroy(self._namespace)
 
     # ------------------------------------------------------------ mounting
 
@@ -141,7 +139,7 @@ class VolumeActor(Actor):
 
     async def _mount(self) -> str:
         mountpoint = self._parts.mountpoint(self._volume)
-        await anyio.Path(mountpoint).mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._parts.folders.ensure(mountpoint)
         await self._parts.zfs.mount(self._dataset, mountpoint, readonly=False)
         return mountpoint
 
@@ -193,7 +191,7 @@ class VolumeActor(Actor):
 
         async def stream() -> Sent:
             argv = self._parts.zfs.send_argv(self._dataset, message.base, message.snapshot)
-            return await send(message.ticket, argv, on_progress=progress, stall_s=STALL_S)
+            return await self._parts.streams.send(message.ticket, argv, on_progress=progress)
 
         # Held while they are sent from, so that nothing prunes them (sanoid 525), and beside the send: the last one
         # stands in the cut-over.
@@ -213,11 +211,14 @@ class VolumeActor(Actor):
 
     @handles(CancelTransfer, concurrent=True)
     async def cancel(self, message: CancelTransfer) -> Done:
-        if (sending := self._sending.get(message.operation_id)) is not None:
-            sending.scope.cancel()
-        for key in [key for key in self._receiving if key[0] == message.operation_id]:
-            self._receiving.pop(key).cancel()
+        self._end_transfers(message.operation_id)
         return Done()
+
+    def _end_transfers(self, operation_id: OperationId) -> None:
+        if (sending := self._sending.get(operation_id)) is not None:
+            sending.scope.cancel()
+        for key in [key for key in self._receiving if key[0] == operation_id]:
+            self._receiving.pop(key).cancel()
 
     # ------------------------------------------------------------ receiving
 
@@ -316,7 +317,12 @@ class VolumeActor(Actor):
 
     @handles(SettleVolume)
     async def agree(self, message: SettleVolume) -> Done:  # noqa: ARG002 - it has nothing to say but "now"
+        for operation_id in {*self._sending, *(key[0] for key in self._receiving)}:
+            if self._parts.view.operations.status(operation_id) is not Status.UNDECIDED:
+                self._end_transfers(operation_id)
         found = await self._parts.zfs.state(self._dataset)
+        if found is None:
+            await self._remove_empty_namespace()
         owned = self._parts.view.placement.volumes.get(self._volume)
         base = self._parts.view.placement.base(self._volume)
         touch = self._parts.local.touch(self._volume)
@@ -376,6 +382,15 @@ def epoch_of(found: DatasetState) -> int:
     """0: none, or one that is no number and proves nothing."""
     text = found.properties.get(names.PROPERTY_EPOCH.partition(":")[2], "")
     return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _mode(text: str) -> int | None:
+    return int(text, 8) if text else None
+
+
+def _owner(text: str) -> tuple[int, int] | None:
+    uid, _, gid = text.partition(":")
+    return (int(uid), int(gid)) if text else None
 
 
 def _quota(quota_bytes: int) -> str:

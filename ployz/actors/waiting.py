@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 
 from ployz.errors import Code, Failed
-from ployz.host import readiness as look
-from ployz.host.ports import Docker
+from ployz.host.ports import Docker, Looks
+from ployz.host.readiness import command_succeeds
 from ployz.manifest.model import ExecProbe, HttpProbe, PortName, Service, TcpProbe
 from ployz.plan.readiness import pauses_s
 
@@ -14,7 +14,7 @@ LOG_LINES = 20
 """Of a container that ended instead of becoming ready: the operator's first question is what it said."""
 
 
-async def wait_until_ready(docker: Docker, service: Service, container: str, ipv4: str) -> int:
+async def wait_until_ready(docker: Docker, looks: Looks, service: Service, container: str, ipv4: str) -> int:
     """How many looks it took. `Failed` with NOT_READY: it ended, or was never ready in the time it had."""
     if service.readiness is None:
         await _check_running(docker, container)
@@ -24,7 +24,7 @@ async def wait_until_ready(docker: Docker, service: Service, container: str, ipv
     for pause_s in pauses_s(service.readiness):
         await anyio.sleep(pause_s)
         attempts += 1
-        why = await _look(docker, service, container, ipv4)
+        why = await _look(docker, looks, service, container, ipv4)
         if why is None:
             return attempts
         await _check_running(docker, container)
@@ -35,17 +35,17 @@ async def wait_until_ready(docker: Docker, service: Service, container: str, ipv
     )
 
 
-async def _look(docker: Docker, service: Service, container: str, ipv4: str) -> str | None:
+async def _look(docker: Docker, looks: Looks, service: Service, container: str, ipv4: str) -> str | None:
     if service.readiness is None:
         return None
     timeout_s = service.readiness.timeout_s
     match service.readiness.probe:
         case TcpProbe(port):
-            return await look.tcp_answers(ipv4, _port(service, port), timeout_s=timeout_s)
+            return await looks.tcp_answers(ipv4, _port(service, port), timeout_s=timeout_s)
         case HttpProbe(port, path):
-            return await look.http_answers(ipv4, _port(service, port), path, timeout_s=timeout_s)
+            return await looks.http_answers(ipv4, _port(service, port), path, timeout_s=timeout_s)
         case ExecProbe(command):
-            return await look.command_succeeds(docker, container, command, timeout_s=timeout_s)
+            return await command_succeeds(docker, container, command, timeout_s=timeout_s)
 
 
 def _port(service: Service, name: PortName) -> int:

@@ -106,7 +106,7 @@ class WorkloadActor(Actor):
     async def _create(self, manifest: Manifest, slot: SlotRef, spec: ContainerSpec) -> ContainerCreated:
         for volume in volumes_of(manifest, slot.service.service):
             # Docker refuses a missing source; what is mounted there before the start is the dataset.
-            await anyio.Path(self._parts.mountpoint(volume)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._parts.folders.ensure(self._parts.mountpoint(volume))
         await self._parts.docker.create(spec)
         return ContainerCreated(slot, spec.name)
 
@@ -134,7 +134,7 @@ class WorkloadActor(Actor):
         )
         started_s = anyio.current_time()
         service = service_of(manifest, candidate.service)
-        attempts = await wait_until_ready(self._parts.docker, service, name, candidate.ipv4)
+        attempts = await wait_until_ready(self._parts.docker, self._parts.looks, service, name, candidate.ipv4)
         ready_s = anyio.current_time()
         await self._record(slot, ContainerReady(slot, name, attempts), message.operation_id)
         return ReadyReport(

@@ -377,3 +377,33 @@ class Overlay(Protocol):
         ...
 
     async def status(self) -> Sequence[PeerStatus]: ...
+
+
+# ---------------------------------------------------------------- Folders
+
+
+class Folders(Protocol):
+    """The folders of the host that volumes are mounted on."""
+
+    async def ensure(self, path: str) -> None:
+        """With its parents, for root alone. One that is there stays as it is."""
+        ...
+
+    async def own(self, path: str, *, mode: int | None, owner: tuple[int, int] | None) -> None:
+        """Of the folder itself, not of what is in it. `owner`: (uid, gid). None: as it is."""
+        ...
+
+
+# ---------------------------------------------------------------- Looks
+
+
+class Looks(Protocol):
+    """One look from this machine whether a container answers. None: it does; else why not, in words."""
+
+    async def tcp_answers(self, address: str, port: int, *, timeout_s: float) -> str | None:
+        """A connection is accepted."""
+        ...
+
+    async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
+        """GET is answered with a status of 200 to 399."""
+        ...

@@ -16,34 +16,34 @@ from ployz.host.ports import Docker
 STATUS_LINE_MAX_BYTES = 4096
 
 
-async def tcp_answers(address: str, port: int, *, timeout_s: float) -> str | None:
-    """None: a connection was accepted. Else why not."""
-    try:
-        with anyio.fail_after(timeout_s):
-            stream = await anyio.connect_tcp(address, port)
-            await stream.aclose()
-    except TimeoutError:
-        return f"{address}:{port} did not accept within {timeout_s:g} s"
-    except OSError as error:
-        return f"{address}:{port}: {_words(error)}"
-    return None
+class SocketLooks:
+    async def tcp_answers(self, address: str, port: int, *, timeout_s: float) -> str | None:
+        try:
+            with anyio.fail_after(timeout_s):
+                stream = await anyio.connect_tcp(address, port)
+                await stream.aclose()
+        except TimeoutError:
+            return f"{address}:{port} did not accept within {timeout_s:g} s"
+        except OSError as error:
+            return f"{address}:{port}: {_words(error)}"
+        return None
 
-
-async def http_answers(address: str, port: int, path: str, *, timeout_s: float) -> str | None:
-    """None: GET answered with a status of 200 to 399. Else why not."""
-    try:
-        with anyio.fail_after(timeout_s):
-            async with await anyio.connect_tcp(address, port) as stream:
-                request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ployz\r\nConnection: close\r\n\r\n"
-                await stream.send(request.encode())
-                status = _status(await _first_line(stream))
-    except TimeoutError:
-        return f"GET {path} on port {port} did not answer within {timeout_s:g} s"
-    except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
-        return f"GET {path} on port {port}: {_words(error)}"
-    if status is None:
-        return f"GET {path} on port {port} was not answered in HTTP"
-    return None if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST else f"GET {path} answered {status}"
+    async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
+        try:
+            with anyio.fail_after(timeout_s):
+                async with await anyio.connect_tcp(address, port) as stream:
+                    request = (
+                        f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: ployz\r\nConnection: close\r\n\r\n"
+                    )
+                    await stream.send(request.encode())
+                    status = _status(await _first_line(stream))
+        except TimeoutError:
+            return f"GET {path} on port {port} did not answer within {timeout_s:g} s"
+        except (OSError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            return f"GET {path} on port {port}: {_words(error)}"
+        if status is None:
+            return f"GET {path} on port {port} was not answered in HTTP"
+        return None if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST else f"GET {path} answered {status}"
 
 
 async def command_succeeds(docker: Docker, container: str, command: tuple[str, ...], *, timeout_s: float) -> str | None:

@@ -7,6 +7,9 @@ the receiver says in one frame what its program said and how many bytes it took.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 from attrs import field, frozen
 
 from ployz.errors import Code, Failed
@@ -48,6 +51,45 @@ class Received:
     bytes_count: int
     words: str
     """What the receiving program said on standard error although it succeeded."""
+
+
+class Awaited(Protocol):
+    """One stream that may come."""
+
+    @property
+    def ticket(self) -> Ticket: ...
+
+    async def result(self) -> Received:
+        """Waits for the sender, and for the program. Cancelling this cancels the stream.
+
+        Raises `Failed` with STREAM_FAILED: nobody came before the deadline, the program failed, it was broken off.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Nobody may come any more; a program that runs is killed. Over already is done."""
+        ...
+
+
+class Streams(Protocol):
+    """Both ends of the streams of one machine, as the actors use them. Adapters: wire/tcp_streams, and a fake."""
+
+    def expect(self, purpose: str, argv: Sequence[str], *, deadline_s: float) -> Awaited:
+        """Makes a ticket for one stream into `argv`, good for `deadline_s` until its sender has connected.
+
+        `purpose` is for errors: `receiving production/pgdata`. `Refused` (STREAM_FAILED): too many are open.
+        """
+        ...
+
+    async def send(
+        self, ticket: Ticket, argv: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+    ) -> Sent:
+        """Runs `argv`, its output going to the ticket's receiver; returns when that has everything.
+
+        `on_progress` gets the bytes that arrived so far, a few times a second. `Unreachable` (MACHINE_UNREACHABLE):
+        nothing was sent; `Failed` (STREAM_FAILED), with the words of the side that failed. Cancelled, it is broken off.
+        """
+        ...
 
 
 @frozen

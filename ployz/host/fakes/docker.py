@@ -29,6 +29,8 @@ class Program:
     """What runs in a container: how it starts, answers and ends."""
 
     start_s: float = 0.0
+    ready_s: float = 0.0
+    """From its start until it answers on its ports; `math.inf`: never."""
     refuses_to_start: str = ""
     """Docker's words when it cannot be started; empty: it can."""
     exits: int | None = None
@@ -49,6 +51,7 @@ class _Made:
     spec: ContainerSpec
     started: bool = False
     running: bool = False
+    started_at_s: float = 0.0
     exit_code: int = 0
     pid: int = 0
     stopped_by_hand: bool = False
@@ -103,6 +106,15 @@ class FakeDocker:
         self._end(made, exit_code)
         if made.spec.restart in {"always", "unless-stopped"} or (made.spec.restart == "on-failure" and exit_code):
             self._begin(made)
+
+    def answers(self, address: str) -> bool:
+        """Whether a container that runs here answers on this address."""
+        return any(
+            made.running
+            and address in {made.spec.ipv4, made.spec.ipv6}
+            and anyio.current_time() - made.started_at_s >= self.program(made.spec).ready_s
+            for made in self._containers.values()
+        )
 
     def engine_down(self) -> None:
         """The engine dies alone: containers run on (live-restore)."""
@@ -280,6 +292,7 @@ class FakeDocker:
         self._pid += 1
         program = self.program(made.spec)
         made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
+        made.started_at_s = anyio.current_time()
         made.output += program.output
         self.on_start(made.spec)
         self._tell("start", made, None)
