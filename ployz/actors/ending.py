@@ -114,7 +114,12 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
         state = "undone; no service that moves was stopped"
     else:
         state = "undone; the service runs where it was, with its data"
-    raise Failed(why.code, f"failed in phase {phase}: {why.text}\n{state}", why.advice)
+    raise Failed(_cause(why), f"failed in phase {phase}: {why.text}\n{state}", why.advice)
+
+
+def _cause(why: Problem) -> Code:
+    """What a participant did is unknown when it does not answer. How the operation ended is not: it is aborted."""
+    return Code.MACHINE_UNREACHABLE if why.code in (Code.OUTCOME_UNKNOWN, Code.TIMED_OUT) else why.code
 
 
 async def _settle(work: Work, position: int) -> dict[MachineId, str]:

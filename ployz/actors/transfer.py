@@ -88,12 +88,19 @@ class Transfer:
 
     async def cancel(self) -> None:
         """Whatever still runs ends. A machine that does not answer ends it by itself, when the stream stalls."""
-        for volume in self.volumes:
-            for machine in (self.source, volume.machine):
-                try:
-                    await self._volume(machine, volume).ask(CancelTransfer(self.operation_id), timeout_s=ASK_TIMEOUT_S)
-                except PloyzError:
-                    continue
+        await together(
+            *(
+                partial(self._cancel_at, machine, each)
+                for each in self.volumes
+                for machine in (self.source, each.machine)
+            )
+        )
+
+    async def _cancel_at(self, machine: MachineId, volume: VolumePlan) -> None:
+        try:
+            await self._volume(machine, volume).ask(CancelTransfer(self.operation_id), timeout_s=ASK_TIMEOUT_S)
+        except PloyzError as error:
+            self.story.tell(f"{machine} could not be told to stop sending {volume.volume}: {error.problem.text}")
 
     # ------------------------------------------------------------ one round
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -157,6 +158,10 @@ class StreamServer:
                 _log.warning("a stream connection went away before it showed a ticket")
             finally:
                 self._open -= 1
+                # zfs-fuse reads in its daemon, which has a copy of the socket and outlives the program that was
+                # killed: closing ours alone would leave it reading, and the dataset busy, until TCP gives up.
+                with suppress(OSError):
+                    raw_socket(stream).shutdown(socket.SHUT_RDWR)
 
     async def _claimed(self, stream: SocketStream) -> Expectation | None:
         """The expectation whose token the connection shows; it is used up by that."""
