@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset, Holder
-from ployz.host.zfs.mounts import Mount, innermost, read_mountinfo
+from ployz.host.zfs.mounts import Mount, independent, innermost, read_mountinfo
 
 T = TypeVar("T")
 
@@ -40,14 +40,17 @@ def find_holders(dataset: Dataset, own: str, proc: Path = Path("/proc")) -> list
     mounted = {
         namespace: its for namespace, mounts in mounts_in.items() if (its := [m for m in mounts if m.is_of(dataset)])
     }
+    everywhere = [mount for mounts in mounted.values() for mount in mounts]
+    ours = mounted.pop(own_namespace, [])
+    staying = independent(ours, everywhere)
     found: dict[int, Holder] = {}
     for namespace, mounts in mounted.items():
-        if namespace != own_namespace:
+        mount = next((each for each in mounts if each in staying), None)
+        if mount is not None:
             first = min(pid for pid, its in namespace_of.items() if its == namespace)
-            how = f"has it mounted at {mounts[0].mountpoint} in a mount namespace of its own"
+            how = f"has it mounted at {mount.mountpoint} in a mount namespace of its own"
             found[first] = _holder(proc, first, how)
-    if mounted:
-        everywhere = [mount for mounts in mounted.values() for mount in mounts]
+    if everywhere:
         for pid, namespace in namespace_of.items():
             how = next(_uses(proc / str(pid), dataset, everywhere, mounts_in.get(namespace, ())), "")
             if how and pid not in found:

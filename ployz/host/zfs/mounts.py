@@ -6,7 +6,7 @@ Asked instead of the `mounted` property: it costs no process, and it knows every
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -28,6 +28,10 @@ class Mount:
     readonly: bool
     filesystem: str
     source: str
+    shared: int | None
+    """The peer group that it passes mounts and unmounts on to; None: none."""
+    master: int | None
+    """The peer group that it takes mounts and unmounts from; None: none."""
 
     def is_of(self, dataset: Dataset) -> bool:
         return self.source == dataset and self.filesystem in _FILESYSTEMS
@@ -41,7 +45,8 @@ def parse_mountinfo(text: str) -> list[Mount]:
     mounts = []
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
-        mount_id, _, device, _, mountpoint, options = left.split(" ")[:6]
+        mount_id, _, device, _, mountpoint, options, *optional = left.split(" ")
+        groups = dict(each.split(":") for each in optional if ":" in each)
         filesystem, source, *_ = right.split(" ")
         major, _, minor = device.partition(":")
         mounts.append(
@@ -52,6 +57,8 @@ def parse_mountinfo(text: str) -> list[Mount]:
                 readonly="ro" in options.split(","),
                 filesystem=filesystem,
                 source=_unescape(source),
+                shared=int(groups["shared"]) if "shared" in groups else None,
+                master=int(groups["master"]) if "master" in groups else None,
             )
         )
     return mounts
@@ -70,6 +77,19 @@ def innermost(path: str, mounts: Iterable[Mount]) -> Mount | None:
     """The mount that a path lies on: the longest mountpoint, and of equal ones the latest, which hides the others."""
     covering = [mount for mount in mounts if mount.covers(path)]
     return max(reversed(covering), key=lambda mount: len(mount.mountpoint), default=None)
+
+
+def independent(ours: Sequence[Mount], others: Iterable[Mount]) -> list[Mount]:
+    """Those of `others` that stay when ours are unmounted.
+
+    The services of a systemd machine live in mount namespaces that take part in what happens in the machine's own:
+    their copies come and go with ours.
+    """
+    others = list(others)
+    groups = {mount.shared for mount in ours if mount.shared is not None}
+    while more := {each.shared for each in others if each.master in groups and each.shared is not None} - groups:
+        groups |= more
+    return [each for each in others if each.shared not in groups and each.master not in groups]
 
 
 def _unescape(text: str) -> str:

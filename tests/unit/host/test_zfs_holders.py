@@ -8,7 +8,7 @@ import pytest
 
 from ployz.errors import Failed
 from ployz.host.zfs.holders import find_holders
-from ployz.host.zfs.mounts import innermost, parse_mountinfo
+from ployz.host.zfs.mounts import independent, innermost, parse_mountinfo
 
 ROOT = "20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 MOUNTED = ROOT + "90 20 0:67 / /vol/a rw,relatime shared:2 master:3 - fuse.zfs tank/a rw,user_id=0\n"
@@ -54,6 +54,29 @@ def test_a_mount_in_another_namespace_is_named_by_its_first_process_and_containe
     (holder,) = find_holders("tank/a", "10", proc.folder)
     assert (holder.pid, holder.command, holder.container_id) == (30, "program-30", CONTAINER_ID)
     assert holder.how == "has it mounted at /data in a mount namespace of its own"
+
+
+@pytest.mark.parametrize("groups", ["shared:2", "master:2", "shared:5 master:2"])
+def test_a_copy_that_goes_when_ours_is_unmounted_is_no_holder(proc: Proc, groups: str) -> None:
+    proc.add(30, namespace="mnt:[2]", mountinfo=ROOT + f"120 20 0:67 / /vol/a rw {groups} - zfs tank/a rw\n")
+    assert find_holders("tank/a", "10", proc.folder) == []
+
+
+def test_a_copy_that_outlived_ours_is_a_holder(proc: Proc) -> None:
+    (proc.folder / "10/mountinfo").write_text(ROOT)
+    proc.add(30, namespace="mnt:[2]", mountinfo=ROOT + "120 20 0:67 / /vol/a rw master:2 - zfs tank/a rw\n")
+    assert [each.pid for each in find_holders("tank/a", "10", proc.folder)] == [30]
+
+
+def test_copies_of_copies_go_with_ours_and_others_stay() -> None:
+    lines = ["shared:2", "shared:5 master:2", "master:5", "master:7", ""]
+    mounts = parse_mountinfo(
+        "".join(
+            f"{place} 1 0:67 / /{place} rw {groups}{' ' if groups else ''}- zfs tank/a rw\n"
+            for place, groups in enumerate(lines)
+        )
+    )
+    assert [each.mountpoint for each in independent(mounts[:1], mounts[1:])] == ["/3", "/4"]
 
 
 def test_a_working_folder_on_the_dataset_is_found(proc: Proc) -> None:
