@@ -10,7 +10,7 @@ from attrs import frozen
 from ployz.ids import MachineId
 from ployz.lab import namespaces
 from ployz.lab.daemon import Daemon
-from ployz.lab.engine import Engine, remove_control_groups
+from ployz.lab.engine import Engine, remove_control_groups, thaw
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.pool import KERNEL_DEVICE, FusePool, KernelPool, Pool
 from ployz.lab.programs import side_by_side
@@ -50,6 +50,7 @@ class Machine:
     def power_off(self) -> None:
         """The power cut: nothing in it gets to end in order."""
         running = self.find()
+        thaw(self._control_group)
         if running:
             running.kill()
         if KERNEL_DEVICE.exists():

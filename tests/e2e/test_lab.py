@@ -90,6 +90,15 @@ def test_a_crash_kills_everything_and_a_boot_brings_the_disk_back(lab: Lab) -> N
     assert lab.reaches("machine-b", "machine-a")
 
 
+def test_a_crash_also_kills_a_frozen_container(lab: Lab) -> None:
+    need("perl", "busybox")
+    lab.run("image", "web", "--machine", "machine-a")
+    lab.inside("machine-a", "docker", "run", "--detach", "--name", "web", "web")
+    lab.inside("machine-a", "docker", "pause", "web")
+    lab.run("crash", "machine-a")
+    assert not lab.machines()["machine-a"]["power"]
+
+
 def test_a_cut_lasts_through_a_crash_until_it_is_healed(lab: Lab) -> None:
     lab.run("cut", "machine-a", "machine-b")
     assert lab.status()["cuts"] == [["machine-a", "machine-b"], ["machine-b", "machine-a"]]

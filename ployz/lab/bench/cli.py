@@ -1,0 +1,91 @@
+"""bin/bench: which benchmarks there are, and running the chosen ones on a lab of their own."""
+# ruff: noqa: T201 - a command prints
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from ployz.errors import Code, PloyzError, Refused
+from ployz.lab.bench import cutover, report
+from ployz.lab.bench.report import Row
+from ployz.lab.bench.stage import Effort, Stage
+from ployz.lab.operator import Operator
+from ployz.lab.temporary import temporary_lab
+
+Benchmark = Callable[[Stage], Sequence[Row]]
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "cutover": cutover.measure,
+}
+MISSED = 1
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    started_s = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - started_s:6.1f} s  {line}", flush=True)
+
+    try:
+        if os.geteuid() != 0:
+            raise Refused(Code.MISSING_PART, "the benchmarks make a lab: they need root", "Use sudo.")
+        rows = _run(arguments, say)
+    except PloyzError as error:
+        print(f"error {error.problem}", *filter(None, [error.problem.advice]), sep="\n", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: the lab is down", file=sys.stderr)
+        return INTERRUPTED
+    report.show(rows)
+    if arguments.json:
+        report.write_json(rows, arguments.json)
+    missed = [row.what for row in rows if row.ok is False]
+    print(f"{len(missed)} of {len([row for row in rows if row.ok is not None])} targets missed")
+    return MISSED if missed else 0
+
+
+def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[Row]:
+    effort = Effort.quick() if arguments.quick else Effort.whole()
+    if arguments.moves:
+        effort = attrs.evolve(effort, cutover_moves=arguments.moves)
+    chosen = arguments.names or list(BENCHMARKS)
+    rows: list[Row] = []
+    with temporary_lab("bench", ["writer"], say, pool_size="24G") as lab:
+        stage = Stage(lab, Operator(lab), effort, say)
+        for name in chosen:
+            say(f"benchmark {name}")
+            rows += BENCHMARKS[name](stage)
+    return rows
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bin/bench",
+        description="Measures ployz on a lab of three machines, each number beside the same thing done by hand.",
+        epilog="Exit codes: 0 every target is reached, 1 one is missed, 2 usage, 3 failed.",
+    )
+    known = f"{', '.join(BENCHMARKS)} (default: all)"
+    parser.add_argument("names", nargs="*", type=_benchmark, metavar="NAME", help=known)
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer: under five minutes")
+    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover` takes the medians of")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    return parser
+
+
+def _benchmark(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    return name
+
+
+if __name__ == "__main__":
+    sys.exit(main())
