@@ -73,10 +73,9 @@ class NodeLog:
     node: Node
 
     def newest(self, limit: int, selection: Selection) -> Sequence[Record]:
-        newest: deque[Record] = deque(maxlen=limit)
-        page = self._read(-1, min(limit, PAGE), selection)
-        newest.extend(_records(page))
-        return newest
+        if limit <= PAGE:
+            return _records(self._read(-1, limit, selection))
+        return deque(self.after(0, selection), maxlen=limit)
 
     def after(self, seq: int, selection: Selection) -> Iterator[Record]:
         while page := _records(self._read(seq, PAGE, selection)):

@@ -1,6 +1,6 @@
 """One SQLite file behind one connection that one thread at a time uses: what both durable logs stand on.
 
-How such a file is opened, locked, recognised and closed, how a transaction commits, and what a failed COMMIT means.
+How such a file is locked and closed, how a transaction commits, and what a failed COMMIT means.
 """
 
 from __future__ import annotations
@@ -12,30 +12,13 @@ from typing import Self, TypeVar
 
 import anyio
 from anyio import to_thread
-from attrs import frozen
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
-from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
+from ployz.errors import Code, Failed, Unreachable
+from ployz.events.files import FileKind, problem_of, recognise
 
 T = TypeVar("T")
-
-_BUSY, _LOCKED, _CORRUPT, _NOTADB = 5, 6, 11, 26
-"""SQLite's primary result codes (sqlite.org/rescode.html)."""
-
-
-@frozen
-class FileKind:
-    """What a file is and how an empty one is filled; stored in its header, so that no file is taken for another."""
-
-    what: str
-    """For error texts: `event log`."""
-    application_id: int
-    """32 bits, non-zero, never reused."""
-    version: int
-    """Of the tables, from 1. A file of a higher version is refused."""
-    create: Callable[[Database], None]
-    """Makes the tables, inside a transaction."""
 
 
 class Connection:
@@ -127,7 +110,7 @@ def _open(path: Path, kind: FileKind) -> Database:
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits at a power cut
         database = Database(connection)
         with database.atomic():
-            _recognise(path, kind, database, may_create=True)
+            recognise(path, kind, database, may_create=True)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -137,71 +120,3 @@ def _open(path: Path, kind: FileKind) -> Database:
             connection.close()
         raise
     return database
-
-
-def open_read_only(path: Path, kind: FileKind) -> Database:
-    """For a file that nobody writes any more, like an exported copy. Never makes or changes one.
-
-    `Refused`: there is none (USAGE), or a newer ployz wrote it (LOG_NEWER). `Corrupt`: it is something else.
-    """
-    if not path.is_file():
-        raise Refused(Code.USAGE, f"{path} is no file", f"name a file that holds an {kind.what}")
-    connection = None
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0)
-        database = Database(connection)
-        _recognise(path, kind, database, may_create=False)
-    except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
-        raise problem_of(path, kind, error) from error
-    except BaseException:
-        if connection is not None:
-            connection.close()
-        raise
-    return database
-
-
-def _recognise(path: Path, kind: FileKind, database: Database, *, may_create: bool) -> None:
-    application_id, version = (_pragma(database, name) for name in ("application_id", "user_version"))
-    if may_create and application_id == 0 and not database.table_names():
-        create(kind, database)
-        return
-    if application_id != kind.application_id:
-        raise Corrupt(
-            Code.LOG_CORRUPT, f"{path} is no {kind.what} of ployz", "name another file, or move this one away"
-        )
-    if version > kind.version:
-        raise Refused(
-            Code.LOG_NEWER,
-            f"{path} is a {kind.what} of version {version}; this ployz knows up to {kind.version}",
-            "install the ployz that wrote it, or a newer one",
-        )
-
-
-def create(kind: FileKind, database: Database) -> None:
-    """Fills an empty file, inside a transaction of the caller's."""
-    kind.create(database)
-    database.execute(f"PRAGMA application_id = {kind.application_id}")
-    database.execute(f"PRAGMA user_version = {kind.version}")
-
-
-def _pragma(database: Database, name: str) -> int:
-    value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
-    return value
-
-
-def problem_of(path: Path, kind: FileKind, error: sqlite3.Error) -> PloyzError:
-    """What SQLite said, as an operator's error."""
-    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if primary in {_BUSY, _LOCKED}:
-        return Refused(
-            Code.LOG_LOCKED, f"{path} is open in another process", "one ployzd a machine: stop the other one"
-        )
-    if primary in {_CORRUPT, _NOTADB}:
-        return Corrupt(
-            Code.LOG_CORRUPT,
-            f"{path} is damaged: {error}",
-            f"move it away and restore the {kind.what} from a copy; do not edit it",
-        )
-    return Failed(Code.LOG_FAILED, f"{path}: {error}", "check that the disk works and has room")

@@ -17,7 +17,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the inte
 from ployz.errors import Code, Refused
 from ployz.events.chain import to_record
 from ployz.events.codec import CODEC, Codec
-from ployz.events.connection import create, open_read_only, problem_of
+from ployz.events.files import create, open_read_only, problem_of
 from ployz.events.log import Record, Row
 from ployz.events.tables import EXPORTED_LOG, insert, select
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from sqlite_utils import Database
 
-from ployz.events.connection import FileKind
+from ployz.events.files import FileKind
 from ployz.events.log import Row
 
 _TABLE = "events"

@@ -65,11 +65,17 @@ def _slot(slot: SlotPlan) -> tuple[str, ...]:
     return (
         f"{slot.service}/{slot.slot}",
         slot.change,
-        slot.previous.machine if slot.previous else human.NOTHING,
+        _from(slot),
         human.NOTHING if removed else slot.machine,
         f"{slot.ipv4}, {slot.ipv6}{'' if removed else _kept(slot)}",
         image(slot.image) if slot.image else human.NOTHING,
     )
+
+
+def _from(slot: SlotPlan) -> str:
+    if slot.previous is None:
+        return human.NOTHING
+    return f"{slot.previous.machine} (no member any more)" if slot.stranded else slot.previous.machine
 
 
 def _kept(slot: SlotPlan) -> str:

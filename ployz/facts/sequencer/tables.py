@@ -12,7 +12,7 @@ from sqlite_utils import Database
 
 from ployz.errors import Code, Corrupt
 from ployz.events.codec import CODEC, Encoded
-from ployz.events.connection import FileKind
+from ployz.events.files import FileKind
 from ployz.events.log import GENESIS_HASH
 from ployz.events.types import Fact
 from ployz.facts.chain import stored_hash

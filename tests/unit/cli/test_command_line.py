@@ -1,0 +1,296 @@
+"""The command line itself: typos, help, names, confirmations, and what is imported before anything happens."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ployz.actors.messages.machine import AdmitMachine, ListMachines
+from ployz.actors.messages.operations import Accepted, ApplyDeploy, RemoveService, WatchOperation, WatchPage
+from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, ServiceLogText
+from ployz.cli.reference import reference
+from ployz.cli.tree import GROUPS, load
+from ployz.ids import SlotName
+from ployz.wire.message import Done, Message
+from tests.unit.cli import samples
+from tests.unit.cli.terminal import Answer, Keyboard, Screen, ployzctl
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# ---------------------------------------------------------------- usage
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["machien", "ls"], "there is no group 'machien'. Did you mean 'machine'?"),
+        (["machine", "jion"], "machine has no command 'jion'. Did you mean 'join'?"),
+        (["quux"], "there is no group 'quux'."),
+        (["migrate", "render_manifest"], "Did you mean 'render-manifest'?"),
+        ([], "the command is missing"),
+        (["deploy"], "the command is missing"),
+        (["migrate", "apply", "production/db"], "the following arguments are required: --to"),
+        (["machine", "ls", "--jsn"], "unrecognized arguments: --jsn"),
+        (["deploy", "ls", "--limit", "0"], "'0' is no whole number from 1"),
+        (["deploy", "ls", "--limit", "-3"], "'-3' is no whole number from 1"),
+        (["events", "show", "x"], "'x' is no whole number from 1"),
+        (["events", "replay", "--until", "yesterday"], "'yesterday' is neither a seq nor a time"),
+        (["events", "tail", "-f", "--file", "copy"], "an exported log does not grow"),
+        (["volume", "rm", "production/pgdata"], "nobody is there to answer"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_2_and_a_hint(argv: list[str], said: str) -> None:
+    ended = ployzctl(*argv)
+    assert ended.exit_code == 2
+    assert ended.err.startswith("error [usage]: ")
+    assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["migrate", "apply", "db", "--to", "machine-b"], "'db' is no service: write NAMESPACE/SERVICE"),
+        (["migrate", "apply", "production/../etc", "--to", "b"], "is no service"),
+        (["migrate", "apply", "production/db", "--to", "-rf"], "expected one argument"),
+        (["migrate", "apply", "production/db", "--to", "A B"], "'A B' is no machine name"),
+        (["volume", "show", "production/" + "x" * 64], "at most 63 characters"),
+        (["deploy", "show", "op@1"], "'op@1' is no operation id"),
+        (["machine", "init", "a\nb", "--endpoint", "192.0.2.7:1"], "is no machine name"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_with_its_sentence(argv: list[str], said: str) -> None:
+    ended = ployzctl(*argv)
+    assert ended.exit_code == 2
+    assert said in ended.err
+
+
+def test_the_global_options_may_stand_anywhere() -> None:
+    for argv in (["--json", "machine", "ls"], ["machine", "--json", "ls"], ["machine", "ls", "--json"]):
+        ended = ployzctl(*argv, answers={ListMachines: samples.MACHINES})
+        assert ended.lines[0]["ok"]
+
+
+def test_a_usage_error_is_json_too() -> None:
+    assert ployzctl("--json", "machine", "sl").lines[0]["code"] == "usage"
+
+
+def test_help_is_an_answer_at_every_level() -> None:
+    for argv in (["--help"], ["machine", "-h"], ["migrate", "apply", "--help"], ["deploy", "--help"]):
+        ended = ployzctl(*argv)
+        assert (ended.exit_code, ended.err) == (0, "")
+        assert ended.out.startswith("usage: ployzctl")
+
+
+@pytest.mark.parametrize(("group", "command"), [(group, each) for group in GROUPS for each in GROUPS[group].commands])
+def test_every_command_of_the_tree_is_there_and_has_help(group: str, command: str) -> None:
+    assert callable(load(group, command).run)
+    assert ployzctl(group, command, "--help").exit_code == 0
+
+
+def test_every_command_file_is_in_the_tree() -> None:
+    files = {path.relative_to(ROOT / "ployz/cli/commands") for path in (ROOT / "ployz/cli/commands").glob("*/*.py")}
+    known = {Path(group) / f"{each.replace('-', '_')}.py" for group in GROUPS for each in GROUPS[group].commands}
+    assert {path for path in files if path.name != "__init__.py"} == known
+
+
+def test_deploy_with_a_file_alone_is_deploy_apply() -> None:
+    answers: dict[type[Message[Any]], Answer] = {
+        ApplyDeploy: Accepted(samples.OPERATION),
+        WatchOperation: WatchPage((), samples.RESULT),
+    }
+    short = ployzctl("deploy", "-f", "-", answers=answers, stdin=io.StringIO("namespace = 'x'"))
+    long = ployzctl("deploy", "apply", "-f", "-", answers=answers, stdin=io.StringIO("namespace = 'x'"))
+    assert short.exit_code == 0
+    assert short.asked == long.asked
+    assert short.asked[0] == ("operations", ApplyDeploy("namespace = 'x'"))
+
+
+def test_logs_of_one_slot_are_asked_for_as_they_were_meant() -> None:
+    ended = ployzctl(
+        "service",
+        "logs",
+        "production/db",
+        "--slot",
+        "slot-1",
+        "--tail",
+        "5",
+        answers={ReadServiceLogs: ServiceLogText("")},
+    )
+    assert ended.out == ""
+    assert ended.asked == (("services", ReadServiceLogs(samples.SERVICE, SlotName("slot-1"), 5)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"machine": "machine-b"}', '{"machine": "B", "endpoint": "x", "public_key": "y"}', "[" * 100_000],
+)
+def test_a_bad_request_for_admission_is_refused_before_the_node_is_asked(text: str) -> None:
+    ended = ployzctl("machine", "admit", "-", answers={}, stdin=io.StringIO(text))
+    assert (ended.exit_code, ended.asked) == (1, ())
+    assert "ployzctl machine init" in ended.err
+
+
+def test_an_admission_request_may_come_wrapped_by_json_output() -> None:
+    request = {"kind": "machine.admission_request", "machine": "machine-b", "endpoint": "e", "public_key": "k"}
+    wrapped = json.dumps({"ok": True, "code": "ok", "message": "", "payload": request})
+    ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=io.StringIO(wrapped))
+    assert ended.asked == (("machine", AdmitMachine(samples.B, "e", "k")),)
+
+
+# ---------------------------------------------------------------- confirmations
+
+REMOVING: dict[type[Message[Any]], Answer] = {
+    RemoveVolume: Done(),
+    RemoveService: Accepted(samples.OPERATION),
+    WatchOperation: WatchPage((), samples.RESULT),
+}
+
+
+def test_a_volume_is_destroyed_when_its_name_was_typed() -> None:
+    ended = ployzctl("volume", "rm", "production/pgdata", answers=REMOVING, stdin=Keyboard("production/pgdata\n"))
+    assert (ended.exit_code, ended.out) == (0, "production/pgdata is destroyed\n")
+    assert ended.asked == (("services", RemoveVolume(samples.PGDATA)),)
+
+
+@pytest.mark.parametrize("typed", ["yes\n", "production/pgdat\n", "\n", ""])
+def test_a_volume_is_kept_when_anything_else_was_typed(typed: str) -> None:
+    ended = ployzctl("volume", "rm", "production/pgdata", answers=REMOVING, stdin=Keyboard(typed))
+    assert (ended.exit_code, ended.asked) == (1, ())
+    assert "error [declined]: nothing was removed" in ended.err
+
+
+@pytest.mark.parametrize("argv", [("volume", "rm", "production/pgdata"), ("service", "rm", "production/db")])
+def test_yes_answers_for_the_operator(argv: tuple[str, ...]) -> None:
+    assert ployzctl(*argv, "--yes", answers=REMOVING).exit_code == 0
+
+
+def test_a_service_is_removed_after_a_yes_and_watched_to_the_end() -> None:
+    ended = ployzctl("service", "rm", "production/db", answers=REMOVING, stdin=Keyboard("yes\n"))
+    assert ended.exit_code == 0
+    assert ended.asked[0] == ("operations", RemoveService(samples.SERVICE))
+    assert "Its volumes stay." in ended.err
+
+
+def test_a_question_never_reaches_the_standard_output() -> None:
+    ended = ployzctl(
+        "--json", "volume", "rm", "production/pgdata", answers=REMOVING, stdin=Keyboard("production/pgdata\n")
+    )
+    assert [line["payload"] for line in ended.lines] == [{"kind": "volume.removed", "volume": "production/pgdata"}]
+
+
+# ---------------------------------------------------------------- terminals
+
+
+def test_a_terminal_gets_the_same_words_with_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    piped = ployzctl("machine", "ls", answers={ListMachines: samples.MACHINES}).out
+    shown = ployzctl("machine", "ls", answers={ListMachines: samples.MACHINES}, stdout=Screen()).out
+    assert "\x1b[" in shown
+    assert _without_style(shown).split() == piped.split()
+
+
+def test_a_migration_on_a_terminal_keeps_its_milestones_and_leaves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("TERM", "xterm")
+    answers: dict[type[Message[Any]], Answer] = {WatchOperation: WatchPage(samples.PROGRESS, samples.RESULT)}
+    ended = ployzctl("deploy", "watch", samples.OPERATION, answers=answers, stdout=Screen())
+    assert ended.exit_code == 0
+    told = _without_style(ended.out)
+    assert "round 1 arrived, guids equal" in told
+    assert "720 ms, measured (predicted 850 ms)" in told
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = ployzctl("machine", "ls", answers={ListMachines: samples.MACHINES}, stdout=Screen()).out
+    assert not [code for code in _style_codes(shown) if code.startswith(("3", "4", "9", "10")) and code not in "3 4 9"]
+
+
+def test_brackets_in_an_answer_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = ployzctl("machine", "ls", answers={ListMachines: samples.MACHINES}, stdout=Screen()).out
+    assert "[2001:db8::7]:51820" in _without_style(shown)
+
+
+def _style_codes(text: str) -> list[str]:
+    import re
+
+    return [code for codes in re.findall(r"\x1b\[([0-9;]*)m", text) for code in codes.split(";") if code]
+
+
+def _without_style(text: str) -> str:
+    import re
+
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+# ---------------------------------------------------------------- the process
+
+LISTS_ITS_MODULES = """
+import sys
+from io import StringIO
+from ployz.cli.main import run
+run(["--json", "--socket", "/nonexistent/sock", "machine", "ls"], sys.stdin, StringIO(), StringIO())
+print("\\n".join(sys.modules))
+"""
+
+
+def test_a_table_in_json_imports_no_event_loop_no_rich_and_no_manifest() -> None:
+    listed = _python("-c", LISTS_ITS_MODULES)
+    modules = set(listed.stdout.split())
+    assert "ployz.actors.messages.machine" in modules
+    for banned in ("anyio", "trio", "httpx", "rich", "ployz.manifest", "ployz.plan.model", "sqlite3", "asyncio"):
+        assert banned not in modules
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "ployz.cli.main", "--help"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("program", ["ployzctl", "ployzd"])
+def test_the_programs_of_a_checkout_run_from_any_folder_and_through_links(program: str, tmp_path: Path) -> None:
+    link = tmp_path / "with a space"
+    link.symlink_to(ROOT / "bin" / program)
+    ended = subprocess.run([str(link), "--help"], cwd="/", capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"usage: {program}" in ended.stdout
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    stale = "run: .venv/bin/python -m ployz.cli.reference > docs/reference/cli.md"
+    assert (ROOT / "docs/reference/cli.md").read_text() == reference(), stale
+
+
+def _python(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", *argv],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )

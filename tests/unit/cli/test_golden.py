@@ -1,0 +1,130 @@
+"""What every command prints for a fixed answer, as text for pipes and as JSON: held by files that people can read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
+from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList
+from ployz.actors.messages.operations import (
+    Accepted,
+    ApplyMigration,
+    ListDeploys,
+    PreviewDeploy,
+    PreviewMigration,
+    Rendered,
+    RenderMigration,
+    ShowDeploy,
+    WatchOperation,
+)
+from ployz.actors.messages.services import (
+    ListServices,
+    ListVolumes,
+    ReadServiceLogs,
+    ServiceLogText,
+    ShowService,
+    ShowVolume,
+)
+from ployz.wire.message import Message
+from tests.unit.cli import samples
+from tests.unit.cli.terminal import Answer, Ended, golden, pages, ployzctl
+
+MOVE = ("production/db", "--to", "machine-b")
+
+CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
+    "machine-ls": (("machine", "ls"), {ListMachines: samples.MACHINES}),
+    "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
+    "deploy-ls": (("deploy", "ls"), {ListDeploys: samples.DEPLOYS}),
+    "deploy-show": (("deploy", "show", samples.OPERATION), {ShowDeploy: samples.DEPLOY_DETAIL}),
+    "deploy-preview": (("deploy", "preview", "-f", "-"), {PreviewDeploy: samples.previewed(samples.DEPLOY)}),
+    "migrate-preview": (("migrate", "preview", *MOVE), {PreviewMigration: samples.previewed(samples.MIGRATION)}),
+    "migrate-preview-unchanged": (
+        ("migrate", "preview", *MOVE),
+        {PreviewMigration: samples.previewed(samples.UNCHANGED)},
+    ),
+    "migrate-render-manifest": (
+        ("migrate", "render-manifest", *MOVE),
+        {RenderMigration: Rendered('namespace = "production"\n')},
+    ),
+    "service-ls": (("service", "ls"), {ListServices: samples.SERVICES}),
+    "service-show": (("service", "show", "production/db"), {ShowService: samples.SERVICE_DETAIL}),
+    "service-logs": (("service", "logs", "production/db"), {ReadServiceLogs: ServiceLogText("ready\nto accept\n")}),
+    "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
+    "volume-show": (("volume", "show", "production/pgdata"), {ShowVolume: samples.VOLUME_DETAIL}),
+    "events-tail": (("events", "tail"), {ReadEvents: samples.read}),
+    "events-show": (("events", "show", "8"), {ReadEvents: samples.read}),
+    "events-verify": (("events", "verify"), {VerifyEvents: Verified(8, ())}),
+    "events-replay": (("events", "replay"), {ReadEvents: samples.read}),
+    "events-replay-until": (("events", "replay", "--until", "5"), {ReadEvents: samples.read}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_pipe_gets_plain_text(name: str) -> None:
+    argv, answers = CASES[name]
+    ended = ployzctl(*argv, answers=answers)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert "\x1b" not in ended.out
+    golden(f"{name}.txt", ended.out)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_script_gets_json_of_one_shape(name: str) -> None:
+    argv, answers = CASES[name]
+    ended = ployzctl("--json", *argv, answers=answers)
+    assert (ended.exit_code, ended.err) == (0, "")
+    for line in ended.lines:
+        assert set(line) == {"ok", "code", "message", "payload"}
+        assert (line["ok"], line["code"], line["message"]) == (True, "ok", "")
+    golden(f"{name}.jsonl", ended.out)
+
+
+def _migrate(*options: str) -> Ended:
+    answers: dict[type[Message[Any]], Answer] = {
+        ApplyMigration: Accepted(samples.OPERATION),
+        WatchOperation: pages(*samples.WATCHED),
+    }
+    return ployzctl(*options, "migrate", "apply", *MOVE, answers=answers)
+
+
+def test_a_migration_is_told_line_by_line() -> None:
+    ended = _migrate()
+    assert (ended.exit_code, ended.err) == (0, "")
+    golden("migrate-apply.txt", ended.out)
+
+
+def test_a_migration_is_told_in_json_lines() -> None:
+    ended = _migrate("--json")
+    assert (ended.exit_code, ended.err) == (0, "")
+    kinds = [line["payload"]["kind"] for line in ended.lines]
+    assert kinds == ["operation.accepted", *["operation.progress"] * len(samples.PROGRESS), "operation.result"]
+    golden("migrate-apply.jsonl", ended.out)
+
+
+def test_each_poll_asks_for_what_comes_after_the_last_line() -> None:
+    watches = [message for _, message in _migrate().asked if isinstance(message, WatchOperation)]
+    assert [watch.after for watch in watches] == [0, 3, 6]
+
+
+def test_a_guid_keeps_every_digit_in_json() -> None:
+    ended = ployzctl("--json", "deploy", "show", samples.OPERATION, answers={ShowDeploy: samples.DEPLOY_DETAIL})
+    guids = [each["guid"] for each in ended.lines[0]["payload"]["evidence"]]
+    assert guids == [str(samples.GUID), 7]
+
+
+def test_an_admission_is_a_document_that_join_can_read() -> None:
+    request = json.dumps({"machine": "machine-b", "endpoint": "192.0.2.8:51820", "public_key": "key-b"})
+    ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=_typed(request))
+    assert ended.exit_code == 0
+    assert json.loads(ended.out)["founder_endpoint"] == "192.0.2.7:51820"
+    assert ended.asked == (("machine", AdmitMachine(samples.B, "192.0.2.8:51820", "key-b")),)
+    golden("machine-admit.json", ended.out)
+
+
+def _typed(text: str) -> Any:
+    from io import StringIO
+
+    return StringIO(text)
