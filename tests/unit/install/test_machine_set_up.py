@@ -1,0 +1,161 @@
+"""What a machine needs, where it is reached, and its systemd unit."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from ployz.config import Config
+from ployz.errors import Code, Refused, Usage
+from ployz.ids import MachineId
+from ployz.install.endpoint import endpoint
+from ployz.install.requirements import PROGRAMS, find_missing, require
+from ployz.install.systemd import install_unit, program, unit_text
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("192.0.2.7:51820", "192.0.2.7:51820"),
+        ("[2001:db8::7]:51820", "[2001:db8::7]:51820"),
+        ("[2001:DB8:0::7]:051820", "[2001:db8::7]:51820"),
+    ],
+)
+def test_an_endpoint_is_an_address_and_a_port(text: str, normal: str) -> None:
+    assert endpoint(text) == normal
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "192.0.2.7",
+        "192.0.2.7:",
+        "192.0.2.7:0",
+        "192.0.2.7:65536",
+        "192.0.2.7:99999999999999999999",
+        "192.0.2.7:-1",
+        "192.0.2.7:\N{ARABIC-INDIC DIGIT FIVE}",
+        "2001:db8::7:51820",
+        "[192.0.2.7]:51820",
+        "[2001:db8::7:51820",
+        "host.example:51820",
+        "0.0.0.0:51820",
+        "[::]:51820",
+        "224.0.0.1:51820",
+        "192.0.2.7:51820\n",
+    ],
+)
+def test_anything_else_is_no_endpoint(text: str) -> None:
+    with pytest.raises(Usage):
+        endpoint(text)
+
+
+# ---------------------------------------------------------------- requirements
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with every program that is needed, each of which does nothing but `zpool`, which lists a pool."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in (*PROGRAMS, "wireguard-go"):
+        file = folder / name
+        file.write_text("#!/bin/sh\necho tank\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def setup(tmp_path: Path, pool: str = "tank") -> Config:
+    return Config(
+        machine=MachineId("machine-a"), endpoint="192.0.2.7:51820", pool=pool, docker_socket=tmp_path / "docker.sock"
+    )
+
+
+def missing(config: Config) -> list[str]:
+    """Their names; root apart, which depends on who runs the tests."""
+    return [each.partition(":")[0] for each in find_missing(config) if not each.startswith("root")]
+
+
+def test_a_machine_that_has_everything_lacks_nothing(tmp_path: Path, programs: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dockerd:
+        dockerd.bind(str(tmp_path / "docker.sock"))
+        assert missing(setup(tmp_path)) == []
+        if os.geteuid() == 0:
+            require(setup(tmp_path))
+
+
+def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, programs: Path) -> None:
+    for name in ("zfs", "docker", "iptables"):
+        (programs / name).unlink()
+    config = setup(tmp_path, pool="fast")
+    assert missing(config) == ["zfs", "docker", "iptables", "pool fast"]
+    with pytest.raises(Refused) as error:
+        require(config)
+    assert error.value.code is Code.MISSING_PART
+    for words in (
+        "things are missing",
+        "zfs: install OpenZFS",
+        "pool fast: there is no such ZFS pool (there is: tank)",
+    ):
+        assert words in error.value.problem.text
+
+
+def test_a_docker_that_does_not_run_is_missing(tmp_path: Path, programs: Path) -> None:
+    assert missing(setup(tmp_path)) == ["dockerd"]
+
+
+def test_a_zpool_that_fails_is_told_with_its_own_words(tmp_path: Path, programs: Path) -> None:
+    (programs / "zpool").write_text("#!/bin/sh\necho 'internal error: failed to initialize ZFS library' >&2\nexit 1\n")
+    said = [each for each in find_missing(setup(tmp_path)) if each.startswith("zfs")]
+    assert said == ["zfs: `zpool list` failed: internal error: failed to initialize ZFS library"]
+
+
+# ---------------------------------------------------------------- systemd
+
+
+def test_the_unit_survives_its_reader_and_keeps_what_must_outlive_ployzd() -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(unit_text(Path("/opt/ployz/bin/ployzd"), Path("/etc/ployz/config.toml")))
+    service = unit["Service"]
+    assert service["ExecStart"] == '"/opt/ployz/bin/ployzd" --config "/etc/ployz/config.toml"'
+    assert (service["KillMode"], service["Restart"]) == ("process", "always")
+    assert (service["RuntimeDirectory"], service["RuntimeDirectoryMode"]) == ("ployz", "0750")
+    assert {"docker.service", "zfs.target"} <= set(unit["Unit"]["After"].split())
+
+
+def test_a_path_with_odd_characters_is_one_word_of_the_unit() -> None:
+    text = unit_text(Path("/opt/my ployz/100%"), Path('/etc/"x"/$y'))
+    assert 'ExecStart="/opt/my ployz/100%%" --config "/etc/\\"x\\"/$$y"\n' in text
+
+
+def test_no_unit_is_installed_where_systemd_does_not_run(tmp_path: Path) -> None:
+    assert install_unit(Path("/etc/ployz/config.toml"), running=tmp_path / "absent", units=tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_unit_is_installed_once_and_systemd_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = tmp_path / "calls"
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >>{calls}\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(systemctl.parent), prepend=":")
+    running, units = tmp_path / "systemd", tmp_path / "units"
+    running.mkdir()
+    for _ in range(2):
+        unit = install_unit(Path("/etc/ployz/config.toml"), running=running, units=units)
+    assert unit == units / "ployzd.service"
+    assert unit.read_text() == unit_text(program(), Path("/etc/ployz/config.toml"))
+    assert calls.read_text() == "daemon-reload\n"
+
+
+def test_the_program_of_the_unit_can_be_run() -> None:
+    assert shutil.which(program()) is not None
