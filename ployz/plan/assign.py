@@ -200,10 +200,14 @@ class _Assigner:
     # ------------------------------------------------------------ checks
 
     def _check_moved_services(self, slots: Sequence[WantedSlot]) -> None:
+        """One that waits where it is for a volume that comes moves with it, as far as an intent is concerned."""
+        coming = {move.volume for move in self.manifest.intent.volumes}
+        mounted = {service.name: service.template.volumes for service in self.manifest.services}
         for move in self.manifest.intent.services:
             self._check_member(move.to_machine)
             moved = [slot for slot in slots if slot.service == move.service]
-            if moved and all(slot.previous and slot.previous.machine == move.to_machine for slot in moved):
+            there = moved and all(slot.previous and slot.previous.machine == move.to_machine for slot in moved)
+            if there and coming.isdisjoint(mounted[move.service]):
                 ref = ServiceRef(self.manifest.namespace, move.service)
                 self.blockers.add(Code.ALREADY_THERE, f"{ref} is on {move.to_machine} already", "Nothing to do.")
 

@@ -89,7 +89,7 @@ class _Clashes:
             for name in _mounts(self.old.get(holder.service)):
                 holders.setdefault((machine, name), []).append(holder)
         for slot in self.slots:
-            for name in _mounts(self.new.get(slot.service)) if slot.change in (Change.CREATE, Change.REPLACE) else ():
+            for name in _mounts(self.new.get(slot.service)) if slot.change in STARTED else ():
                 for holder in holders.get((slot.machine, name), ()):
                     if _still_runs(holder, slot) and self._goes_over(name, holder, slot):
                         self.blockers.add(
@@ -108,7 +108,7 @@ class _Clashes:
     def _goes_over(self, name: str, holder: SlotPlan, slot: SlotPlan) -> bool:
         """Services that share a volume before or after this plan know of each other, and readers need not."""
         keeps = holder.change is not Change.REMOVE and name in _mounts(self.new.get(holder.service))
-        knew = slot.change is Change.REPLACE and name in _mounts(self.old.get(slot.service))
+        knew = slot.previous is not None and name in _mounts(self.old.get(slot.service))
         writes = _mounts(self.old.get(holder.service))[name] or _mounts(self.new.get(slot.service))[name]
         return writes and not keeps and not knew
 
@@ -122,9 +122,12 @@ class _Clashes:
 
 
 def _still_runs(holder: SlotPlan, starts: SlotPlan) -> bool:
+    """Whether the old container of `holder` is there when the new one of `starts` starts. See plan/effects."""
     if (holder.service, holder.slot) == (starts.service, starts.slot):
         return False
-    return not (holder.change is Change.MOVE and starts.change is Change.MOVE)
+    if starts.change is Change.MOVE:
+        return holder.change is Change.REMOVE
+    return True
 
 
 def _ports(service: Service | None, machine: MachineId) -> Iterator[Port]:

@@ -43,10 +43,20 @@ def expected_rounds(first_bytes: int) -> int:
 
 
 def predicted_cutover_ms(rounds: Sequence[Round]) -> int:
-    """From the last round if there was one: what is written while it runs is what the cut-over sends."""
+    """What stopping and starting takes, and the last send: as many bytes as are written during the last warm round."""
+    link = max((_per_ms(each) for each in rounds), default=LINK_BYTES_PER_S / 1000)
+    return STOP_START_MS + round(_last_bytes(rounds) / link)
+
+
+def _last_bytes(rounds: Sequence[Round]) -> float:
+    """A round's bytes were written during the round before it: that is how fast the service writes."""
     if not rounds:
-        return STOP_START_MS + PRECOPY_SETTLED_BYTES * 1000 // LINK_BYTES_PER_S // 4
-    last = rounds[-1]
-    rate = last.sent_bytes * 1000 // max(last.duration_ms, 1)
-    written = min(last.sent_bytes, PRECOPY_SETTLED_BYTES)
-    return STOP_START_MS + written * 1000 // max(rate, 1)
+        return PRECOPY_SETTLED_BYTES
+    if len(rounds) == 1:
+        return min(rounds[0].sent_bytes, PRECOPY_SETTLED_BYTES)
+    before, last = rounds[-2:]
+    return last.sent_bytes * last.duration_ms / max(before.duration_ms, 1)
+
+
+def _per_ms(sent: Round) -> float:
+    return max(sent.sent_bytes, 1) / max(sent.duration_ms, 1)

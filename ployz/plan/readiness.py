@@ -12,25 +12,18 @@ FIRST_PAUSE_S: Final = 0.02
 
 
 def pauses_s(readiness: Readiness) -> Iterator[float]:
-    """The pause before each look: none before the first one, doubling up to the interval, and as many at the
-    interval as `retries` allow. It ends when the candidate is to be given up.
+    """The pause before each look. None before the first; doubling up to the interval while the start period and one
+    interval last; then `retries` times the interval. It ends when the candidate is to be given up.
     """
-    if readiness.start_period_s:
-        yield from _rising(readiness.interval_s, until_s=readiness.start_period_s)
-    yield from _rising(readiness.interval_s, until_s=readiness.interval_s)
-    yield from [readiness.interval_s] * readiness.retries
+    yield 0.0
+    passed_s, pause_s = 0.0, min(FIRST_PAUSE_S, readiness.interval_s)
+    while passed_s + pause_s < readiness.start_period_s + readiness.interval_s:
+        yield pause_s
+        passed_s += pause_s
+        pause_s = min(2 * pause_s, readiness.interval_s)
+    yield from (readiness.interval_s for _ in range(readiness.retries))
 
 
 def longest_s(readiness: Readiness) -> float:
     """From the start to giving up, when every look takes its whole timeout."""
-    looks = list(pauses_s(readiness))
-    return sum(looks) + len(looks) * readiness.timeout_s
-
-
-def _rising(interval_s: float, *, until_s: float) -> Iterator[float]:
-    yield 0.0
-    passed_s, pause_s = 0.0, min(FIRST_PAUSE_S, interval_s)
-    while passed_s + pause_s < until_s:
-        yield pause_s
-        passed_s += pause_s
-        pause_s = min(2 * pause_s, interval_s)
+    return sum(pause_s + readiness.timeout_s for pause_s in pauses_s(readiness))
