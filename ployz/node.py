@@ -66,7 +66,7 @@ _log = logging.getLogger("ployz.node")
 async def run_node(config: Config) -> None:
     """One machine, until it is cancelled."""
     cluster = _cluster(config)
-    own_ipv6, own_ipv4, subnets = _addresses(config)
+    own_ipv6, own_ipv4, subnets = own_addresses(config)
     clock = SystemClock()
     async with (
         _event_log(config, clock) as log,
@@ -111,7 +111,7 @@ def _cluster(config: Config) -> ClusterName:
     return config.cluster
 
 
-def _addresses(config: Config) -> tuple[str, str, Subnets]:
+def own_addresses(config: Config) -> tuple[str, str, Subnets]:
     """This machine's own overlay addresses, and the address plan. The founder is number 1."""
     if config.founding is not None:
         subnets = Subnets.of(
@@ -203,7 +203,7 @@ async def found(config: Config, parts: Parts) -> None:
     """At the founding machine's first start: the first two facts. Founded already is done."""
     if config.founding is None or parts.view.position > 0:
         return
-    ipv6, ipv4, _ = _addresses(config)
+    ipv6, ipv4, _ = own_addresses(config)
     founded = ClusterFounded(
         cluster=_cluster(config),
         founder=config.machine,

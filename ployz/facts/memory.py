@@ -34,6 +34,11 @@ class MemoryFactLog:
         self._lease_numbers = count(1)
         self._news = News()
 
+    @property
+    def position(self) -> int:
+        """Of the last fact."""
+        return self._head.position
+
     async def transact(self, transaction: Transaction) -> Applied | Conflict:
         await self._step()
         outcome = evaluate(

@@ -116,6 +116,13 @@ class FakeDocker:
             for made in self._containers.values()
         )
 
+    def id_of(self, name: str) -> str:
+        return self._containers[name].id
+
+    def names(self) -> list[str]:
+        """Of every container that is there, running or not."""
+        return sorted(self._containers)
+
     def engine_down(self) -> None:
         """The engine dies alone: containers run on (live-restore)."""
         self._up = False

@@ -1,0 +1,206 @@
+"""One simulated machine: what it stores outlives every crash, and each life of its node begins from that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from ipaddress import IPv6Address
+from typing import Any, cast
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+from attrs import define, field
+
+from ployz.actors.facts import FactsActor, RemoteFactLog
+from ployz.actors.journal import Journal
+from ployz.actors.parts import Parts
+from ployz.actors.routing import overlay_config
+from ployz.actors.system import ActorSystem
+from ployz.config import Config
+from ployz.events.feed import Feed
+from ployz.events.memory_log import MemoryLog
+from ployz.events.replay import replay
+from ployz.events.types import NodeStarted
+from ployz.facts.memory import MemoryFactLog
+from ployz.facts.mirror import Mirror
+from ployz.facts.port import FactLog
+from ployz.host.fakes.docker import FakeDocker
+from ployz.host.fakes.folders import FakeFolders
+from ployz.host.fakes.looks import FakeLooks
+from ployz.host.fakes.overlay import FakeOverlay
+from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
+from ployz.host.ports import Image
+from ployz.ids import MachineId
+from ployz.node import found, own_addresses, spawn_actors
+from ployz.projections.local import LocalView
+from ployz.projections.view import ClusterView
+from ployz.wire.fake_streams import StreamLinks
+from tests.cluster.effects import Effects, Interposed
+from tests.cluster.network import Network
+from tests.cluster.virtual_time import VirtualClock
+
+POOL_BYTES = 1 << 30
+
+
+@define(eq=False)
+class Disk:
+    """What outlives a power cut, and the programs of the machine that use it."""
+
+    zfs: FakeZfs
+    docker: FakeDocker
+    folders: FakeFolders
+    log: MemoryLog
+
+    def output_of(self, argv: Sequence[str]) -> bytes:
+        if argv[0] == SEND:
+            return self.zfs.stream_out(argv)
+        _, verb, image_id = argv
+        assert verb == "save"
+        image = self.docker.images[image_id]
+        return f"{image.id} {image.size_bytes}".encode().ljust(image.size_bytes)
+
+    def give(self, argv: Sequence[str], content: bytes) -> None:
+        if argv[0] == RECEIVE:
+            self.zfs.stream_in(argv, content)
+        else:
+            image_id, size = content.decode().split()
+            self.docker.images[image_id] = Image(image_id, int(size), ())
+
+
+@define(eq=False)
+class Shared:
+    """What all machines of a cluster have in common."""
+
+    random: random.Random
+    clock: VirtualClock
+    network: Network
+    links: StreamLinks
+    effects: Effects
+    facts: MemoryFactLog
+    """The authority's store: on the founder's disk."""
+
+
+@define(eq=False)
+class Life:
+    """One run of the node, from its start to a crash or the end."""
+
+    machine: Machine
+    system: ActorSystem = field(init=False)
+    parts: Parts = field(init=False)
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    ended: anyio.Event = field(factory=anyio.Event, init=False)
+    is_on: bool = field(default=True, init=False)
+
+    async def live(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        try:
+            with self.scope:
+                await self._run(task_status)
+        except Exception:
+            if self.is_on:  # else it is what the calls of a machine that is off end with
+                raise
+        finally:
+            self.ended.set()
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
+        machine, shared = self.machine, self.machine.shared
+        async with ActorSystem(machine.name, shared.network.peers(machine.name)) as system:
+            self.system = system
+            await self._load(system)
+            ipv6, ipv4, subnets = own_addresses(machine.config)
+            await self.parts.docker.ensure_network(subnets.bridge(machine.config.bridge))
+            await self.parts.overlay.up(overlay_config(machine.config, ipv6, ipv4, subnets))
+            async with anyio.create_task_group() as tasks:
+                shared.network.join(machine.name, system.deliver, tasks)
+                await found(machine.config, self.parts)
+                spawn_actors(system, self.parts)
+                tasks.start_soon(self.parts.mirror.run)
+                await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
+                task_status.started()
+                await anyio.sleep_forever()
+
+    async def _load(self, system: ActorSystem) -> None:
+        machine, shared, disk = self.machine, self.machine.shared, self.machine.disk
+        log = Feed(self._port("log", disk.log))
+        local = LocalView()
+        await replay(log, local.apply)
+        self.parts = Parts(
+            config=machine.config,
+            clock=shared.clock,
+            entropy=shared.random.randbytes,
+            log=log,
+            journal=Journal(log, local),
+            local=local,
+            facts=self._facts(system),
+            view=ClusterView(),
+            zfs=self._port("zfs", disk.zfs),
+            docker=self._port("docker", disk.docker),
+            overlay=self._port("overlay", machine.overlay),
+            folders=self._port("folders", disk.folders),
+            looks=self._port("looks", FakeLooks(disk.docker)),
+            streams=self._port("streams", shared.links.at(machine.name, disk)),
+        )
+        self.parts.mirror = await Mirror.open(self.parts.facts, log, [self.parts.take_fact])
+
+    def _facts(self, system: ActorSystem) -> FactLog:
+        """At the founder the store itself, for everybody; elsewhere over the network."""
+        join = self.machine.config.join
+        if join is not None:
+            remote = RemoteFactLog(system.remote(join.founder, "facts"))
+            return cast("FactLog", self._port("facts", remote))
+        store = self._port("facts", self.machine.shared.facts)
+        system.spawn("facts", lambda: FactsActor(store))
+        return cast("FactLog", store)
+
+    def _port(self, name: str, port: object) -> Any:
+        return Interposed(port, name, self.machine.name, self.machine.shared.effects, lambda: self.is_on)
+
+
+@define(eq=False)
+class Machine:
+    name: MachineId
+    config: Config
+    shared: Shared
+    disk: Disk
+    overlay: FakeOverlay
+    life: Life | None = None
+    """None: it is off."""
+
+    @property
+    def zfs(self) -> FakeZfs:
+        return self.disk.zfs
+
+    @property
+    def docker(self) -> FakeDocker:
+        return self.disk.docker
+
+    @property
+    def key(self) -> str:
+        return f"key-{self.name}"
+
+    @property
+    def parts(self) -> Parts:
+        assert self.life is not None, f"{self.name} is off"
+        return self.life.parts
+
+    @property
+    def system(self) -> ActorSystem:
+        assert self.life is not None, f"{self.name} is off"
+        return self.life.system
+
+
+def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
+    docker = FakeDocker()
+    folders = FakeFolders()
+    docker.path_exists = folders.modes.__contains__
+    disk = Disk(
+        zfs=FakeZfs(shared.clock, seed=name, size_bytes=POOL_BYTES),
+        docker=docker,
+        folders=folders,
+        log=MemoryLog(shared.clock),
+    )
+    return Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"))
+
+
+def endpoint(number: int) -> str:
+    return f"[{IPv6Address('2001:db8::') + number}]:51820"
