@@ -6,7 +6,7 @@ is undecided: that one's containers and datasets belong to its coordinator until
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -195,8 +195,7 @@ def settle_volume(
         ours = found.touched_by is not None and _ended(status_of(found.touched_by))
         return [DiscardPartial(volume, None)] if ours else []
     else:
-        if found.touched_by is not None and status_of(found.touched_by) is Status.ABORTED:
-            discarded = found.touched_by if found.touched_by in makers.values() else None
+        discarded = _aborted_receive(found, makers.values(), status_of)
         if discarded is not None:
             actions.append(DiscardPartial(volume, found.touched_base))
         if found.mounted or not found.readonly:
@@ -209,6 +208,16 @@ def settle_volume(
     if doomed:
         actions.append(Prune(volume, doomed))
     return actions
+
+
+def _aborted_receive(
+    found: FoundDataset, makers: Collection[OperationId | None], status_of: Callable[[OperationId], Status | None]
+) -> OperationId | None:
+    """The aborted operation that received onto a base here, if what it received is still there."""
+    touched_by = found.touched_by
+    if touched_by is None or touched_by not in makers or found.touched_base is None:
+        return None
+    return touched_by if status_of(touched_by) is Status.ABORTED else None
 
 
 def _own(
