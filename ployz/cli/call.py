@@ -52,15 +52,16 @@ class Call:
 
     def read(self, name: str) -> str:
         """A file's text; `-` is the standard input. `Refused` (USAGE): it cannot be read."""
+        what = "the standard input" if name == "-" else name
         try:
             if name == "-":
                 return self.stdin.read(MANIFEST_BYTES_MAX)
             with Path(name).open(encoding="utf-8") as file:
                 return file.read(MANIFEST_BYTES_MAX)
         except UnicodeDecodeError:
-            raise Refused(Code.USAGE, f"{name} is no UTF-8 text") from None
+            raise Refused(Code.USAGE, f"{what} is no UTF-8 text") from None
         except OSError as error:
-            raise Refused(Code.USAGE, f"{name}: {error.strerror}") from None
+            raise Refused(Code.USAGE, f"{what}: {error.strerror}") from None
 
     def confirm(self, question: str, *, expected: str) -> None:
         """Goes on only if the operator types `expected`. `--yes` answers for them. `Refused` (DECLINED)."""

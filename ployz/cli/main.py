@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 from ployz.cli.arguments import HELP, PROGRAM, Parser, did_you_mean, take_globals
@@ -39,6 +40,9 @@ class Bug(PloyzError):
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without some letter still gets the rest
     try:
         return run(sys.argv[1:], sys.stdin, sys.stdout, sys.stderr)
     except BrokenPipeError:

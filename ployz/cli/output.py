@@ -29,6 +29,7 @@ class Output:
         self._stderr = stderr
         self._as_json = as_json
         self._console: Console | None = None
+        self._below_items = False
 
     @property
     def as_json(self) -> bool:
@@ -45,6 +46,8 @@ class Output:
         self, kind: str, payload: V, render: Callable[[V], Iterable[Block]], *, problem: Problem | None = None
     ) -> None:
         """The answer of a command. With a problem it is an answer all the same, and not a good one."""
+        if self._below_items and not self._as_json:
+            self._write("\n")
         if self._as_json:
             self._json(kind, payload, problem)
         elif self.on_terminal:
@@ -57,7 +60,8 @@ class Output:
             self._complain(problem)
 
     def item(self, kind: str, payload: object, line: str) -> None:
-        """One of a stream of answers."""
+        """One of a stream of answers. What is shown after them stands apart."""
+        self._below_items = True
         if self._as_json:
             self._json(kind, payload)
         elif self.on_terminal:

@@ -65,9 +65,10 @@ def next_steps(call: Call, *, started_by: str = "") -> None:
     """Installs the unit where systemd runs, and says how the node is started."""
     from ployz.install.systemd import install_unit
 
-    installed = install_unit(call.arguments.config.absolute())
-    after = f"after `{started_by}`: " if started_by else ""
+    config = call.arguments.config.absolute()
+    installed = install_unit(config)
+    when = f" after `{started_by}`" if started_by else ""
     if installed:
-        call.out.note(f"Start the node {after}systemctl enable --now {installed.name}")
+        call.out.note(f"Start the node{when}: systemctl enable --now {installed.name}")
     else:
-        call.out.note(f"systemd does not run here. Start the node {after}ployzd --config {call.arguments.config}")
+        call.out.note(f"systemd does not run here. Start the node{when}: ployzd --config {config}")

@@ -124,7 +124,8 @@ def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
     return (
         (volume.change, f"on {owner}"),
         ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
-        ("root folder", f"mode {volume.mode}, owner {volume.owner}"),
+        ("mode", volume.mode),
+        ("owner", volume.owner),
     )
 
 

@@ -294,3 +294,15 @@ def _python(*argv: str) -> subprocess.CompletedProcess[str]:
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+
+
+def test_a_letter_that_the_terminal_does_not_have_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "ployz.cli.main", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert "GROUP COMMAND \\u2026" in ended.stdout
