@@ -26,7 +26,7 @@ EXIT_CODES: Final = {
     3: "failed before the commit, and undone",
     4: "committed; clean-up is pending, and the command that finishes it is named",
     5: "no answer from the node or a machine, or an outcome that is not known",
-    BUG_EXIT: "a mistake in ployz itself",
+    BUG_EXIT: "a mistake in ployz itself; with PLOYZ_DEBUG=1 in the environment it prints where",
     130: "interrupted with Ctrl-C; an operation that was begun goes on",
     BROKEN_PIPE_EXIT: "whoever read the output went away",
 }
