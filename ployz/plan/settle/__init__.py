@@ -1,0 +1,45 @@
+"""What one machine has to do so that it agrees with the facts: after a commit, an abort, a start, a crash.
+
+The same pure decision serves all four, so that recovery is not a second protocol. It never acts for an operation that
+is undecided: that one's containers and datasets belong to its coordinator until the fact log says how it ended.
+"""
+
+from ployz.plan.settle.containers import (
+    ContainerAction,
+    Create,
+    FoundContainer,
+    Gate,
+    Keep,
+    Remove,
+    Start,
+    settle_containers,
+)
+from ployz.plan.settle.volumes import (
+    Adopt,
+    DiscardPartial,
+    FoundDataset,
+    Missing,
+    Prune,
+    Retire,
+    VolumeAction,
+    settle_volume,
+)
+
+__all__ = [
+    "Adopt",
+    "ContainerAction",
+    "Create",
+    "DiscardPartial",
+    "FoundContainer",
+    "FoundDataset",
+    "Gate",
+    "Keep",
+    "Missing",
+    "Prune",
+    "Remove",
+    "Retire",
+    "Start",
+    "VolumeAction",
+    "settle_containers",
+    "settle_volume",
+]
