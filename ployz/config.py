@@ -33,6 +33,9 @@ FOLLOW_TIMEOUT_S: Final = 10.0
 """How long a commit waits for every machine to follow before it says which one lags."""
 UNDECIDED_LOOK_S: Final = 5.0
 """How often a participant looks whether an undecided operation has lost its lock."""
+CANDIDATE_LEASE_S: Final = 30.0
+"""How long a candidate may run after its machine last asked for "undecided", and hence how long a source waits after
+an abort for a machine that does not answer."""
 RESTART_DELAY_MAX_S: Final = 30.0
 """The longest pause before an exited container is started again; it doubles from 0.5 s."""
 MACHINES_MAX: Final = 200

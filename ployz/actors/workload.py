@@ -11,6 +11,7 @@ from functools import partial
 
 import anyio
 
+from ployz.actors.candidates import CandidateLease
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.routing import ClaimAddress
 from ployz.actors.messages.storage import MountVolume, SettleVolume, TakeSnapshots, UnmountVolume
@@ -27,12 +28,14 @@ from ployz.actors.messages.workload import (
     ShowWorkload,
     SlotState,
     StartCandidate,
+    Withdraw,
     WorkloadState,
 )
 from ployz.actors.parts import Parts
 from ployz.actors.restarting import Restarts
 from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
+from ployz.actors.withdrawal import candidates_gone
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.events.log import Entry
@@ -69,9 +72,12 @@ class WorkloadActor(Actor):
         self._parts = parts
         self._namespace = namespace
         self._restarts = Restarts(parts, self._restart)
+        self._lease = CandidateLease(parts, self._remove)
 
     async def run(self) -> None:
-        await self._restarts.run()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._restarts.run)
+            tasks.start_soon(self._lease.run)
 
     # ------------------------------------------------------------ a candidate
 
@@ -123,6 +129,7 @@ class WorkloadActor(Actor):
         await together(
             partial(self._claim, ClaimAddress(message.operation_id, slot.service, candidate)),
             *(partial(self._mount, volume, message.operation_id) for volume in volumes_of(manifest, candidate.service)),
+            *([partial(self._lease.take, message.operation_id, slot, name)] if self._is_elsewhere(slot) else []),
         )
         mounted_s = anyio.current_time()
         await self._parts.journal.perform(
@@ -163,6 +170,8 @@ class WorkloadActor(Actor):
         """
         operation = await self._parts.in_operation(message.operation_id, message.position)
         services = sorted({slot.service for slot in message.slots})
+        for service in services:
+            self._check_gate(service, but=message.operation_id)
         await self._parts.journal.append(
             [
                 Entry(
@@ -235,16 +244,16 @@ class WorkloadActor(Actor):
         services = {slot.service for slot, _ in self._placed()}
         services |= {slot.service for slot, _ in await self._found()}
         services |= {service for service in self._parts.local.fences if service.namespace == self._namespace}
-        actions = {service: await self._decide(service) for service in sorted(services)}
-        for service_actions in actions.values():
-            for action in service_actions:
+        await self._watch_candidates()
+        for service in sorted(services):
+            for action in await self._decide(service):
                 if isinstance(action, settle.Remove):
                     await self._remove(action.slot, action.container)
         problems = await self._settle_volumes()
-        for service, service_actions in actions.items():
-            await self._open_gate(service)
-            for action in service_actions:
-                await self._bring_up(action)
+        closed = {service for service in services if self._closed_by(service) is not None}
+        await self._bring_all_up(services - closed)
+        await self._open_gates()
+        await self._bring_all_up(closed)
         if problems:
             raise problems[0]
         return Done()
@@ -286,6 +295,11 @@ class WorkloadActor(Actor):
                 problems.append(error)
         return problems
 
+    async def _bring_all_up(self, services: Iterable[ServiceRef]) -> None:
+        for service in sorted(services):
+            for action in await self._decide(service):
+                await self._bring_up(action)
+
     async def _bring_up(self, action: settle.ContainerAction) -> None:
         match action:
             case settle.Start(name, slot):
@@ -312,20 +326,43 @@ class WorkloadActor(Actor):
     # ------------------------------------------------------------ the gate
 
     def _closed_by(self, service: ServiceRef) -> OperationId | None:
-        operation_id = self._parts.local.fences.get(service)
-        if operation_id is None or self._parts.view.operations.status(operation_id) is not Status.UNDECIDED:
-            return None
-        return operation_id
+        return self._parts.local.fences.get(service)
 
     def _check_gate(self, service: ServiceRef, *, but: OperationId) -> None:
         closed_by = self._closed_by(service)
         if closed_by is not None and closed_by != but:
             raise Refused(Code.FENCED, f"{service} is fenced on {self._parts.me} by operation {closed_by}")
 
-    async def _open_gate(self, service: ServiceRef) -> None:
-        operation_id = self._parts.local.fences.get(service)
-        if operation_id is not None and self._closed_by(service) is None:
-            await self._parts.journal.record(self._stream(service.service), ServiceUnfenced(service, operation_id))
+    async def _open_gates(self) -> None:
+        """Of operations that are decided; and after an abort, once no candidate runs elsewhere."""
+        mine = {
+            service: each for service, each in self._parts.local.fences.items() if service.namespace == self._namespace
+        }
+        for operation_id in sorted(set(mine.values())):
+            operation = self._parts.view.operations.get(operation_id)
+            if operation is None or operation.status is Status.UNDECIDED:
+                continue
+            if operation.status is Status.ABORTED:
+                await candidates_gone(self._parts, self.system, operation)
+            for service in sorted(service for service, closed_by in mine.items() if closed_by == operation_id):
+                await self._parts.journal.record(self._stream(service.service), ServiceUnfenced(service, operation_id))
+
+    @handles(Withdraw, concurrent=True)
+    async def withdraw(self, message: Withdraw) -> Done:
+        await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
+        if self._parts.view.operations.status(message.operation_id) is Status.ABORTED:
+            for slot, each in await self._found():
+                if each.labels[names.LABEL_OPERATION] == message.operation_id:
+                    await self._remove(slot, each.name)
+        return Done()
+
+    async def _watch_candidates(self) -> None:
+        """Those that a ployzd before this one has started."""
+        for slot, each in await self._found():
+            operation_id = OperationId(each.labels[names.LABEL_OPERATION])
+            undecided = self._parts.view.operations.status(operation_id) is Status.UNDECIDED
+            if undecided and each.running and self._is_elsewhere(slot):
+                self._lease.resume(operation_id, slot, each.name)
 
     # ------------------------------------------------------------ restarting
 
@@ -387,6 +424,12 @@ class WorkloadActor(Actor):
 
     def _placement(self, slot: SlotRef) -> SlotPlacement | None:
         return next((placement for ref, placement in self._placed() if ref == slot), None)
+
+    def _is_elsewhere(self, slot: SlotRef) -> bool:
+        """By the facts, another machine has it: what runs of it here is a candidate, on a lease."""
+        state = self._parts.view.placement.namespace(self._namespace)
+        placement = state.slots.get((slot.service.service, slot.slot)) if state else None
+        return placement is not None and placement.machine != self._parts.me
 
     async def _found(self, service: ServiceRef | None = None) -> list[tuple[SlotRef, Container]]:
         labels = names.service_labels(service) if service else {names.LABEL_NAMESPACE: self._namespace}

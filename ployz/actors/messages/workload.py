@@ -97,6 +97,19 @@ class Settle(Message[Done]):
     position: int
 
 
+@message("workload.withdraw", senders=PEER)
+@frozen
+class Withdraw(Message[Done]):
+    """From a machine that fenced a service for this operation, which was aborted at `position`: answered when no
+    container of it is left here.
+
+    Nobody is asked in turn, so that two machines that gave something to each other do not wait for one another.
+    """
+
+    operation_id: OperationId
+    position: int
+
+
 @message("workload.died", senders=LOCAL)
 @frozen
 class ContainerDied(Message[Done]):

@@ -213,7 +213,8 @@ class FakeDocker:
             if other.running and other.spec.ipv4 == made.spec.ipv4:
                 raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
         await self._pass(program.start_s)
-        self._begin(made)
+        if self._there(name) is made:  # it may have been removed meanwhile
+            self._begin(made)
 
     async def stop(self, name: str, *, grace_s: float) -> None:
         await self._asked()

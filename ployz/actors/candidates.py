@@ -1,0 +1,120 @@
+"""The lease of candidates: they run here while the facts still place their slots on another machine.
+
+Each third of the lease the decision is read again. A machine that cannot read "undecided" any more removes its
+candidates before the lease is over; a source that waited a whole lease after an abort may start the service again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from attrs import define, field
+
+from ployz.actors.parts import Parts
+from ployz.config import CANDIDATE_LEASE_S
+from ployz.errors import Code, PloyzError, Refused
+from ployz.facts import keys
+from ployz.facts.keys import Verdict
+from ployz.ids import OperationId, SlotRef
+
+LOOK_EVERY_S: Final = CANDIDATE_LEASE_S / 3
+RETRY_S: Final = 1.0
+REMOVE_S: Final = 5.0
+"""Of the lease's end is kept for the removal itself."""
+RESUME_S: Final = 5.0
+"""How long a ployzd that finds a candidate at its start may take to read that it is undecided."""
+
+Remove = Callable[[SlotRef, str], Awaitable[None]]
+"""(slot, container): killed if it runs."""
+
+_log = logging.getLogger("ployz.workloads")
+
+
+@define
+class _Lease:
+    """Of one operation: a namespace has one in flight at most."""
+
+    operation_id: OperationId
+    good_s: float
+    """When the last read that said "undecided" was *sent*."""
+    containers: dict[str, SlotRef] = field(factory=dict)
+
+    @property
+    def ends_s(self) -> float:
+        return self.good_s + CANDIDATE_LEASE_S - REMOVE_S
+
+
+class CandidateLease:
+    """One namespace's candidates. `run` is a background task of the actor that owns it."""
+
+    def __init__(self, parts: Parts, remove: Remove) -> None:
+        self._parts = parts
+        self._remove = remove
+        self._lease: _Lease | None = None
+        self._news = anyio.Event()
+
+    async def take(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
+        """Before the candidate is started. `Refused` (DECIDED) and `Unreachable`: it must not be."""
+        sent_s = self._now_s()
+        if await keys.decision(operation_id).read(self._parts.facts) is not None:
+            raise Refused(Code.DECIDED, f"operation {operation_id} is decided: {container} does not start any more")
+        self._hold(operation_id, slot, container, sent_s)
+
+    def resume(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
+        """A candidate that was found running, nobody knows on what lease: the next look comes at once."""
+        if self._lease is None or container not in self._lease.containers:
+            self._hold(operation_id, slot, container, self._now_s() + RESUME_S + REMOVE_S - CANDIDATE_LEASE_S)
+
+    async def run(self) -> None:
+        while True:
+            self._news = anyio.Event()
+            wait_s = self._lease.good_s + LOOK_EVERY_S - self._now_s() if self._lease else float("inf")
+            with anyio.move_on_after(max(wait_s, 0)):
+                await self._news.wait()
+            if self._lease is not None and self._now_s() >= self._lease.good_s + LOOK_EVERY_S:
+                await self._look(self._lease)
+
+    def _hold(self, operation_id: OperationId, slot: SlotRef, container: str, good_s: float) -> None:
+        if self._lease is None or self._lease.operation_id != operation_id:
+            self._lease = _Lease(operation_id, good_s)
+        self._lease.containers[container] = slot
+        self._news.set()
+
+    async def _look(self, lease: _Lease) -> None:
+        sent_s = self._now_s()
+        try:
+            with anyio.fail_after(max(lease.ends_s - sent_s, 0)):
+                decision = await keys.decision(lease.operation_id).read(self._parts.facts)
+        except (PloyzError, TimeoutError) as error:
+            if self._now_s() < lease.ends_s:
+                await anyio.sleep(min(RETRY_S, lease.ends_s - self._now_s()))
+                return
+            _log.warning("%s could not be read as undecided for too long: %s", lease.operation_id, error)
+            await self._end(lease)
+        else:
+            if decision is None:
+                lease.good_s = sent_s
+            elif decision.value.verdict is Verdict.COMMIT:
+                self._forget(lease)
+            else:
+                await self._end(lease)
+
+    async def _end(self, lease: _Lease) -> None:
+        try:
+            for container, slot in lease.containers.items():
+                await self._remove(slot, container)
+        except PloyzError as error:
+            _log.error("a candidate of %s could not be removed: %s", lease.operation_id, error)
+            await anyio.sleep(RETRY_S)
+        else:
+            self._forget(lease)
+
+    def _forget(self, lease: _Lease) -> None:
+        if self._lease is lease:
+            self._lease = None
+
+    def _now_s(self) -> float:
+        return self._parts.clock.monotonic_s()

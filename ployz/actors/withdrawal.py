@@ -1,0 +1,44 @@
+"""What a source waits for after an abort, before its service may start again: that no candidate runs elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Final
+
+import anyio
+
+from ployz.actors.core import Home
+from ployz.actors.messages.workload import Withdraw
+from ployz.actors.parts import Parts
+from ployz.actors.together import together
+from ployz.config import ASK_TIMEOUT_S, CANDIDATE_LEASE_S
+from ployz.errors import PloyzError
+from ployz.ids import MachineId
+from ployz.projections.operations import Operation
+
+RETRY_S: Final = 1.0
+
+_log = logging.getLogger("ployz.workloads")
+
+
+async def candidates_gone(parts: Parts, home: Home, operation: Operation) -> None:
+    """Returns when every other participant said so, or a whole lease after this machine knew of the abort: by then
+    a machine that nobody reaches has removed its candidates by itself.
+    """
+    others = [each for each in operation.participants if each != parts.me]
+    with anyio.move_on_after(CANDIDATE_LEASE_S) as lease:
+        await together(*(partial(_gone, home, each, operation) for each in others))
+    if lease.cancelled_caught:
+        _log.warning("%s: not every participant answered; its candidates' lease is over", operation.operation_id)
+
+
+async def _gone(home: Home, machine: MachineId, operation: Operation) -> None:
+    ref = home.remote(machine, f"workload/{operation.namespace}")
+    while True:
+        try:
+            await ref.ask(Withdraw(operation.operation_id, operation.position), timeout_s=ASK_TIMEOUT_S)
+        except PloyzError:
+            await anyio.sleep(RETRY_S)
+        else:
+            return
