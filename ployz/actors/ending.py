@@ -110,10 +110,12 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     pending = await _settle(work, work.parts.view.position)
     if pending:
         state = "aborted, and not all is undone yet: " + _listed(pending)
-    elif performer.cut_began_s is None:
-        state = "undone; no service that moves was stopped"
-    else:
+    elif performer.cut_began_s is not None:
         state = "undone; the service runs where it was, with its data"
+    elif phase is Phase.START:
+        state = "undone; what ran before runs as it did"
+    else:
+        state = "undone; nothing was stopped"
     raise Failed(_cause(why), f"failed in phase {phase}: {why.text}\n{state}", why.advice)
 
 

@@ -30,7 +30,7 @@ async def wait_until_ready(docker: Docker, looks: Looks, service: Service, conta
         await _check_running(docker, container)
     raise Failed(
         Code.NOT_READY,
-        f"{service.name} was not ready after {attempts} looks: {why}{await _last_words(docker, container)}",
+        f"{container} was not ready after {attempts} looks: {why}{await _last_words(docker, container)}",
         "Look at its readiness in the manifest, and at what the container says.",
     )
 

@@ -5,6 +5,7 @@ How often to look, and when to give up, is decided by plan/readiness.
 
 from __future__ import annotations
 
+import os
 from http import HTTPStatus
 
 import anyio
@@ -54,7 +55,8 @@ async def command_succeeds(docker: Docker, container: str, command: tuple[str, .
         return error.problem.text
     if result.exit_code == 0:
         return None
-    return f"{command[0]} exited with {result.exit_code}: {result.output.strip()[-200:]}"
+    said = result.output.strip()[-200:]
+    return f"{command[0]} exited with {result.exit_code}" + (f": {said}" if said else "")
 
 
 async def _first_line(stream: SocketStream) -> bytes:
@@ -72,5 +74,9 @@ def _status(line: bytes) -> int | None:
 
 
 def _words(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    """What the system said, without the libraries' sentences around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
