@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import cutover, report
+from ployz.lab.bench import bulk, cutover, log, node, report
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -22,7 +22,11 @@ from ployz.lab.temporary import temporary_lab
 Benchmark = Callable[[Stage], Sequence[Row]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
+    "memory": node.measure_memory,  # first: before anything has happened
+    "ls": node.measure_ls,
     "cutover": cutover.measure,
+    "bulk": bulk.measure,
+    "log": log.measure,
 }
 MISSED = 1
 INTERRUPTED = 130

@@ -49,7 +49,7 @@ class _Moves:
 def measure(stage: Stage) -> Sequence[Row]:
     sizes = (SMALL_MIB, LARGE_MIB) if stage.effort.with_large else (SMALL_MIB,)
     by_ployz = [_deployed(stage, mib) for mib in sizes]
-    floor = Floor(stage.lab, stage.overlay_addresses(), stage.fill(SMALL_MIB))
+    floor = Floor(stage, SMALL_MIB)
     stage.say(f"by hand: a writer with {SMALL_MIB} MiB")
     floor.set_up(THERE, (THERE, BACK))
     by_hand: list[HandMove] = []

@@ -7,7 +7,7 @@ no vote, no check, no address: nothing that could be left out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from ipaddress import ip_network
 from typing import Final
@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from ployz.lab.bench.gaps import WriterLog
 from ployz.lab.bench.raw import RawPipe, raw_pipe
-from ployz.lab.lab import Lab
+from ployz.lab.bench.stage import Stage
 from ployz.lab.namespaces import Namespaces
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME
 
@@ -37,54 +37,55 @@ class HandMove:
 
 @define
 class Floor:
-    lab: Lab
-    addresses: dict[str, str]
+    stage: Stage
+    mib: int
+    _addresses: dict[str, str] = field(init=False)
     """Each machine's own on the overlay."""
-    fill: Callable[[Namespaces, str], None]
     _snapshots: int = field(default=0, init=False)
     _base: str | None = field(default=None, init=False)
     """The last snapshot that both sides have."""
 
     def set_up(self, source: str, machines: Sequence[str]) -> None:
         """A writer with a filled volume on `source`; its container, not started, everywhere else."""
-        at = self.lab.running(source)
+        self._addresses = self.stage.overlay_addresses()
+        at = self.stage.lab.running(source)
         at.run(["zfs", "create", "-o", "canmount=noauto", "-o", f"mountpoint={MOUNTPOINT}", self._dataset(source)])
         at.run(["zfs", "mount", self._dataset(source)])
-        self.fill(at, MOUNTPOINT)
+        self.stage.fill(self.mib)(at, MOUNTPOINT)
         for machine in machines:
-            self._create_container(self.lab.running(machine))
+            self._create_container(self.stage.lab.running(machine))
         at.run(["docker", "start", CONTAINER])
 
     def pause(self, machine: str) -> None:
-        self.lab.running(machine).run(["docker", "pause", CONTAINER])
+        self.stage.lab.running(machine).run(["docker", "pause", CONTAINER])
 
     def unpause(self, machine: str) -> None:
-        self.lab.running(machine).run(["docker", "unpause", CONTAINER])
+        self.stage.lab.running(machine).run(["docker", "unpause", CONTAINER])
 
     def move(self, source: str, target: str) -> HandMove:
-        log = WriterLog.at_its_end(self.lab.running(source), f"{MOUNTPOINT}/log")
+        log = WriterLog.at_its_end(self.stage.lab.running(source), f"{MOUNTPOINT}/log")
         self._warm(source, target)
         cutover_ms = self._cut_over(source, target)
-        gap_ms = log.longest_gap_ms(self.lab.running(target))
+        gap_ms = log.longest_gap_ms(self.stage.lab.running(target))
         self._clean_up(source, target)
         return HandMove(cutover_ms, gap_ms)
 
     def _warm(self, source: str, target: str) -> None:
         for number in range(WARM_ROUNDS):
             if number == 0 and self._base is not None:
-                self.lab.running(target).run(["zfs", "rollback", "-r", f"{self._dataset(target)}@{self._base}"])
+                self.stage.lab.running(target).run(["zfs", "rollback", "-r", f"{self._dataset(target)}@{self._base}"])
             snapshot = self._next_snapshot()
-            self.lab.running(source).run(["zfs", "snapshot", f"{self._dataset(source)}@{snapshot}"])
+            self.stage.lab.running(source).run(["zfs", "snapshot", f"{self._dataset(source)}@{snapshot}"])
             with self._pipe(source, target, snapshot) as pipe:
                 pipe.run()
             if self._base is None:
                 for setting in ("canmount=noauto", f"mountpoint={MOUNTPOINT}"):
-                    self.lab.running(target).run(["zfs", "set", setting, self._dataset(target)])
+                    self.stage.lab.running(target).run(["zfs", "set", setting, self._dataset(target)])
             self._base = snapshot
 
     def _cut_over(self, source: str, target: str) -> float:
         snapshot = self._next_snapshot()
-        here, there = self.lab.running(source), self.lab.running(target)
+        here, there = self.stage.lab.running(source), self.stage.lab.running(target)
         with self._pipe(source, target, snapshot) as pipe:
             began_s = time.monotonic()
             here.run(["docker", "stop", CONTAINER])
@@ -98,9 +99,9 @@ class Floor:
 
     def _clean_up(self, source: str, target: str) -> None:
         """Of every snapshot but the base for the way back."""
-        self.lab.running(source).run(["zfs", "unmount", self._dataset(source)])
+        self.stage.lab.running(source).run(["zfs", "unmount", self._dataset(source)])
         for machine in (source, target):
-            at, dataset = self.lab.running(machine), self._dataset(machine)
+            at, dataset = self.stage.lab.running(machine), self._dataset(machine)
             for name in at.run(["zfs", "list", "-H", "-o", "name", "-t", "snapshot", "-r", dataset]).split():
                 if name != f"{dataset}@{self._base}":
                     at.run(["zfs", "destroy", name])
@@ -108,11 +109,11 @@ class Floor:
     def _pipe(self, source: str, target: str, snapshot: str) -> AbstractContextManager[RawPipe]:
         since = ["-i", f"@{self._base}"] if self._base else []
         return raw_pipe(
-            self.lab.running(source),
+            self.stage.lab.running(source),
             ["zfs", "send", *since, f"{self._dataset(source)}@{snapshot}"],
-            self.lab.running(target),
+            self.stage.lab.running(target),
             ["zfs", "receive", self._dataset(target)],
-            self.addresses[target],
+            self._addresses[target],
         )
 
     def _next_snapshot(self) -> str:
@@ -120,7 +121,7 @@ class Floor:
         return f"round-{self._snapshots}"
 
     def _dataset(self, machine: str) -> str:
-        return f"{self.lab.machine(machine).pool(self.lab.running(machine)).name}/floor"
+        return f"{self.stage.pool(machine)}/floor"
 
     def _create_container(self, at: Namespaces) -> None:
         at.run(["mkdir", "-p", MOUNTPOINT])

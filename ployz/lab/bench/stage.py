@@ -49,6 +49,9 @@ class Stage:
     def overlay_addresses(self) -> dict[str, str]:
         return {each["machine"]: each["ipv6"] for each in self.operator.ask("machine", "ls")["machines"]}
 
+    def pool(self, machine: str) -> str:
+        return self.lab.machine(machine).pool(self.lab.running(machine)).name
+
     def fill(self, mib: int) -> Callable[[Namespaces, str], None]:
         """Writes a file that does not compress into a folder of a machine."""
 

@@ -1,0 +1,75 @@
+"""Sending a whole volume, against the raw pipeline between the same machines; and the way back after a few changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ployz.lab.bench.raw import Sent, raw_pipe
+from ployz.lab.bench.report import Row
+from ployz.lab.bench.stage import MIB, Stage, Writer
+from ployz.lab.operator import Moved
+
+SOURCE, TARGET = "machine-a", "machine-b"
+DATASET, RECEIVED, MOUNTPOINT = "raw", "raw-received", "/var/lib/raw"
+CHANGED_MIB: Final = 5
+BACK_AT_MOST_MIB: Final = 1.2 * CHANGED_MIB + 1
+QUIET_BYTES_PER_S: Final = 1
+"""A writer that hardly writes: the first round is then the volume as it was filled."""
+
+
+def measure(stage: Stage) -> Sequence[Row]:
+    mib = stage.effort.bulk_mib
+    raw = _Raw(stage)
+    raw.set_up(mib)
+    by_ployz: list[float] = []
+    by_hand: list[float] = []
+    back: list[float] = []
+    for number in range(stage.effort.bulk_moves):
+        writer = Writer(stage, f"bulk-{number}", QUIET_BYTES_PER_S)
+        source = writer.deploy(mib)
+        moved = stage.operator.migrate(writer.service, TARGET if source == SOURCE else SOURCE)
+        by_ployz.append(_first_round(moved).mib_per_s)
+        by_hand.append(raw.send().mib_per_s)
+        stage.fill(CHANGED_MIB)(stage.lab.running(writer.machine()), writer.folder)
+        back.append(stage.operator.migrate(writer.service, source).sent_bytes / MIB)
+        writer.pause()
+        stage.say(
+            f"{mib} MiB: {by_ployz[-1]:.1f} MiB/s, by hand {by_hand[-1]:.1f} MiB/s; "
+            f"back after {CHANGED_MIB} MiB of changes: {back[-1]:.2f} MiB sent"
+        )
+    return [
+        Row.of_medians(f"send of {mib} MiB, against the raw pipe", "MiB/s", by_ployz, by_hand, at_least=0.9),
+        Row.of_medians(f"way back after {CHANGED_MIB} MiB of changes: sent", "MiB", back, at_most=BACK_AT_MOST_MIB),
+    ]
+
+
+def _first_round(moved: Moved) -> Sent:
+    first = moved.rounds[0]
+    if first["base"] is not None:
+        raise AssertionError("nothing was there to send it from")
+    return Sent(first["sent_bytes"], first["duration_ms"] / 1000)
+
+
+class _Raw:
+    """A snapshot that is sent again and again, whole."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._source, self._target = stage.lab.running(SOURCE), stage.lab.running(TARGET)
+        self._dataset = f"{stage.pool(SOURCE)}/{DATASET}"
+        self._received = f"{stage.pool(TARGET)}/{RECEIVED}"
+        self._address = stage.overlay_addresses()[TARGET]
+
+    def set_up(self, mib: int) -> None:
+        self._source.run(["zfs", "create", "-o", f"mountpoint={MOUNTPOINT}", self._dataset])
+        self._stage.fill(mib)(self._source, MOUNTPOINT)
+        self._source.run(["zfs", "snapshot", f"{self._dataset}@whole"])
+
+    def send(self) -> Sent:
+        send = ["zfs", "send", f"{self._dataset}@whole"]
+        receive = ["zfs", "receive", self._received]
+        with raw_pipe(self._source, send, self._target, receive, self._address) as pipe:
+            sent = pipe.run()
+        self._target.run(["zfs", "destroy", "-r", self._received])
+        return sent

@@ -1,0 +1,122 @@
+"""Runs a command, and fails it for whatever it left behind: a process, namespace, mount, loop device, interface, file.
+
+    python -m tests.leftovers DEADLINE_S COMMAND…
+
+Orphans of the command become children of this program, so that they are known for certain to be the command's. The rest
+is a comparison of before and after; somebody else's doing meanwhile would count as well.
+"""
+
+# ruff: noqa: T201 - a command prints
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
+GRACE_S = 5.0
+"""What is ending when the command ends may take this long."""
+UNWIND_S = 60.0
+"""After the deadline: for fixtures to take down what they made."""
+POLL_S = 0.1
+TIMED_OUT = 124
+FOLDERS = ("/tmp", "/var/tmp", "/run/netns", "/run/docker/netns")
+OURS = "ployz*"
+
+
+def main(argv: Sequence[str]) -> int:
+    deadline_s, command = float(argv[0]), argv[1:]
+    ctypes.CDLL(None, use_errno=True).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
+    before = set(things())
+    exit_code = _run(command, deadline_s)
+    left = _wait_until_none(lambda: [*_processes(), *sorted(set(things()) - before)])
+    _end_processes()
+    for each in left:
+        print(f"left behind: {each}", file=sys.stderr)
+    return exit_code or bool(left)
+
+
+def _run(command: Sequence[str], deadline_s: float) -> int:
+    with subprocess.Popen(command) as running:
+        try:
+            return running.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            print(f"not done within {deadline_s:g} s: interrupted", file=sys.stderr)
+        except KeyboardInterrupt:
+            pass  # it got the same from the terminal
+        running.send_signal(signal.SIGINT)
+        try:
+            running.wait(UNWIND_S)
+        except subprocess.TimeoutExpired:
+            running.kill()
+        return TIMED_OUT
+
+
+def _wait_until_none(look: Callable[[], list[str]]) -> list[str]:
+    end_s = time.monotonic() + GRACE_S
+    while (found := look()) and time.monotonic() < end_s:
+        time.sleep(POLL_S)
+    return found
+
+
+# ---------------------------------------------------------------- processes
+
+
+def _processes() -> list[str]:
+    return [f"process {pid}: {_arguments(pid)}" for pid in _children()]
+
+
+def _children() -> list[int]:
+    """Those that live: every process that the command started and nobody else waits for."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def _arguments(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "ended"
+
+
+def _end_processes() -> None:
+    """And what they started: their orphans come here too."""
+    end_s = time.monotonic() + GRACE_S
+    while (children := _children()) and time.monotonic() < end_s:
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(POLL_S)
+
+
+# ---------------------------------------------------------------- everything else
+
+
+def things() -> Iterator[str]:
+    """What is there now, a line each."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        yield f"mount {line.split()[4]}"
+    for device in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # detached while we looked
+            yield f"loop device {device.parts[3]} of {device.read_text().strip()}"
+    for interface in Path("/sys/class/net").iterdir():
+        yield f"interface {interface.name}"
+    for group in Path("/sys/fs/cgroup").glob(f"*/{OURS}"):
+        yield f"control group {group}"
+    for folder in FOLDERS:
+        pattern = "*" if folder.endswith("netns") else OURS
+        for path in Path(folder).glob(pattern):
+            yield f"file {path}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""What a command leaves behind fails it, and is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.leftovers import TIMED_OUT
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run(*command: str, deadline_s: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.leftovers", str(deadline_s), *command],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("exit_code", [0, 5])
+def test_a_command_that_leaves_nothing_ends_with_its_own_code(exit_code: int) -> None:
+    assert run("sh", "-c", f"sleep 0.1 & exit {exit_code}").returncode == exit_code
+
+
+def test_a_process_left_behind_fails_the_command_is_named_and_ended() -> None:
+    done = run("sh", "-c", "setsid sleep 86399.5 >/dev/null 2>&1 & exit 0")
+    assert done.returncode == 1
+    assert "sleep 86399.5" in done.stderr
+    pid = done.stderr.partition("left behind: process ")[2].partition(":")[0]
+    assert not Path("/proc", pid).exists()
+
+
+def test_a_file_left_behind_fails_the_command_and_is_named() -> None:
+    done = run("mktemp", "/tmp/ployz-left-XXXXXX")
+    Path(done.stdout.strip()).unlink()
+    assert done.returncode == 1
+    assert done.stdout.strip() in done.stderr
+
+
+def test_a_command_that_takes_too_long_is_interrupted() -> None:
+    assert run("sleep", "86399.25", deadline_s=0.2).returncode == TIMED_OUT
