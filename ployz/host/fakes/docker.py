@@ -119,6 +119,10 @@ class FakeDocker:
     def id_of(self, name: str) -> str:
         return self._containers[name].id
 
+    def running(self) -> list[ContainerSpec]:
+        made = (self._containers[name] for name in self.names())
+        return [each.spec for each in made if each.running]
+
     def names(self) -> list[str]:
         """Of every container that is there, running or not."""
         return sorted(self._containers)

@@ -50,6 +50,10 @@ class FakeZfs:
         """What is on it now, mounted or not."""
         return dict(self._set(dataset).files)
 
+    def contents(self) -> Sequence[tuple[Dataset, DatasetContent]]:
+        """Everything that is stored, by name."""
+        return sorted(self._sets.items())
+
     def mounted(self, mountpoint: str) -> Dataset | None:
         """The dataset that a bind mount of this path would see."""
         return next((name for name, its in self._sets.items() if its.mounted_at == mountpoint), None)
