@@ -151,7 +151,8 @@ def _exec(lab: Lab, arguments: argparse.Namespace) -> None:
     running = lab.running(arguments.machine)
     here = Path.cwd()
     folder = here if (running.root / here.relative_to("/")).is_dir() else Path("/")
-    search_path = f"PATH={PROGRAMS}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    # Ours last: `test` is the shell's program in a machine, not the one beside ployzctl.
+    search_path = f"PATH={os.environ.get('PATH', '')}:/usr/sbin:/sbin:{PROGRAMS}"
     # DOCKER_HOST would lead out of the machine; PYTHONPATH is what bin/lab itself was started with.
     argv = running.enter(
         ["env", "--unset=DOCKER_HOST", "--unset=PYTHONPATH", f"--chdir={folder}", search_path, *command]
