@@ -43,7 +43,15 @@ def names(found: tuple[object, ...]) -> list[str]:
 
 def test_a_migration_in_words() -> None:
     words = dict(of(postgres(), POSTGRES + MOVE_DB).in_words())
-    assert list(words) == [Phase.PREPARE, Phase.PRECOPY, Phase.CUT, Phase.CLEAN]
+    assert list(words) == [
+        Phase.LOCK,
+        Phase.PREPARE,
+        Phase.PRECOPY,
+        Phase.CUT,
+        Phase.COMMIT,
+        Phase.FOLLOW,
+        Phase.CLEAN,
+    ]
     assert words[Phase.PREPARE] == [
         "machine-b: image postgres:17 is present",
         "machine-b: create the container of production/db/slot-1, not started",
@@ -68,7 +76,7 @@ def test_a_deploy_that_changes_nothing_has_no_phase() -> None:
 
 def test_a_first_deploy_in_words() -> None:
     words = dict(of(cluster(), POSTGRES).in_words())
-    assert list(words) == [Phase.PREPARE, Phase.START]
+    assert list(words) == [Phase.LOCK, Phase.PREPARE, Phase.START, Phase.COMMIT, Phase.FOLLOW]
     assert words[Phase.PREPARE][1] == "machine-a: create volume production/pgdata"
 
 
