@@ -182,6 +182,7 @@ class Template:
     """What the container of a slot is made from."""
 
     image: str
+    """A tag is resolved once: the service keeps that image, by id, until the manifest names another."""
     command: tuple[str, ...] = ()
     """Empty: the image's own."""
     entrypoint: tuple[str, ...] = ()
@@ -189,6 +190,7 @@ class Template:
     user: str = ""
     """Empty: the image's own."""
     env: Mapping[str, str] = field(factory=dict)
+    """PLOYZ_MACHINE, PLOYZ_NAMESPACE, PLOYZ_SERVICE and PLOYZ_SLOT are added."""
     mounts: tuple[Mount, ...] = ()
     labels: Mapping[str, str] = field(factory=dict)
     cap_add: tuple[str, ...] = ()
@@ -196,6 +198,7 @@ class Template:
     sysctls: Mapping[str, str] = field(factory=dict)
     resources: Resources = Resources()
     pull_policy: PullPolicy = "missing"
+    """`always`: the tag is looked up again with each deploy. `never`: the image must be on one of the machines."""
     stop_signal: str = ""
     """Empty: the image's own."""
     stop_grace_period_s: float = 10.0
@@ -216,11 +219,14 @@ class Service:
     on: tuple[MachineId, ...] = ()
     """The machines that may run it. Empty: any."""
     service_ports: tuple[ServicePort, ...] = ()
+    """What it listens on, by names that publishing, routes and readiness use."""
     publish: tuple[Publish, ...] = ()
+    """Ports of the machine that lead to it, beside its overlay address."""
     routes: tuple[Route, ...] = ()
     readiness: Readiness | None = None
     """None: ready when it runs."""
     restart: Restart = "unless-stopped"
+    """What ployzd does when the container ends by itself. `always` and `unless-stopped` mean the same."""
 
     def port(self, name: PortName) -> ServicePort | None:
         return next((port for port in self.service_ports if port.name == name), None)
