@@ -119,10 +119,10 @@ def test_a_new_service_that_never_gets_ready_leaves_nothing() -> None:
             machine.docker.program = lambda _: Program(ready_s=math.inf)
         outcome = await cluster.run(A, ApplyDeploy(DATABASE))
         assert outcome.exit_code == 3
-        for machine in cluster.machines:
-            assert cluster[machine].docker.names() == []
-            assert datasets(cluster, machine) == []
-            assert local_addresses(cluster, machine) == frozenset()
+        for name in cluster.machines:
+            assert cluster[name].docker.names() == []
+            assert datasets(cluster, name) == []
+            assert local_addresses(cluster, name) == frozenset()
 
     simulate(body)
 
