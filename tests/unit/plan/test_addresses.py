@@ -3,7 +3,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import SlotPlacement
@@ -12,6 +12,7 @@ from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef
 from ployz.plan.addresses import Subnets, machine_numbers_free, new_addresses, overlay_state, unique_local_prefix
 from ployz.projections.placement import NamespaceState
 from ployz.projections.view import ClusterView
+from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import DB, MOVE_DB, POSTGRES, A, B, C, World, cluster, postgres
 
 SUBNETS = Subnets.of("fd00:1::/48", "10.211.0.0/16", "10.210.0.0/16")
@@ -101,7 +102,7 @@ def test_a_full_subnet_gives_what_it_has() -> None:
     }
 
 
-@settings(max_examples=50)
+@BOUNDED
 @given(st.sets(st.integers(1, 60)), st.sets(st.integers(61, 90)))
 def test_addresses_never_collide(there: set[int], new: set[int]) -> None:
     subnets = Subnets.of("fd00:1::/48", "10.211.0.0/16", "10.210.0.0/25")
@@ -165,7 +166,7 @@ def test_a_machine_that_is_no_member_yet_has_every_member_as_its_peer() -> None:
 _claims = st.sets(st.integers(1, 12))
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(st.dictionaries(st.integers(1, 12), st.sampled_from(MACHINES)), _claims, st.sampled_from([A, B, C]))
 def test_every_address_is_in_exactly_one_place_and_none_is_lost(
     slots: dict[int, MachineId], claims: set[int], me: MachineId

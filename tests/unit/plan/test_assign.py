@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.errors import Code
@@ -11,6 +11,7 @@ from ployz.events.types import Lifecycle
 from ployz.ids import MachineId, ServiceName
 from ployz.manifest import Manifest, parse
 from ployz.plan.assign import Assignment, assign
+from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import (
     MOVE_DB,
     POSTGRES,
@@ -276,7 +277,7 @@ def _committed(order: list[MachineId], counts: list[int], shuffle: random.Random
     return world, parse(text)
 
 
-@settings(max_examples=30)
+@BOUNDED
 @given(_counts, _counts, st.permutations([A, B, C]), st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_are_held_decides_nothing(
     before: list[int], after: list[int], order: list[MachineId], shuffle: random.Random
@@ -287,7 +288,7 @@ def test_the_order_in_which_facts_are_held_decides_nothing(
     assert assigned(plain, wanted) == assigned(shuffled, wanted)
 
 
-@settings(max_examples=30)
+@BOUNDED
 @given(_counts)
 def test_a_deploy_that_changes_nothing_moves_nothing(counts: list[int]) -> None:
     world = cluster()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import Lifecycle
 from ployz.plan.model import differences
+from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import (
     MOVE_DB,
     POSTGRES,
@@ -24,7 +25,7 @@ from tests.unit.plan.examples import (
 HEAD = 'namespace = "production"\n'
 
 
-@settings(max_examples=20)
+@BOUNDED
 @given(st.sampled_from([POSTGRES, POSTGRES + WEB, POSTGRES + MOVE_DB, POSTGRES + WEB + MOVE_DB, HEAD]))
 def test_a_plan_does_not_differ_from_itself(text: str) -> None:
     world = postgres()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ployz.errors import Code, Refused
@@ -21,6 +21,7 @@ from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Change
 from ployz.projections.view import ClusterView
 from tests.unit.manifest.any_manifest import manifests
+from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import (
     DB,
     MOVE_DB,
@@ -109,7 +110,7 @@ def _runs_on_a(manifest: Manifest) -> World:
     return world
 
 
-@settings(max_examples=60)
+@BOUNDED
 @given(manifests(), st.data())
 def test_what_is_rendered_is_read_back_as_it_was(manifest: Manifest, data: st.DataObject) -> None:
     manifest = without_intent(manifest)

@@ -18,6 +18,7 @@ from ployz.ids import (
     VolumeRef,
 )
 from ployz.plan import names
+from tests.unit.plan.bounds import BOUNDED
 
 LONG = "x" * 63
 OPERATION = OperationId.make(1_700_000_000_000, b"random")
@@ -27,6 +28,7 @@ _DOCKER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
 _operations = st.builds(OperationId.make, st.integers(0, 2**47 - 1), st.binary(min_size=6, max_size=6))
 
 
+@BOUNDED
 @given(_operations, st.integers(1, 10**6))
 def test_a_snapshot_tells_the_operation_that_took_it(operation_id: OperationId, round_number: int) -> None:
     assert names.operation_of_snapshot(names.snapshot(operation_id, round_number)) == operation_id
@@ -57,6 +59,7 @@ def test_a_snapshot_of_somebody_else_is_not_ours(name: str) -> None:
     assert not names.is_ours(name)
 
 
+@BOUNDED
 @given(st.text(st.sampled_from("ployz-op1a\n"), max_size=20))
 def test_no_name_is_too_strange(text: str) -> None:
     found = names.operation_of_snapshot(text)

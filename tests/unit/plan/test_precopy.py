@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ployz.config import PRECOPY_ROUNDS_MAX, PRECOPY_SETTLED_BYTES
 from ployz.plan.precopy import STOP_START_MS, Round, expected_rounds, predicted_cutover_ms, worth_another
+from tests.unit.plan.bounds import BOUNDED
 
 MIB = 1 << 20
 
@@ -38,6 +39,7 @@ def test_rounds_end_when_the_writer_keeps_up_with_the_link() -> None:
     assert not worth_another(rounds(100, 300))
 
 
+@BOUNDED
 @given(st.lists(st.builds(Round, st.integers(0, 2**40), st.integers(0, 10**6)), max_size=20))
 def test_rounds_are_bounded_whatever_is_written(sent: list[Round]) -> None:
     assert len(sent) < PRECOPY_ROUNDS_MAX or not worth_another(sent)
@@ -66,6 +68,7 @@ def test_a_prediction_does_not_grow_with_the_volume() -> None:
     assert predicted_cutover_ms([large[0], *small]) == predicted_cutover_ms(small)
 
 
+@BOUNDED
 @given(st.lists(st.builds(Round, st.integers(0, 2**50), st.integers(0, 10**7)), max_size=8))
 def test_a_prediction_is_at_least_a_stop_and_a_start(sent: list[Round]) -> None:
     assert predicted_cutover_ms(sent) >= STOP_START_MS

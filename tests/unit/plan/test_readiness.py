@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.manifest.model import ExecProbe, Readiness
 from ployz.plan.readiness import longest_s, pauses_s
+from tests.unit.plan.bounds import BOUNDED
 
 PROBE = ExecProbe(("true",))
 
@@ -31,7 +32,7 @@ def test_a_short_interval_is_not_looked_at_more_often_than_it_says() -> None:
     assert list(pauses_s(readiness(interval_s=0.01, retries=2))) == [0.0, 0.01, 0.01]
 
 
-@settings(max_examples=50)
+@BOUNDED
 @given(st.floats(0.01, 60), st.integers(1, 50), st.floats(0, 120))
 def test_it_gives_up_after_the_retries_and_no_pause_is_longer_than_the_interval(
     interval_s: float, retries: int, start_period_s: float

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import evolve, frozen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import SlotPlacement
@@ -11,6 +11,7 @@ from ployz.ids import MachineId, OperationId, ServiceName, SlotName, SlotRef
 from ployz.plan import names
 from ployz.plan.settle import ContainerAction, Create, FoundContainer, Gate, Keep, Remove, Start, settle_containers
 from ployz.projections.operations import Status
+from tests.unit.plan.bounds import BOUNDED
 
 DONE, OLDER, ABORTED, RUNNING, UNKNOWN = (
     OperationId(f"op-{n}") for n in ("done", "older", "aborted", "running", "new")
@@ -175,7 +176,7 @@ _worlds = st.builds(
 )
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds, st.sampled_from([OPEN, CLOSED]))
 def test_settling_twice_equals_settling_once(world: World, gate: Gate) -> None:
     after = world.after(settled(world.slots, world.containers, gate))
@@ -183,14 +184,14 @@ def test_settling_twice_equals_settling_once(world: World, gate: Gate) -> None:
     assert all(isinstance(action, Keep) for action in again)
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds, st.sampled_from([OPEN, CLOSED]))
 def test_no_action_is_about_a_container_of_an_undecided_operation(world: World, gate: Gate) -> None:
     about = [each for each in settled(world.slots, world.containers, gate) if not isinstance(each, Create)]
     assert not {name(RUNNING), name(RUNNING, TWO)} & {each.container for each in about}
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds)
 def test_never_two_containers_of_one_slot_are_running_that_the_facts_have_decided(world: World) -> None:
     after = world.after(settled(world.slots, world.containers))
@@ -198,7 +199,7 @@ def test_never_two_containers_of_one_slot_are_running_that_the_facts_have_decide
     assert len(decided) == len(set(decided))
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds)
 def test_behind_a_closed_gate_no_world_starts_anything(world: World) -> None:
     assert not any(isinstance(each, Start | Create) for each in settled(world.slots, world.containers, CLOSED))

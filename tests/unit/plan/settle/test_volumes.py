@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import evolve, frozen
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import VolumePlacement
@@ -20,6 +20,7 @@ from ployz.plan.settle import (
     settle_volume,
 )
 from ployz.projections.operations import Status
+from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import PGDATA
 
 MADE, MOVED, ABORTED, RUNNING, UNKNOWN = (
@@ -248,21 +249,21 @@ def _worlds(draw: st.DrawFn) -> World:
     return World(fact, draw(st.none() | st.just(there)), draw(st.none() | st.just(BASE)))
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds())
 def test_settling_twice_equals_settling_once(world: World) -> None:
     after = world.after(world.settle())
     assert set(kinds(after.settle())) <= {Missing}
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds())
 def test_no_world_is_touched_while_an_operation_is_at_work_on_it(world: World) -> None:
     if world.at_work:
         assert world.settle() == []
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds())
 def test_the_base_and_what_is_not_ours_survive_everything_but_a_partial_that_was_made_here(world: World) -> None:
     after = world.after(world.settle())
@@ -272,7 +273,7 @@ def test_the_base_and_what_is_not_ours_survive_everything_but_a_partial_that_was
         assert discarded or precious <= set(after.dataset.snapshots)
 
 
-@settings(max_examples=100)
+@BOUNDED
 @given(_worlds())
 def test_only_who_owns_the_volume_can_write_to_it_in_the_end(world: World) -> None:
     there = world.dataset
