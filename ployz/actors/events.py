@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from ployz.ids import OperationId
 
 PAGE_ROWS: Final = 500
 LIMIT_MAX: Final = 1_000
+PAGE_BYTES_MAX: Final = 8 << 20
 WAIT_MAX_S: Final = 30.0
 FINDINGS_MAX: Final = 1_000
 SCAN_MAX: Final = 1_000_000
@@ -59,7 +61,7 @@ class EventsActor(Actor):
             rows = [row for row in await self._log.rows(start, end - start) if _matches(row, message)]
             found = [*rows, *found]
             end = start
-        return EventsPage(tuple(map(_shown, found[-limit:])), self._log.head)
+        return EventsPage(tuple(map(_shown, reversed(_fitting(found[-limit:][::-1])))), self._log.head)
 
     async def _matching(self, message: ReadEvents, after: int, limit: int) -> list[Row]:
         found: list[Row] = []
@@ -67,7 +69,7 @@ class EventsActor(Actor):
         while after < scanned_to and len(found) < limit and (rows := await self._log.rows(after, PAGE_ROWS)):
             found += [row for row in rows if _matches(row, message)]
             after = rows[-1].seq
-        return found[:limit]
+        return _fitting(found[:limit])
 
     @handles(VerifyEvents, concurrent=True)
     async def verify(self, message: VerifyEvents) -> Verified:  # noqa: ARG002 - it has nothing to say but "now"
@@ -88,6 +90,12 @@ class EventsActor(Actor):
                 writer.write(rows)
                 written += len(rows)
         return Exported(message.path, written)
+
+
+def _fitting(rows: list[Row]) -> list[Row]:
+    """The first of them that go into one frame together, one at least."""
+    sizes = accumulate(len(row.payload) for row in rows)
+    return [row for row, size_bytes in zip(rows, sizes, strict=True) if row is rows[0] or size_bytes <= PAGE_BYTES_MAX]
 
 
 def _findings(walk: Walk, row: Row) -> Iterator[Finding]:

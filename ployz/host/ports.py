@@ -302,6 +302,12 @@ class Docker(Protocol):
         """SIGTERM (or its stop signal), after `grace_s` SIGKILL. Absent or stopped is done."""
         ...
 
+    async def ended(self, name: str) -> None:
+        """Returns when no process of it is left, and so nothing writes to its volumes any more: well before `stop`
+        does, which also takes its network down. Absent or stopped is done.
+        """
+        ...
+
     async def remove(self, name: str) -> None:
         """Killed if it runs. Absent is done."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
@@ -141,6 +142,11 @@ Effect = (
 )
 
 
+_LOCK_WORDS: Final = "lock the namespace, probe every participant, and plan again: a changed plan is refused"
+_COMMIT_WORDS: Final = "one fact makes it so; whatever fails before it is undone"
+_FOLLOW_WORDS: Final = "addresses and routes of every machine follow the fact"
+
+
 @frozen
 class Phases:
     """The effects of each phase, in the order in which the coordinator performs them."""
@@ -160,11 +166,17 @@ class Phases:
 
     def in_words(self) -> Iterator[tuple[Phase, list[str]]]:
         """What an operator reads. A phase in which nothing happens is left out."""
+        changes = (*self.images, *self.volumes, *self.containers, *self.copies, *self.departures, *self.cleaning)
+        if not changes:
+            return
         for phase, effects in (
+            (Phase.LOCK, (_LOCK_WORDS,)),
             (Phase.PREPARE, (*self.images, *self.volumes, *self.containers)),
             (Phase.PRECOPY, self.copies),
             (Phase.START, self.in_place),
             (Phase.CUT, (*self.departures, *self.last_copies, *self.arrivals)),
+            (Phase.COMMIT, (_COMMIT_WORDS,)),
+            (Phase.FOLLOW, (_FOLLOW_WORDS,)),
             (Phase.CLEAN, self.cleaning),
         ):
             if effects:

@@ -45,6 +45,22 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 # ---------------------------------------------------------------- life
 
 
+def test_who_waits_for_the_end_of_a_container_learns_of_it(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        await docker.ended(wanted.name)  # absent
+        await docker.create(wanted)
+        await docker.ended(wanted.name)  # never started
+        await docker.start(wanted.name)
+        with anyio.fail_after(WAIT_S):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(docker.ended, wanted.name)
+                await anyio.lowlevel.checkpoint()
+                await docker.stop(wanted.name, grace_s=0)
+
+    run(world, test)
+
+
 def test_a_container_lives_from_create_to_remove(world: World) -> None:
     async def test(docker: Docker) -> None:
         wanted = spec(world)

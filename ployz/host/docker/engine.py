@@ -5,9 +5,11 @@ Stop and start are single requests: they stand in the cut-over.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -25,6 +27,8 @@ START_S: Final = 60.0
 STOP_MARGIN_S: Final = 30.0
 """On top of the grace: to kill what did not end, and to take its network and mounts down."""
 REMOVE_S: Final = 60.0
+END_S: Final = 24 * 3600.0
+"""Whoever waits for an end has a deadline of his own."""
 PULL_S: Final = 3600.0
 PULL_NEWS_BYTES: Final = 64 * 1024
 """Of its progress: an error is the last thing that it says."""
@@ -179,6 +183,22 @@ class DockerEngine:
             deadline_s=grace + STOP_MARGIN_S,
         )
 
+    async def ended(self, name: str) -> None:
+        """By the kernel's word about its first process, with which every other one of its PID namespace has ended."""
+        found = await self.inspect(name)
+        if found is None or not found.running:
+            return
+        process = _first_process(found)
+        if process is None:
+            query = {"condition": "not-running"}
+            path, doing = f"/containers/{_quoted(name)}/wait", f"wait for the end of {name}"
+            await self._connection.call("POST", path, doing, query=query, also=(_NOT_FOUND,), deadline_s=END_S)
+            return
+        try:
+            await anyio.wait_readable(process)
+        finally:
+            os.close(process)
+
     async def remove(self, name: str) -> None:
         """With its anonymous volumes. It is gone when this returns, also when somebody else is removing it."""
         path, doing = f"/containers/{_quoted(name)}", f"remove {name}"
@@ -245,6 +265,21 @@ class DockerEngine:
     async def events(self) -> AsyncIterator[AsyncIterator[ContainerEvent]]:
         async with subscribe(self._connection.socket, await self._connection.engine()) as news:
             yield news
+
+
+def _first_process(container: Container) -> int | None:
+    """A pidfd of it. None: it cannot be seen from here (Docker runs in another PID namespace), or is gone."""
+    try:
+        process = os.pidfd_open(container.pid)
+    except OSError:
+        return None
+    try:
+        its_own = container.id in Path(f"/proc/{container.pid}/cgroup").read_text()
+    except OSError:
+        its_own = False
+    if not its_own:
+        os.close(process)
+    return process if its_own else None
 
 
 def _quoted(reference: str) -> str:

@@ -56,6 +56,8 @@ class _Made:
     pid: int = 0
     stopped_by_hand: bool = False
     output: str = ""
+    ended: anyio.Event = field(factory=anyio.Event, eq=False)
+    """Of the run that goes on."""
 
     def seen(self) -> Container:
         return Container(
@@ -140,6 +142,7 @@ class FakeDocker:
         for made in self._containers.values():
             if made.running:
                 made.running, made.exit_code, made.stopped_by_hand = False, 255, False
+                made.ended.set()
                 self.on_end(made.spec)
 
     def boot(self) -> None:
@@ -231,6 +234,12 @@ class FakeDocker:
             made.stopped_by_hand = True
             self._end(made, program.exit_code if program.stop_s <= grace_s else 137)
 
+    async def ended(self, name: str) -> None:
+        await self._asked()
+        made = self._containers.get(name)
+        if made is not None and made.running:
+            await made.ended.wait()
+
     async def remove(self, name: str) -> None:
         await self._asked()
         made = self._containers.get(name)
@@ -305,6 +314,7 @@ class FakeDocker:
         program = self.program(made.spec)
         made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
         made.started_at_s = anyio.current_time()
+        made.ended = anyio.Event()
         made.output += program.output
         self.on_start(made.spec)
         self._tell("start", made, None)
@@ -313,6 +323,7 @@ class FakeDocker:
 
     def _end(self, made: _Made, exit_code: int) -> None:
         made.running, made.exit_code = False, exit_code
+        made.ended.set()
         self.on_end(made.spec)
         self._tell("die", made, exit_code)
 

@@ -1,0 +1,127 @@
+"""The containers of one namespace on one machine: by the facts, by Docker, and the effects on them, each recorded.
+
+Nothing here decides. Whether something may start is the gate's word; what should run is plan/settle's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ployz.actors.core import Home
+from ployz.actors.messages.storage import MountVolume, UnmountVolume
+from ployz.actors.parts import Parts
+from ployz.actors.restarting import Restarts, Start
+from ployz.actors.together import together
+from ployz.config import EFFECT_TIMEOUT_S
+from ployz.events.types import (
+    ContainerCreated,
+    ContainerReady,
+    ContainerRemoved,
+    ContainerRestarted,
+    ContainerStarted,
+    ContainerStopped,
+    SlotPlacement,
+)
+from ployz.host.ports import Container, ContainerSpec
+from ployz.ids import Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.manifest import Manifest
+from ployz.plan import committed, names
+from ployz.plan.container import container_spec, volumes_of
+
+Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
+
+
+class Containers:
+    def __init__(self, parts: Parts, home: Home, namespace: Namespace, restart: Start) -> None:
+        self.namespace = namespace
+        self.restarts = Restarts(parts, restart)
+        self._parts = parts
+        self._home = home
+
+    # ------------------------------------------------------------ by the facts
+
+    def placed(self) -> list[tuple[SlotRef, SlotPlacement]]:
+        """The slots that the facts place here."""
+        state = self._parts.view.placement.namespace(self.namespace)
+        return [
+            (self.slot(each.service, each.slot), each)
+            for _, each in (sorted(state.slots.items()) if state else ())
+            if each.machine == self._parts.me
+        ]
+
+    def placement(self, slot: SlotRef) -> SlotPlacement | None:
+        return next((placement for ref, placement in self.placed() if ref == slot), None)
+
+    def is_elsewhere(self, slot: SlotRef) -> bool:
+        """By the facts, another machine has it: what runs of it here is a candidate, on a lease."""
+        state = self._parts.view.placement.namespace(self.namespace)
+        placement = state.slots.get((slot.service.service, slot.slot)) if state else None
+        return placement is not None and placement.machine != self._parts.me
+
+    def slot(self, service: ServiceName, slot: SlotName) -> SlotRef:
+        return SlotRef(ServiceRef(self.namespace, service), slot)
+
+    # ------------------------------------------------------------ by Docker
+
+    async def found(self, service: ServiceRef | None = None) -> list[tuple[SlotRef, Container]]:
+        """Of one service, or of the whole namespace; running or not."""
+        labels = names.service_labels(service) if service else {names.LABEL_NAMESPACE: self.namespace}
+        return [
+            (self.slot(ServiceName(each.labels[names.LABEL_SERVICE]), SlotName(each.labels[names.LABEL_SLOT])), each)
+            for each in await self._parts.docker.containers(labels)
+        ]
+
+    # ------------------------------------------------------------ effects
+
+    def spec(self, manifest: Manifest, placement: SlotPlacement) -> ContainerSpec:
+        return container_spec(manifest, placement, mountpoint=self._parts.mountpoint)
+
+    async def create(self, manifest: Manifest, slot: SlotRef, spec: ContainerSpec) -> ContainerCreated:
+        for volume in volumes_of(manifest, slot.service.service):
+            # Docker refuses a missing source; what is mounted there before the start is the dataset.
+            await self._parts.folders.ensure(self._parts.mountpoint(volume))
+        await self._parts.docker.create(spec)
+        return ContainerCreated(slot, spec.name)
+
+    async def start(self, slot: SlotRef, name: str) -> ContainerStarted:
+        self.restarts.starting(name)
+        await self._parts.docker.start(name)
+        return ContainerStarted(slot, name)
+
+    async def run(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
+        """Mounts what it needs, and starts it."""
+        await self.mount_all(slot.service, operation_id)
+        await self.record(slot, await self.start(slot, name), operation_id)
+
+    async def stop(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
+        declared = committed.service(self._parts.view, slot.service)
+        self.restarts.expect_exit(name)
+        await self._parts.docker.stop(name, grace_s=declared.template.stop_grace_period_s if declared else 0.0)
+        await self.record(slot, ContainerStopped(slot, name), operation_id)
+
+    async def remove(self, slot: SlotRef, name: str) -> None:
+        self.restarts.expect_exit(name)
+        await self._parts.docker.remove(name)
+        await self._parts.journal.record(self.stream(slot.service.service), ContainerRemoved(slot, name))
+
+    # ------------------------------------------------------------ their volumes
+
+    async def mount_all(self, service: ServiceRef, operation_id: OperationId) -> None:
+        manifest = committed.of_namespace(self._parts.view, self.namespace)
+        if manifest is not None:
+            volumes = volumes_of(manifest, service.service)
+            await together(*(partial(self.mount, volume, operation_id) for volume in volumes))
+
+    async def mount(self, volume: VolumeRef, operation_id: OperationId) -> None:
+        await self._home.ref(f"volume/{volume}").ask(MountVolume(operation_id), timeout_s=EFFECT_TIMEOUT_S)
+
+    async def unmount(self, volume: VolumeRef, operation_id: OperationId) -> None:
+        await self._home.ref(f"volume/{volume}").ask(UnmountVolume(operation_id), timeout_s=EFFECT_TIMEOUT_S)
+
+    # ------------------------------------------------------------ the log
+
+    async def record(self, slot: SlotRef, event: Happened, operation_id: OperationId) -> None:
+        await self._parts.journal.record(self.stream(slot.service.service), event, operation_id=operation_id)
+
+    def stream(self, service: ServiceName) -> str:
+        return f"service/{self.namespace}/{service}"

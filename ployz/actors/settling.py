@@ -1,0 +1,108 @@
+"""Makes one namespace on one machine agree with the facts: performs what plan/settle decides, in the one safe order.
+
+The same after a commit, an abort, a start of ployzd, and a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from ployz.actors.containers import Containers
+from ployz.actors.core import Home
+from ployz.actors.gate import Gate
+from ployz.actors.messages.storage import SettleVolume
+from ployz.actors.parts import Parts
+from ployz.config import EFFECT_TIMEOUT_S
+from ployz.errors import PloyzError
+from ployz.host.ports import Container
+from ployz.ids import OperationId, ServiceRef, VolumeRef
+from ployz.plan import committed, names, settle
+from ployz.plan.restart import should_restart
+
+
+@frozen
+class Settling:
+    parts: Parts
+    home: Home
+    containers: Containers
+    gate: Gate
+
+    async def carry_out(self) -> None:
+        """Removals first, which free volumes and addresses; then volumes; then what may start.
+
+        Services behind a closed gate come last, because opening it may have to wait for another machine. A volume
+        that cannot settle stops nothing else, and is raised at the end.
+        """
+        services = {slot.service for slot, _ in self.containers.placed()}
+        services |= {slot.service for slot, _ in await self.containers.found()}
+        services |= set(self.gate.fences())
+        for service in sorted(services):
+            for action in await self._decide(service):
+                if isinstance(action, settle.Remove):
+                    await self.containers.remove(action.slot, action.container)
+        problems = await self._settle_volumes()
+        closed = {service for service in services if self.gate.closed_by(service) is not None}
+        await self._bring_up(services - closed)
+        await self.gate.open_decided()
+        await self._bring_up(closed)
+        if problems:
+            raise problems[0]
+
+    async def _decide(self, service: ServiceRef) -> list[settle.ContainerAction]:
+        return settle.settle_containers(
+            [(slot, placement) for slot, placement in self.containers.placed() if slot.service == service],
+            [
+                settle.FoundContainer(
+                    name=each.name,
+                    slot=slot,
+                    operation_id=OperationId(each.labels[names.LABEL_OPERATION]),
+                    running=each.running,
+                    wanted=self._wanted(service, each),
+                )
+                for slot, each in await self.containers.found(service)
+            ],
+            gate=settle.Gate(self.gate.closed_by(service)),
+            status_of=self.parts.view.operations.status,
+        )
+
+    def _wanted(self, service: ServiceRef, container: Container) -> bool:
+        declared = committed.service(self.parts.view, service)
+        if declared is None or container.exit_code is None or self.parts.local.stopped_by_us(container.name):
+            return True
+        return should_restart(declared.restart, container.exit_code)
+
+    async def _settle_volumes(self) -> list[PloyzError]:
+        """Every volume of the namespace that the facts or the pool know."""
+        namespace = self.containers.namespace
+        below = await self.parts.zfs.children(f"{self.parts.config.root_dataset}/{namespace}")
+        found = {VolumeRef.parse(f"{namespace}/{each.rpartition('/')[2]}") for each in below}
+        owned = {each for each in self.parts.view.placement.volumes if each.namespace == namespace}
+        problems: list[PloyzError] = []
+        for volume in sorted(found | owned):
+            try:
+                await self.home.ref(f"volume/{volume}").ask(SettleVolume(), timeout_s=EFFECT_TIMEOUT_S)
+            except PloyzError as error:
+                problems.append(error)
+        return problems
+
+    async def _bring_up(self, services: Iterable[ServiceRef]) -> None:
+        for service in sorted(services):
+            for action in await self._decide(service):
+                await self._perform(action)
+
+    async def _perform(self, action: settle.ContainerAction) -> None:
+        match action:
+            case settle.Start(name, slot):
+                placement = self.containers.placement(slot)
+                if placement is not None:
+                    await self.containers.run(slot, name, placement.operation_id)
+            case settle.Create(slot, placement):
+                manifest = committed.of_namespace(self.parts.view, self.containers.namespace)
+                if manifest is not None:
+                    spec = self.containers.spec(manifest, placement)
+                    await self.containers.create(manifest, slot, spec)
+                    await self.containers.run(slot, spec.name, placement.operation_id)
+            case _:
+                pass
