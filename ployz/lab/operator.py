@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Timer
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -25,11 +24,10 @@ Payload = Mapping[str, Any]
 
 @frozen
 class Moved:
-    """How a migration ended, and how it got there: the payloads of `ployzctl --json migrate apply`."""
+    """How a migration ended: the last line of `ployzctl --json migrate apply`."""
 
     result: Payload
     """`cutover_ms`, `duration_ms`, `parts`, `rounds`, and the `plan`."""
-    progress: tuple[Payload, ...]
 
     @property
     def sent_bytes(self) -> int:
@@ -56,44 +54,27 @@ class Operator:
         payload: Payload = json.loads(printed)["payload"]
         return payload
 
-    def text(self, *arguments: str, stdin: str | None = None) -> str:
-        """What a person would read."""
-        argv = [str(PROGRAMS / "ployzctl"), *arguments]
-        return self.lab.running(self.at).run(argv, stdin=stdin, deadline_s=ANSWER_S)
+    def show(self, *arguments: str) -> int:
+        """Runs the command before everybody's eyes, with its live display if there is a terminal. Its exit code."""
+        argv = self.lab.running(self.at).enter([str(PROGRAMS / "ployzctl"), *arguments])
+        try:
+            return subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=OPERATION_S, check=False).returncode
+        except subprocess.TimeoutExpired:
+            raise failed(f"ployzctl {' '.join(arguments)}: not done within {OPERATION_S} s") from None
 
     def deploy(self, manifest: str) -> Payload:
         """The result. `Failed` unless it was committed and nothing is pending."""
-        *_, result = self._follow(("deploy", "apply", "-f", "-"), manifest)
-        return result
+        return self._last_answer(("deploy", "apply", "-f", "-"), manifest)
 
-    def migrate(self, service: str, to: str, tell: Callable[[Payload], None] = lambda _: None) -> Moved:
-        """`tell` gets every line of progress as it comes. `Failed` unless it was committed and nothing is pending."""
-        progress: list[Payload] = []
-        for payload in self._follow(("migrate", "apply", service, "--to", to)):
-            progress.append(payload)
-            tell(payload)
-        return Moved(progress.pop(), tuple(progress))
+    def migrate(self, service: str, to: str) -> Moved:
+        """`Failed` unless it was committed and nothing is pending."""
+        return Moved(self._last_answer(("migrate", "apply", service, "--to", to)))
+
+    def _last_answer(self, arguments: Sequence[str], stdin: str | None = None) -> Payload:
+        """Of a command that tells its story line by line: the end of it."""
+        printed = self.lab.running(self.at).run(self._command(arguments), stdin=stdin, deadline_s=OPERATION_S)
+        payload: Payload = json.loads(printed.splitlines()[-1])["payload"]
+        return payload
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [str(PROGRAMS / "ployzctl"), "--json", *arguments]
-
-    def _follow(self, arguments: Sequence[str], stdin: str | None = None) -> Iterator[Payload]:
-        """Every line's payload as it comes; the last one is the result."""
-        argv = self.lab.running(self.at).enter(self._command(arguments))
-        with subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as command:
-            if command.stdin is None or command.stdout is None or command.stderr is None:
-                raise AssertionError("they were opened with pipes")
-            too_long = Timer(OPERATION_S, command.kill)
-            too_long.start()
-            try:
-                command.stdin.write(stdin or "")
-                command.stdin.close()
-                for line in command.stdout:
-                    yield json.loads(line)["payload"]
-                words = command.stderr.read().strip()
-            finally:
-                too_long.cancel()
-        if command.returncode != 0:
-            raise failed(f"ployzctl {' '.join(arguments)}: exit code {command.returncode}: {words}")
