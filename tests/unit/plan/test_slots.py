@@ -137,6 +137,13 @@ def test_replicas_get_one_image_although_machines_disagree_about_the_tag() -> No
     assert {slot.image.image_id for slot in plan.slots if slot.image} == {WEB_ID}
 
 
+def test_where_machines_disagree_about_a_tag_the_coordinator_is_right() -> None:
+    newer = {B: report(B, images={"web:1": NEWER_ID})}
+    by_a, by_b = (planned(cluster().view, HEAD + WEB, newer, coordinator=each) for each in (A, B))
+    assert image(by_a, "web") == ImagePlan("web:1", WEB_ID, ImageOrigin.PRESENT, None, 400 << 20)
+    assert image(by_b, "web") == ImagePlan("web:1", NEWER_ID, ImageOrigin.COPIED, B, 400 << 20)
+
+
 def test_an_image_that_the_source_alone_has_is_copied_from_it() -> None:
     plan = planned(postgres().view, POSTGRES + MOVE_DB, {B: report(B, images={})})
     assert image(plan) == ImagePlan("postgres:17", POSTGRES_ID, ImageOrigin.COPIED, A, 400 << 20)
