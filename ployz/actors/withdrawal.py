@@ -34,7 +34,7 @@ async def candidates_gone(parts: Parts, home: Home, operation: Operation) -> Non
 
 
 async def _gone(home: Home, machine: MachineId, operation: Operation) -> None:
-    ref = home.remote(machine, f"workload/{operation.namespace}")
+    ref = home.remote(machine, "workloads")
     while True:
         try:
             await ref.ask(Withdraw(operation.operation_id, operation.position), timeout_s=ASK_TIMEOUT_S)

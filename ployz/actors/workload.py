@@ -28,7 +28,6 @@ from ployz.actors.messages.workload import (
     ShowWorkload,
     SlotState,
     StartCandidate,
-    Withdraw,
     WorkloadState,
 )
 from ployz.actors.parts import Parts
@@ -146,15 +145,6 @@ class WorkloadActor(Actor):
 
     async def _claim(self, claim: ClaimAddress) -> None:
         await self.system.ref("routing").ask(claim, timeout_s=ASK_TIMEOUT_S)
-
-    @handles(Withdraw, concurrent=True)
-    async def withdraw(self, message: Withdraw) -> Done:
-        await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
-        if self._parts.view.operations.status(message.operation_id) is Status.ABORTED:
-            for slot, each in await self._containers.found():
-                if each.labels[names.LABEL_OPERATION] == message.operation_id:
-                    await self._containers.remove(slot, each.name)
-        return Done()
 
     # ------------------------------------------------------------ giving away, and agreeing with the facts
 

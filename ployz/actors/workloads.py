@@ -10,16 +10,19 @@ from typing import Final
 
 import anyio
 
-from ployz.actors.core import Actor
+from ployz.actors.core import Actor, handles
 from ployz.actors.messages.routing import AwaitPosition
-from ployz.actors.messages.workload import ContainerDied, Settle
+from ployz.actors.messages.workload import ContainerDied, Settle, Withdraw
 from ployz.actors.parts import Parts
 from ployz.actors.work import catch_up
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import PloyzError
+from ployz.events.types import ContainerRemoved
 from ployz.host.ports import ContainerEvent
-from ployz.ids import InvalidName, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
+from ployz.ids import InvalidName, Namespace, OperationId
 from ployz.plan import names
+from ployz.projections.operations import Status
+from ployz.wire.message import Done
 
 CATCH_UP_S: Final = 10.0
 """How long a start waits for the newest facts before it goes by those that it has. It is safe to: a volume leaves only
@@ -92,6 +95,18 @@ class WorkloadsActor(Actor):
                 _log.warning("dataset %s is not one of ployz's, and is left alone", dataset)
         return found
 
+    # ------------------------------------------------------------ candidates that must go
+
+    @handles(Withdraw, concurrent=True)
+    async def withdraw(self, message: Withdraw) -> Done:
+        await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
+        if self._parts.view.operations.status(message.operation_id) is Status.ABORTED:
+            for each in await self._parts.docker.containers({names.LABEL_OPERATION: message.operation_id}):
+                slot = names.slot_of(each.labels)
+                await self._parts.docker.remove(each.name)
+                await self._parts.journal.record(f"service/{slot.service}", ContainerRemoved(slot, each.name))
+        return Done()
+
     # ------------------------------------------------------------ containers that end
 
     async def _watch_docker(self) -> None:
@@ -109,12 +124,10 @@ class WorkloadsActor(Actor):
             self._parts.facts_changed()
 
     async def _tell(self, event: ContainerEvent) -> None:
-        namespace = Namespace(event.labels[names.LABEL_NAMESPACE])
-        service = ServiceRef(namespace, ServiceName(event.labels[names.LABEL_SERVICE]))
-        slot = SlotRef(service, SlotName(event.labels[names.LABEL_SLOT]))
+        slot = names.slot_of(event.labels)
         container = names.container(slot, OperationId(event.labels[names.LABEL_OPERATION]))
         try:
-            await self.system.ref(f"workload/{namespace}").ask(
+            await self.system.ref(f"workload/{slot.service.namespace}").ask(
                 ContainerDied(container, event.exit_code or 0), timeout_s=ASK_TIMEOUT_S
             )
         except PloyzError as error:

@@ -6,9 +6,10 @@ A snapshot's name comes from (operation, round), never from content, so that no 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-from ployz.ids import MachineId, OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
 
 LABEL_OPERATION: Final = "ployz.operation"
 LABEL_NAMESPACE: Final = "ployz.namespace"
@@ -54,6 +55,12 @@ def labels(slot: SlotRef, operation_id: OperationId, template_hash: str) -> dict
         LABEL_OPERATION: operation_id,
         LABEL_TEMPLATE: template_hash,
     }
+
+
+def slot_of(labels: Mapping[str, str]) -> SlotRef:
+    """From the labels of a container of ours."""
+    service = ServiceRef(Namespace(labels[LABEL_NAMESPACE]), ServiceName(labels[LABEL_SERVICE]))
+    return SlotRef(service, SlotName(labels[LABEL_SLOT]))
 
 
 def service_labels(service: ServiceRef) -> dict[str, str]:

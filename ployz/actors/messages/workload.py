@@ -1,4 +1,5 @@
-"""To the actors `workload/NAMESPACE`: the containers of a namespace on one machine, and the start gate.
+"""To the actors `workload/NAMESPACE`: the containers of a namespace on one machine, and the start gate; and one
+message to `workloads`.
 
 `position` as in messages/storage.
 """
@@ -100,10 +101,10 @@ class Settle(Message[Done]):
 @message("workload.withdraw", senders=PEER)
 @frozen
 class Withdraw(Message[Done]):
-    """From a machine that fenced a service for this operation, which was aborted at `position`: answered when no
-    container of it is left here.
+    """To the actor `workloads`, from a machine that fenced a service for this operation, which was aborted at
+    `position`: answered when no container of it is left here.
 
-    Nobody is asked in turn, so that two machines that gave something to each other do not wait for one another.
+    Not to `workload/NAMESPACE`, which may be waiting for a start, or for the withdrawal of the asker itself.
     """
 
     operation_id: OperationId
