@@ -6,6 +6,7 @@ from functools import partial
 
 from ployz import __version__
 from ployz.actors.core import Actor, handles
+from ployz.actors.dataset import epoch_of
 from ployz.actors.messages.machine import (
     AdmitMachine,
     JoinDocument,
@@ -18,7 +19,6 @@ from ployz.actors.messages.machine import (
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.actors.volume import epoch_of
 from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined

@@ -1,0 +1,150 @@
+"""The dataset of one volume on one machine, and the effects on it: made, mounted, adopted, retired, destroyed.
+
+Nothing here decides. What a dataset may be turned into is plan/settle's word, and proven by its epoch.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from ployz.actors.parts import Parts
+from ployz.errors import Failed
+from ployz.events.types import VolumeCreated, VolumeDestroyed, VolumeUnmounted
+from ployz.host.ports import DatasetState
+from ployz.ids import OperationId, VolumeRef
+from ployz.plan import committed, names, settle
+
+
+@define
+class VolumeDataset:
+    parts: Parts
+    volume: VolumeRef
+    name: str = field(init=False)
+    namespace: str = field(init=False)
+    """The dataset that it lies below, with the other volumes of its namespace."""
+    stream: str = field(init=False)
+    """In the log."""
+
+    def __attrs_post_init__(self) -> None:
+        self.name = self.parts.dataset(self.volume)
+        self.namespace = self.name.rpartition("/")[0]
+        self.stream = f"volume/{self.volume}"
+
+    async def state(self) -> DatasetState | None:
+        return await self.parts.zfs.state(self.name)
+
+    # ------------------------------------------------------------ making and removing
+
+    async def create(
+        self, operation_id: OperationId, *, quota_bytes: int, mode: int | None, owner: tuple[int, int] | None
+    ) -> VolumeCreated:
+        """At epoch 0: what no commit has named yet."""
+        if await self.state() is None:
+            properties = {
+                "canmount": "noauto",
+                "quota": quota(quota_bytes),
+                names.PROPERTY_EPOCH: "0",
+                names.PROPERTY_OPERATION: operation_id,
+            }
+            await self.parts.zfs.create(self.name, properties)
+        mountpoint = await self.mount()
+        await self.parts.folders.own(mountpoint, mode=mode, owner=owner)
+        return VolumeCreated(self.volume, self.name)
+
+    async def make_room(self) -> None:
+        """A receive makes the dataset, but not what it lies below."""
+        if await self.parts.zfs.state(self.namespace) is None:
+            await self.parts.zfs.create(self.namespace, {"canmount": "off"})
+
+    async def destroy(self, reason: str) -> None:
+        found = await self.state()
+        if found is None:
+            return
+        await self.parts.zfs.unmount(self.name)
+        for snapshot in found.snapshots:
+            await self.parts.zfs.release(self.name, snapshot.name, names.HOLD_TAG)
+        await self.parts.zfs.destroy(self.name)
+        await self.remove_empty_namespace()
+        await self.parts.journal.record(self.stream, VolumeDestroyed(self.volume, self.name, reason))
+
+    async def remove_empty_namespace(self) -> None:
+        zfs = self.parts.zfs
+        if await zfs.state(self.namespace) is not None and not await zfs.children(self.namespace):
+            await zfs.destroy(self.namespace)
+
+    # ------------------------------------------------------------ mounting
+
+    async def mount(self) -> str:
+        """Where it is mounted now, writable."""
+        mountpoint = self.parts.mountpoint(self.volume)
+        await self.parts.folders.ensure(mountpoint)
+        await self.parts.zfs.mount(self.name, mountpoint, readonly=False)
+        return mountpoint
+
+    async def make_mountable(self) -> None:
+        """While the service still runs elsewhere: what the mount in the cut-over would otherwise have to set first.
+
+        In this order: without `canmount`, setting the mountpoint mounts.
+        """
+        mountpoint = self.parts.mountpoint(self.volume)
+        await self.parts.zfs.set(self.name, {"canmount": "noauto", "readonly": "off", "mountpoint": mountpoint})
+
+    async def unmount(self) -> VolumeUnmounted:
+        """Gone from every mount namespace (moby 24403), and read-only for whoever mounts it by hand."""
+        await self.parts.zfs.unmount(self.name)
+        await self.parts.zfs.set(self.name, {"readonly": "on"})
+        return VolumeUnmounted(self.volume)
+
+    # ------------------------------------------------------------ agreeing with the facts
+
+    def seen(self, found: DatasetState) -> settle.FoundDataset:
+        touch = self.parts.local.touch(self.volume)
+        return settle.FoundDataset(
+            volume=self.volume,
+            epoch=epoch_of(found),
+            mounted=found.mounted_at is not None,
+            readonly=found.readonly,
+            snapshots=tuple(each.name for each in found.snapshots if names.is_ours(each.name)),
+            touched_by=touch.operation_id if touch else None,
+            touched_base=touch.base if touch else None,
+        )
+
+    async def carry_out(self, action: settle.VolumeAction) -> None:
+        match action:
+            case settle.Adopt(_, epoch):
+                await self._adopt(epoch)
+            case settle.Retire():
+                await self.unmount()
+            case settle.DiscardPartial(_, None):
+                await self.destroy("its operation did not commit it")
+            case settle.DiscardPartial(_, str(base)):
+                await self.parts.zfs.unmount(self.name)
+                await self.parts.zfs.rollback(self.name, base)
+            case settle.Prune(_, snapshots):
+                for name in snapshots:
+                    await self.parts.zfs.release(self.name, name, names.HOLD_TAG)
+                    await self.parts.zfs.destroy_snapshot(self.name, name)
+            case settle.Missing(problem):
+                raise Failed(problem.code, problem.text, problem.advice)
+
+    async def _adopt(self, epoch: int) -> None:
+        declared = committed.volume(self.parts.view, self.volume)
+        await self.parts.zfs.set(
+            self.name,
+            {
+                "canmount": "noauto",
+                "readonly": "off",
+                "quota": quota((declared and declared.quota_bytes) or 0),
+                names.PROPERTY_EPOCH: str(epoch),
+            },
+        )
+
+
+def epoch_of(found: DatasetState) -> int:
+    """0: none, or one that is no number and proves nothing."""
+    text = found.properties.get(names.PROPERTY_EPOCH.partition(":")[2], "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def quota(quota_bytes: int) -> str:
+    return str(quota_bytes) if quota_bytes else "none"
