@@ -61,9 +61,9 @@ class VolumePlanner:
         if copy is not None and not 0 < copy.epoch < previous.epoch:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
-                f"{plan.machine} has a dataset of {plan.volume} whose epoch ({copy.epoch}) does not prove that it "
-                f"is older than the owner's ({previous.epoch})",
-                "Look at it there, and rename or destroy it.",
+                f"{plan.machine} has a dataset for {plan.volume}, and nothing proves that it is an older copy: its epoch "
+                f"is {copy.epoch}, the owner's {previous.epoch}",
+                f"Look at it there (zfs list | grep {plan.volume}), and rename or destroy it.",
             )
         base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
         size_bytes = found.referenced_bytes if found else 0
@@ -93,7 +93,7 @@ class VolumePlanner:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
                 f"{wanted.machine} has a dataset for {wanted.volume}, which no fact knows",
-                "Look at it there, and rename or destroy it.",
+                f"Look at it there (zfs list | grep {wanted.volume}), and rename or destroy it.",
             )
 
     def _check_lost(self, volume: VolumeRef, owner: MachineId) -> None:
