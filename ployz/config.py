@@ -110,6 +110,10 @@ class Config:
         return self.state_dir / "volumes"
 
     @property
+    def leases_dir(self) -> Path:
+        return self.socket.parent / "leases"
+
+    @property
     def root_dataset(self) -> str:
         return f"{self.pool}/ployz"
 

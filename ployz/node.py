@@ -44,6 +44,7 @@ from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.facts.transactions import found_cluster
 from ployz.host.docker.engine import DockerEngine
 from ployz.host.folders import SystemFolders
+from ployz.host.guards import SystemGuards
 from ployz.host.readiness import SocketLooks
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
@@ -190,6 +191,7 @@ async def _parts(
         view=view,
         zfs=SystemZfs(),
         docker=docker,
+        guards=SystemGuards(config.docker_socket, config.leases_dir),
         overlay=WireGuard(config.private_key, clock),
         folders=SystemFolders(),
         looks=SocketLooks(),

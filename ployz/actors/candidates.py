@@ -1,7 +1,8 @@
 """The lease of candidates: they run here while the facts still place their slots on another machine.
 
 Each third of the lease the decision is read again. A machine that cannot read "undecided" any more removes its
-candidates before the lease is over; a source that waited a whole lease after an abort may start the service again.
+candidates before the lease is over, and when ployzd is dead their guards do; a source that waited a whole lease after
+an abort may start the service again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LOOK_EVERY_S: Final = CANDIDATE_LEASE_S / 3
 RETRY_S: Final = 1.0
 REMOVE_S: Final = 5.0
 """Of the lease's end is kept for the removal itself."""
+KILL_S: Final = 2.0
+"""Of the lease's end is kept for the guard, which comes after ployzd's own removal."""
 RESUME_S: Final = 5.0
 """How long a ployzd that finds a candidate at its start may take to read that it is undecided."""
 
@@ -47,6 +50,10 @@ class _Lease:
         return self.good_s + CANDIDATE_LEASE_S - REMOVE_S
 
 
+def _guarded_until_s(good_s: float) -> float:
+    return good_s + CANDIDATE_LEASE_S - KILL_S
+
+
 class CandidateLease:
     """One namespace's candidates. `run` is a background task of the actor that owns it."""
 
@@ -61,12 +68,18 @@ class CandidateLease:
         sent_s = self._now_s()
         if await keys.decision(operation_id).read(self._parts.facts) is not None:
             raise Refused(Code.DECIDED, f"operation {operation_id} is decided: {container} does not start any more")
+        await self._parts.guards.guard(container, _guarded_until_s(sent_s))
         self._hold(operation_id, slot, container, sent_s)
 
-    def resume(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
-        """A candidate that was found running, nobody knows on what lease: the next look comes at once."""
-        if self._lease is None or container not in self._lease.containers:
-            self._hold(operation_id, slot, container, self._now_s() + RESUME_S + REMOVE_S - CANDIDATE_LEASE_S)
+    async def resume(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
+        """A candidate that was found running goes on with the lease that it has: a ployzd before this one took it."""
+        if self._lease is not None and container in self._lease.containers:
+            return
+        guarded_until_s = await self._parts.guards.until_s(container)
+        if guarded_until_s is None:
+            guarded_until_s = self._now_s() + RESUME_S + REMOVE_S - KILL_S
+            await self._parts.guards.guard(container, guarded_until_s)
+        self._hold(operation_id, slot, container, guarded_until_s + KILL_S - CANDIDATE_LEASE_S)
 
     async def run(self) -> None:
         while True:
@@ -88,6 +101,8 @@ class CandidateLease:
         try:
             with anyio.fail_after(max(lease.ends_s - sent_s, 0)):
                 decision = await keys.decision(lease.operation_id).read(self._parts.facts)
+                if decision is None:
+                    await self._renew(lease, sent_s)
         except (PloyzError, TimeoutError) as error:
             if self._now_s() < lease.ends_s:
                 await anyio.sleep(min(RETRY_S, lease.ends_s - self._now_s()))
@@ -95,12 +110,20 @@ class CandidateLease:
             _log.warning("%s could not be read as undecided for too long: %s", lease.operation_id, error)
             await self._end(lease)
         else:
-            if decision is None:
-                lease.good_s = sent_s
-            elif decision.value.verdict is Verdict.COMMIT:
-                self._forget(lease)
-            else:
+            if decision is not None and decision.value.verdict is Verdict.COMMIT:
+                await self._release(lease)
+            elif decision is not None:
                 await self._end(lease)
+
+    async def _renew(self, lease: _Lease, sent_s: float) -> None:
+        for container in lease.containers:
+            await self._parts.guards.renew(container, _guarded_until_s(sent_s))
+        lease.good_s = sent_s
+
+    async def _release(self, lease: _Lease) -> None:
+        for container in lease.containers:
+            await self._parts.guards.release(container)
+        self._forget(lease)
 
     async def _end(self, lease: _Lease) -> None:
         try:

@@ -102,6 +102,7 @@ class Containers:
     async def remove(self, slot: SlotRef, name: str) -> None:
         self.restarts.expect_exit(name)
         await self._parts.docker.remove(name)
+        await self._parts.guards.release(name)
         await self._parts.journal.record(self.stream(slot.service.service), ContainerRemoved(slot, name))
 
     # ------------------------------------------------------------ their volumes

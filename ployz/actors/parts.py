@@ -15,7 +15,7 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, OperationAborted
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Looks, Overlay, Zfs
+from ployz.host.ports import Docker, Folders, Guards, Looks, Overlay, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
@@ -38,6 +38,7 @@ class Parts:
     view: ClusterView
     zfs: Zfs
     docker: Docker
+    guards: Guards
     overlay: Overlay
     folders: Folders
     looks: Looks

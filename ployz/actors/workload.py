@@ -168,12 +168,14 @@ class WorkloadActor(Actor):
         return Done()
 
     async def _watch_candidates(self) -> None:
-        """Those that a ployzd before this one has started."""
+        """Those that a ployzd before this one has started. What is committed is none any more."""
         for slot, each in await self._containers.found():
             operation_id = OperationId(each.labels[names.LABEL_OPERATION])
-            undecided = self._parts.view.operations.status(operation_id) is Status.UNDECIDED
-            if undecided and each.running and self._containers.is_elsewhere(slot):
-                self._lease.resume(operation_id, slot, each.name)
+            status = self._parts.view.operations.status(operation_id)
+            if status is Status.COMMITTED:
+                await self._parts.guards.release(each.name)
+            elif status is Status.UNDECIDED and each.running and self._containers.is_elsewhere(slot):
+                await self._lease.resume(operation_id, slot, each.name)
 
     # ------------------------------------------------------------ restarting
 

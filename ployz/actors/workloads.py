@@ -104,6 +104,7 @@ class WorkloadsActor(Actor):
             for each in await self._parts.docker.containers({names.LABEL_OPERATION: message.operation_id}):
                 slot = names.slot_of(each.labels)
                 await self._parts.docker.remove(each.name)
+                await self._parts.guards.release(each.name)
                 await self._parts.journal.record(f"service/{slot.service}", ContainerRemoved(slot, each.name))
         return Done()
 

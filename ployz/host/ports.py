@@ -327,6 +327,30 @@ class Docker(Protocol):
         ...
 
 
+# ---------------------------------------------------------------- Guards
+
+
+class Guards(Protocol):
+    """Who ends a container when its lease is over, also when ployzd is dead. A power cut ends leases and containers.
+
+    `until_s` is on `Clock.monotonic_s`.
+    """
+
+    async def guard(self, container: str, until_s: float) -> None:
+        """Before it is started: from here on it does not outlive its lease."""
+        ...
+
+    async def renew(self, container: str, until_s: float) -> None: ...
+
+    async def release(self, container: str) -> None:
+        """It needs no guard any more. Not guarded is done."""
+        ...
+
+    async def until_s(self, container: str) -> float | None:
+        """When its lease ends. None: it has none."""
+        ...
+
+
 # ---------------------------------------------------------------- Overlay
 
 

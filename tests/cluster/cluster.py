@@ -102,6 +102,7 @@ class Cluster:
         machine = new_machine(config.machine, config, self.shared)
         self.world.attach(machine.name, machine.docker, machine.zfs)
         self.machines[machine.name] = machine
+        self.tasks.start_soon(machine.guards.run)
         await self.start(machine.name)
         await self.agreed()
 
@@ -127,6 +128,7 @@ class Cluster:
         """The power goes."""
         machine = self.machines[name]
         self.kill(name)
+        machine.guards.power_cut()
         machine.docker.power_cut()
         machine.zfs.power_cut()
         machine.overlay = FakeOverlay(machine.key)

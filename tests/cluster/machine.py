@@ -27,6 +27,7 @@ from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.host.fakes.docker import FakeDocker
 from ployz.host.fakes.folders import FakeFolders
+from ployz.host.fakes.guards import FakeGuards
 from ployz.host.fakes.looks import FakeLooks
 from ployz.host.fakes.overlay import FakeOverlay
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
@@ -49,6 +50,7 @@ class Disk:
 
     zfs: FakeZfs
     docker: FakeDocker
+    guards: FakeGuards
     folders: FakeFolders
     log: MemoryLog
 
@@ -135,6 +137,7 @@ class Life:
             view=ClusterView(),
             zfs=self._port("zfs", disk.zfs),
             docker=self._port("docker", disk.docker),
+            guards=self._port("guards", disk.guards),
             overlay=self._port("overlay", machine.overlay),
             folders=self._port("folders", disk.folders),
             looks=self._port("looks", FakeLooks(disk.docker)),
@@ -175,6 +178,10 @@ class Machine:
         return self.disk.docker
 
     @property
+    def guards(self) -> FakeGuards:
+        return self.disk.guards
+
+    @property
     def key(self) -> str:
         return f"key-{self.name}"
 
@@ -196,6 +203,7 @@ def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
     disk = Disk(
         zfs=FakeZfs(shared.clock, seed=name, size_bytes=POOL_BYTES),
         docker=docker,
+        guards=FakeGuards(docker),
         folders=folders,
         log=MemoryLog(shared.clock),
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import anyio
 import pytest
-from _pytest.mark import ParameterSet
 
 from ployz.actors.messages.facts import Transact
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
@@ -75,6 +74,7 @@ async def ends(cluster: Cluster, operation_id: OperationId) -> Status:
             assert left_by(cluster, name, operation_id) == []
     for machine in cluster.machines.values():
         assert machine.parts.local.fences == {}
+        assert machine.guards.leases == frozenset()
     return status
 
 
@@ -172,21 +172,16 @@ CRASHES: dict[str, tuple[MachineId, Callable[[Effect], bool]]] = {
     "the authority before the commit": (A, on(D, commit, done=False)),
     "the authority after the commit": (A, on(A, commit, done=True)),
 }
-UNGUARDED = ("the target when the candidate runs", 60.0, False)
-"""ployzd itself ends the lease of a candidate: while it is dead and the machine is not, nobody does."""
-
-
-def _case(name: str, pause_s: float, power: bool) -> ParameterSet:
-    needs_guard = pytest.mark.xfail(reason="needs a guard that outlives ployzd")
-    marks = [needs_guard] if (name, pause_s, power) == UNGUARDED else []
-    return pytest.param(
-        name, pause_s, power, marks=marks, id=f"{name}, {'power' if power else 'ployzd'}, {pause_s:g} s"
-    )
 
 
 @pytest.mark.parametrize(
     ("name", "pause_s", "power"),
-    [_case(name, pause_s, power) for name in CRASHES for pause_s in (1.0, 60.0) for power in (True, False)],
+    [
+        pytest.param(name, pause_s, power, id=f"{name}, {'power' if power else 'ployzd'}, {pause_s:g} s")
+        for name in CRASHES
+        for pause_s in (1.0, 60.0)
+        for power in (True, False)
+    ],
 )
 def test_the_service_runs_in_exactly_one_place_after_a_crash_of(name: str, pause_s: float, power: bool) -> None:
     victim, when = CRASHES[name]
@@ -331,6 +326,54 @@ def test_a_ployzd_that_finds_a_candidate_removes_it_when_it_cannot_ask() -> None
         cluster.network.heal(A, C)
         await cluster.boot(D)
         assert await ends(cluster, operation_id) is Status.ABORTED
+
+    simulate(body, machines=4)
+
+
+def test_a_candidate_whose_ployzd_is_dead_ends_with_its_lease() -> None:
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        cluster[C].docker.program = lambda _: Program(ready_s=3600)
+        operation_id = await cluster.begin(D, ApplyMigration(DB, C))
+        await cluster.until(lambda: C in running(cluster), within_s=30)
+        cluster.kill(C)
+        cluster.crash(D)
+        await cluster.until(lambda: C not in running(cluster), within_s=CANDIDATE_LEASE_S)
+        assert cluster[C].guards.leases == frozenset()
+        await cluster.boot(D)
+        await cluster.start(C)
+        assert await ends(cluster, operation_id) is Status.ABORTED
+
+    simulate(body, machines=4)
+
+
+def test_a_ployzd_that_finds_a_candidate_goes_on_with_its_lease() -> None:
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        cluster[C].docker.program = lambda _: Program(ready_s=3600)
+        operation_id = await cluster.begin(D, ApplyMigration(DB, C))
+        await cluster.until(lambda: C in running(cluster), within_s=30)
+        cluster.kill(C)
+        cluster.crash(D)  # undecided until its lock lapses
+        renewed = before(C, "guards.renew")
+        taken = before(C, "guards.guard")
+        await cluster.start(C)
+        await cluster.until(lambda: any(renewed(each) for each in cluster.effects.seen), within_s=CANDIDATE_LEASE_S / 2)
+        assert sum(taken(each) for each in cluster.effects.seen) == 1
+        assert C in running(cluster)
+        await cluster.boot(D)
+        assert await ends(cluster, operation_id) is Status.ABORTED
+
+    simulate(body, machines=4)
+
+
+def test_a_committed_candidate_needs_no_guard_any_more() -> None:
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        outcome = await cluster.run(D, ApplyMigration(DB, C))
+        await anyio.sleep(CANDIDATE_LEASE_S)
+        assert cluster[C].guards.leases == frozenset()
+        assert await ends(cluster, outcome.operation_id) is Status.COMMITTED
 
     simulate(body, machines=4)
 

@@ -1,0 +1,50 @@
+"""Guards in memory: they live as long as their machine has power, whatever becomes of ployzd."""
+
+from __future__ import annotations
+
+import anyio
+from attrs import define, field
+
+from ployz.host.fakes.docker import FakeDocker
+
+KILLED = 137
+
+
+@define(eq=False)
+class FakeGuards:
+    docker: FakeDocker
+    _leases: dict[str, float] = field(factory=dict, init=False)
+    _news: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def leases(self) -> frozenset[str]:
+        """Of which containers."""
+        return frozenset(self._leases)
+
+    def power_cut(self) -> None:
+        self._leases.clear()
+
+    async def guard(self, container: str, until_s: float) -> None:
+        await self.renew(container, until_s)
+
+    async def renew(self, container: str, until_s: float) -> None:
+        self._leases[container] = until_s
+        self._news.set()
+
+    async def release(self, container: str) -> None:
+        self._leases.pop(container, None)
+
+    async def until_s(self, container: str) -> float | None:
+        return self._leases.get(container)
+
+    async def run(self) -> None:
+        """The guards' own life: for as long as there is a machine."""
+        while True:
+            self._news = anyio.Event()
+            with anyio.move_on_after(max(min(self._leases.values(), default=float("inf")) - anyio.current_time(), 0)):
+                await self._news.wait()
+            for container, until_s in list(self._leases.items()):
+                if until_s <= anyio.current_time():
+                    if any(spec.name == container for spec in self.docker.running()):
+                        self.docker.exit(container, KILLED)
+                    del self._leases[container]

@@ -1,0 +1,56 @@
+"""Leases of containers as files below /run, each with a guard process that kills its container when the lease ends.
+
+What the guard does is host/guard.py, which runs alone. This is its side in ployzd.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from ployz.errors import Code, Failed
+from ployz.host.guard import guard_argv, read_lease, write_lease
+
+SPAWN_S: Final = 5.0
+
+
+@frozen
+class SystemGuards:
+    docker_socket: Path
+    folder: Path
+    """Below /run: a power cut clears it, and with it everything that a lease could be about."""
+
+    async def guard(self, container: str, until_s: float) -> None:
+        await self.renew(container, until_s)
+        argv = guard_argv(str(self.docker_socket), container, self._lease(container))
+        try:
+            with anyio.fail_after(SPAWN_S):
+                # In a session of its own and nobody's child: it outlives ployzd, and is nobody's to reap.
+                await anyio.run_process(
+                    ["setsid", "--fork", *argv],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+        except (OSError, subprocess.CalledProcessError, TimeoutError) as error:
+            raise Failed(Code.PART_FAILED, f"the guard of {container} could not be started: {error}") from error
+
+    async def renew(self, container: str, until_s: float) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_lease(self._lease(container), until_s)
+        except OSError as error:
+            raise Failed(Code.PART_FAILED, f"the lease of {container} could not be written: {error}") from error
+
+    async def release(self, container: str) -> None:
+        self._lease(container).unlink(missing_ok=True)
+
+    async def until_s(self, container: str) -> float | None:
+        return read_lease(self._lease(container))
+
+    def _lease(self, container: str) -> Path:
+        return self.folder / container

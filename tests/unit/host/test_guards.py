@@ -1,0 +1,63 @@
+"""Leases as files, and guards as processes that are nobody's children. What a guard kills is in contracts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from ployz.host.guard import now_s
+from ployz.host.guards import SystemGuards
+
+PATIENCE_S = 20.0
+
+
+def guards_of(lease: Path) -> list[int]:
+    """The processes that were given this lease."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if bytes(lease) in arguments and b"setsid" not in arguments:
+                found.append(int(entry.name))
+    return found
+
+
+def until(true: Callable[[], bool]) -> bool:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_s:
+        if true():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_guard_is_a_session_of_its_own_and_ends_when_its_container_is_released(tmp_path: Path) -> None:
+    guards = SystemGuards(tmp_path / "docker.sock", tmp_path / "leases")
+    lease = tmp_path / "leases" / "db"
+
+    async def main() -> None:
+        await guards.guard("db", now_s() + 1000.0)
+        assert until(lambda: len(guards_of(lease)) == 1)
+        (pid,) = guards_of(lease)
+        assert os.getsid(pid) != os.getsid(0)
+        await guards.renew("db", 12345.5)
+        assert await guards.until_s("db") == 12345.5
+        await guards.release("db")
+        assert await guards.until_s("db") is None
+        await guards.release("db")
+
+    anyio.run(main, backend="trio")
+    assert until(lambda: not guards_of(lease))
+
+
+def test_a_lease_that_ends_without_a_container_is_taken_away_by_its_guard(tmp_path: Path) -> None:
+    guards = SystemGuards(tmp_path / "docker.sock", tmp_path)
+    anyio.run(guards.guard, "db", now_s() + 0.2, backend="trio")
+    assert until(lambda: not (tmp_path / "db").exists() and not guards_of(tmp_path / "db"))
