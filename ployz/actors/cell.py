@@ -22,8 +22,6 @@ RESTARTS_MAX = 5
 RESTARTS_WINDOW_S = 60.0
 RESTART_PAUSE_S = 0.1
 """Doubles with each restart in the window, so that a bug in `started` does not spin."""
-CONCURRENT_MAX = 64
-"""Concurrent handlers that run at once in one actor."""
 
 _log = logging.getLogger("ployz.actors")
 
@@ -132,8 +130,8 @@ class Life:
                 letter.fail(Refused(Code.UNKNOWN_MESSAGE, text))
             elif not handler.concurrent:
                 await self._handle(letter, handler)
-            elif self._running >= CONCURRENT_MAX:
-                text = f"{self.address} already works on {CONCURRENT_MAX} messages at once"
+            elif self._running >= self._actor.concurrent_max:
+                text = f"{self.address} already works on {self._running} messages at once"
                 letter.fail(Refused(Code.MAILBOX_FULL, text, "Try again in a moment."))
             else:
                 self._running += 1

@@ -86,6 +86,8 @@ class Actor:
     """
 
     handlers: ClassVar[Mapping[type[Message[Any]], Handler]] = {}
+    concurrent_max: ClassVar[int] = 64
+    """Concurrent handlers that run at once in one instance."""
     place: Place
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ from ployz.actors.messages.facts import (
     Transact,
 )
 from ployz.actors.ref import Ref
+from ployz.config import MACHINES_MAX
 from ployz.facts.port import Applied, Conflict, FactLog, Held, SequencedFact, Transaction
 from ployz.wire.message import Done
 
@@ -33,6 +34,8 @@ ANSWER_S: Final = 5.0
 
 class FactsActor(Actor):
     """`facts`."""
+
+    concurrent_max = 4 * MACHINES_MAX  # every machine's mirror waits here for the next fact, all the time
 
     def __init__(self, log: FactLog) -> None:
         self._log = log
