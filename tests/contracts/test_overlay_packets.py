@@ -61,12 +61,16 @@ class Machine:
         wait_for(partial(self.overlay.up, self.config))
 
     def make_bridge(self) -> None:
-        """As Docker makes it: a hardware address that stays, and the same gateway addresses on every machine."""
+        """As Docker makes it: a hardware address that stays, and the same gateway addresses on every machine.
+
+        Those of IPv6 stay tentative until a first container gives the bridge a carrier, and for seconds after.
+        """
         self.namespace.ip(
             "link add br0 address 02:42:00:00:00:01 type bridge",
             "link set br0 mtu 1420 up",
             "addr add 10.78.0.1/16 dev br0",
-            "addr add fd77:7:0:1::1/64 dev br0 nodad",
+            "addr add fd77:7:0:1::1/64 dev br0",
+            "addr add fe80::1/64 dev br0",
         )
 
     def forward_only_what_is_accepted(self) -> None:
@@ -230,6 +234,14 @@ def test_a_bridge_that_was_made_anew_gets_its_settings_again(bridged: Rig) -> No
     web = bridged.place(WEB, first)
     bridged.follow()
     assert all(web.reaches(address) for address in DB)
+
+
+def test_a_machine_asks_for_its_first_container_without_waiting(bridged: Rig) -> None:
+    first, _, _ = bridged.machines
+    bridged.follow()
+    bridged.place(DB, first)  # gives the bridge its carrier: what was tentative until now is doubted from now on
+    doubted = first.namespace.run("ip", "-6", "-o", "addr", "show", "dev", "br0", "tentative")
+    assert not {"fe80::1/64", "fd77:7:0:1::1/64"} & set(doubted.split())
 
 
 def test_a_full_packet_passes_without_fragments(bridged: Rig) -> None:

@@ -19,6 +19,7 @@ from ployz.host.wireguard.observed import (
     ObservedDevice,
     ObservedLink,
     ObservedPaths,
+    parse_addresses,
     parse_dump,
     parse_link,
     parse_paths,
@@ -66,6 +67,11 @@ class Commands:
     async def bridge_index(self, bridge: str) -> int | None:
         output = await self._do("ip", "-j", "link", "show", "type", "bridge")
         return parse_paths([output.text], bridge).bridge_index
+
+    async def tentative(self, interface: str) -> Sequence[str]:
+        """Its IPv6 addresses, with prefix length, that may not be used yet."""
+        output = await self._do("ip", "-j", "-6", "addr", "show", "dev", interface, "tentative")
+        return parse_addresses(output.text)
 
     async def make_device(self, interface: str) -> None:
         """In the kernel, or else by wireguard-go, which stays behind as a daemon of its own.

@@ -23,6 +23,7 @@ from ployz.host.wireguard.settings import (
     bridge_switches,
     interface_lines,
     masquerade_rule,
+    undoubted_lines,
 )
 
 DYING_LOOKS = 20
@@ -151,6 +152,8 @@ class WireGuard:
         if index is None:
             return
         await self._commands.switches(bridge_switches(config.bridge))
+        if lines := undoubted_lines(config.bridge, await self._commands.tentative(config.bridge)):
+            await self._commands.ip(lines)
         for program in ("iptables", "ip6tables"):
             if await self._commands.has_docker_chain(program):
                 for rule in accept_rules(program, config):

@@ -116,6 +116,15 @@ def parse_link(text: str) -> ObservedLink:
     )
 
 
+def parse_addresses(text: str) -> list[str]:
+    """From `ip -j addr show`, with prefix length."""
+    return [
+        f"{address['local']}/{address['prefixlen']}"
+        for entry in _entries(text)
+        for address in entry.get("addr_info", [])
+    ]
+
+
 def _bare(prefix: str) -> str:
     """`10.0.0.1/32` -> `10.0.0.1`; what is wider than one address stays as it is."""
     return prefix.removesuffix(_HOST_SUFFIX[":" in prefix])

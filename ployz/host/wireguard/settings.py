@@ -5,7 +5,7 @@ Pure: each function returns words for `ip`, `sysctl` or `iptables`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -46,6 +46,19 @@ def bridge_switches(bridge: str) -> Mapping[str, str]:
         f"net/ipv6/conf/{bridge}/proxy_ndp": "1",
         f"net/ipv6/neigh/{bridge}/proxy_delay": "0",
     }
+
+
+def undoubted_lines(bridge: str, tentative: Iterable[str]) -> tuple[str, ...]:
+    """Lines for `ip -batch -` that give the bridge its addresses without a search for duplicates.
+
+    Docker's wait for a carrier, which the machine's first container brings: only then would the search begin, and for
+    up to two seconds the host could not ask who has that container's address. Every machine has these on purpose.
+    """
+    return tuple(
+        line
+        for address in tentative
+        for line in (f"addr del {address} dev {bridge}", f"addr add {address} dev {bridge} nodad")
+    )
 
 
 @frozen

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from ployz.host.ports import OverlayConfig
 from ployz.host.wireguard.observed import ObservedLink
-from ployz.host.wireguard.settings import accept_rules, bridge_switches, interface_lines, masquerade_rule
+from ployz.host.wireguard.settings import (
+    accept_rules,
+    bridge_switches,
+    interface_lines,
+    masquerade_rule,
+    undoubted_lines,
+)
 
 CONFIG = OverlayConfig("wg0", "fd77:7::1", "10.77.0.1", 51820, "br0", "fd77:7:0:1::/64", "10.78.0.0/16")
 DONE = ObservedLink(mtu=1420, up=True, addresses=frozenset({"fd77:7::1/128", "10.77.0.1/32"}))
@@ -33,6 +39,13 @@ def test_the_bridge_answers_for_addresses_elsewhere_without_delay() -> None:
         "net/ipv6/conf/br-a.1/proxy_ndp": "1",
         "net/ipv6/neigh/br-a.1/proxy_delay": "0",
     }
+
+
+def test_a_tentative_address_is_given_again_without_a_search_for_duplicates() -> None:
+    assert undoubted_lines("br0", ["fe80::1/64"]) == (
+        "addr del fe80::1/64 dev br0",
+        "addr add fe80::1/64 dev br0 nodad",
+    )
 
 
 def test_both_directions_are_accepted_for_dockers_users() -> None:
