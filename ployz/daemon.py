@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
 import anyio
 
+from ployz import killpoints
 from ployz.actors.cell import declared_error
 from ployz.config import CONFIG_PATH, Config
 from ployz.errors import PloyzError
@@ -26,6 +28,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    killpoints.arm(os.environ.get(killpoints.VARIABLE, ""))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
     try:

@@ -38,6 +38,7 @@ from ployz.events.feed import Feed
 from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined, NodeStarted
+from ployz.facts.killable import KillableFactLog
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
@@ -187,7 +188,7 @@ async def _parts(
         log=log,
         journal=Journal(log, local),
         local=local,
-        facts=facts,
+        facts=KillableFactLog(facts),
         view=view,
         zfs=SystemZfs(),
         docker=docker,

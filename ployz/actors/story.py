@@ -12,6 +12,7 @@ import anyio
 
 from ployz.actors.messages.operations import Progress, Result
 from ployz.clock import Clock
+from ployz.killpoints import reach
 from ployz.plan.effects import Phase
 
 LINES_MAX: Final = 10_000
@@ -48,6 +49,7 @@ class Story:
         self._wake()
 
     def enter(self, phase: Phase, text: str) -> None:
+        reach("phase", phase)
         self.phase = phase
         self.tell(text)
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import anyio
 
 from ployz.events.log import Entry, EventLog, Record, Row
+from ployz.events.types import FactMirrored, StepBegun
 from ployz.ids import OperationId
+from ployz.killpoints import reach
 
 
 class Feed:
@@ -26,13 +28,16 @@ class Feed:
 
     async def append(self, entries: Sequence[Entry]) -> Sequence[Record]:
         before = self._log.head
+        _reach("before", entries)
         try:
-            return await self._log.append(entries)
+            records = await self._log.append(entries)
         finally:
             # Also when the caller was cancelled: what it began to write may have been written.
             if self._log.head > before:
                 self._grown.set()
                 self._grown = anyio.Event()
+        _reach("after", entries)
+        return records
 
     async def wait(self, after: int, *, timeout_s: float) -> bool:
         """True as soon as there is a record past `after`; False when none came in time."""
@@ -59,3 +64,19 @@ class Feed:
 
     async def aclose(self) -> None:
         await self._log.aclose()
+
+
+def _reach(moment: str, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        reach(moment, "append", subject_of(entry))
+
+
+def subject_of(entry: Entry) -> str:
+    """What an entry is about, as kill points name it: an intent by its action, a mirrored fact by the fact."""
+    match entry.event:
+        case StepBegun(step):
+            return f"{step.partition(':')[0]}.begun"
+        case FactMirrored(fact=fact):
+            return fact.event_name
+        case other:
+            return other.event_name
