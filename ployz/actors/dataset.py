@@ -5,14 +5,20 @@ Nothing here decides. What a dataset may be turned into is plan/settle's word, a
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define, field
 
 from ployz.actors.parts import Parts
-from ployz.errors import Failed
+from ployz.errors import Code, Failed, Refused
 from ployz.events.types import VolumeCreated, VolumeDestroyed, VolumeUnmounted
 from ployz.host.ports import DatasetState
 from ployz.ids import OperationId, VolumeRef
-from ployz.plan import committed, names, settle
+from ployz.plan import names, settle
+
+EPOCH: Final = names.PROPERTY_EPOCH.removeprefix("ployz:")
+OPERATION: Final = names.PROPERTY_OPERATION.removeprefix("ployz:")
+"""As `DatasetState.properties` names them."""
 
 
 @define
@@ -38,8 +44,15 @@ class VolumeDataset:
     async def create(
         self, operation_id: OperationId, *, quota_bytes: int, mode: int | None, owner: tuple[int, int] | None
     ) -> VolumeCreated:
-        """At epoch 0: what no commit has named yet."""
-        if await self.state() is None:
+        """At epoch 0: what no commit has named yet. `Refused` (DATASET_IN_THE_WAY): somebody else's is there."""
+        found = await self.state()
+        if found is not None and found.properties.get(OPERATION) != operation_id:
+            raise Refused(
+                Code.DATASET_IN_THE_WAY,
+                f"{self.parts.me} has a dataset {self.name} already, which this operation did not make",
+                "Look at it there, and rename or destroy it.",
+            )
+        if found is None:
             properties = {
                 "canmount": "noauto",
                 "quota": quota(quota_bytes),
@@ -104,6 +117,7 @@ class VolumeDataset:
             epoch=epoch_of(found),
             mounted=found.mounted_at is not None,
             readonly=found.readonly,
+            quota_bytes=found.quota_bytes,
             snapshots=tuple(each.name for each in found.snapshots if names.is_ours(each.name)),
             touched_by=touch.operation_id if touch else None,
             touched_base=touch.base if touch else None,
@@ -111,8 +125,8 @@ class VolumeDataset:
 
     async def carry_out(self, action: settle.VolumeAction) -> None:
         match action:
-            case settle.Adopt(_, epoch):
-                await self._adopt(epoch)
+            case settle.Adopt(_, epoch, quota_bytes):
+                await self._adopt(epoch, quota_bytes)
             case settle.Retire():
                 await self.unmount()
             case settle.DiscardPartial(_, None):
@@ -127,14 +141,13 @@ class VolumeDataset:
             case settle.Missing(problem):
                 raise Failed(problem.code, problem.text, problem.advice)
 
-    async def _adopt(self, epoch: int) -> None:
-        declared = committed.volume(self.parts.view, self.volume)
+    async def _adopt(self, epoch: int, quota_bytes: int) -> None:
         await self.parts.zfs.set(
             self.name,
             {
                 "canmount": "noauto",
                 "readonly": "off",
-                "quota": quota((declared and declared.quota_bytes) or 0),
+                "quota": quota(quota_bytes),
                 names.PROPERTY_EPOCH: str(epoch),
             },
         )
@@ -142,7 +155,7 @@ class VolumeDataset:
 
 def epoch_of(found: DatasetState) -> int:
     """0: none, or one that is no number and proves nothing."""
-    text = found.properties.get(names.PROPERTY_EPOCH.partition(":")[2], "")
+    text = found.properties.get(EPOCH, "")
     return int(text) if text.isascii() and text.isdigit() else 0
 
 

@@ -25,7 +25,7 @@ class ImagesActor(Actor):
         await self._parts.in_operation(message.operation_id, message.position)
         outcome = await self._parts.journal.perform(
             message.operation_id,
-            names.step("image", message.reference),
+            names.step("image", message.image_id or message.reference),
             f"operation/{message.operation_id}",
             message.image_id or message.reference,
             lambda: self._ensure(message),
@@ -33,9 +33,9 @@ class ImagesActor(Actor):
         return ImageReady(outcome.image_id)
 
     async def _ensure(self, message: EnsureImage) -> ImageReceived:
+        """Without an id it is pulled even if the tag is here: the plan wants what the tag means now."""
         docker = self._parts.docker
-        sought = message.image_id or message.reference
-        found = await docker.image(sought)
+        found = await docker.image(message.image_id) if message.image_id else None
         if found is not None:
             return ImageReceived(found.id, ImageOrigin.PRESENT)
         if message.copied_from is None:
@@ -48,7 +48,8 @@ class ImagesActor(Actor):
                 )
             return ImageReceived(pulled.id, ImageOrigin.PULLED)
         await self._copy(message.image_id, message.copied_from)
-        await docker.tag(message.image_id, message.reference)
+        if "@" not in message.reference and await docker.image(message.reference) is None:
+            await docker.tag(message.image_id, message.reference)  # a tag that means another image here stays
         return ImageReceived(message.image_id, ImageOrigin.COPIED)
 
     async def _copy(self, image_id: str, source: MachineId) -> None:

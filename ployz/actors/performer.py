@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.operations import CutoverParts
-from ployz.actors.messages.storage import EnsureVolume as EnsureVolumeMessage
+from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
 from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
 from ployz.actors.together import together
 from ployz.actors.transfer import Transfer
@@ -26,15 +26,15 @@ from ployz.manifest import template_hash
 from ployz.plan.container import service_of
 from ployz.plan.effects import (
     CreateContainer,
+    CreateVolume,
     Depart,
     EnsureImage,
-    EnsureVolume,
     Phase,
     Phases,
     StartContainer,
     phases,
 )
-from ployz.plan.model import Change, SlotPlan
+from ployz.plan.model import ImagePlan, SlotPlan
 from ployz.plan.readiness import longest_s
 
 START_MARGIN_S: Final = 60.0
@@ -51,8 +51,8 @@ class Performer:
     """The last snapshot of each moved volume."""
     cut_began_s: float | None = field(default=None, init=False)
     """When the first service was about to be stopped for a move; None: none was."""
-    _images: dict[tuple[MachineId, str], str] = field(factory=dict, init=False)
-    """(machine, reference) -> image id, as it was found or loaded there."""
+    _images: dict[tuple[MachineId, ImagePlan], str] = field(factory=dict, init=False)
+    """The id of each image, as it was found or loaded there."""
 
     def __attrs_post_init__(self) -> None:
         self.steps = phases(self.work.plan)
@@ -64,7 +64,7 @@ class Performer:
         """Everything that can be there before anything stops."""
         self.work.story.enter(Phase.PREPARE, "images, volumes and containers")
         await together(*(partial(self._ensure_image, each) for each in self.steps.images))
-        await together(*(partial(self._ensure_volume, each) for each in self.steps.volumes))
+        await together(*(partial(self._create_volume, each) for each in self.steps.volumes))
         await together(*(partial(self._create, each) for each in self.steps.containers))
 
     async def precopy(self) -> None:
@@ -106,15 +106,14 @@ class Performer:
             self.work.operation_id, self.work.position, image.reference, image.image_id, image.copied_from
         )
         reply = await self.work.home.remote(effect.machine, "images").ask(message, timeout_s=TRANSFER_TIMEOUT_S)
-        self._images[effect.machine, image.reference] = reply.image_id
+        self._images[effect.machine, image] = reply.image_id
 
-    async def _ensure_volume(self, effect: EnsureVolume) -> None:
+    async def _create_volume(self, effect: CreateVolume) -> None:
         volume = effect.volume
-        message = EnsureVolumeMessage(
+        message = CreateVolumeMessage(
             operation_id=self.work.operation_id,
             position=self.work.position,
             volume=volume.volume,
-            create=volume.change is Change.CREATE,
             quota_bytes=volume.quota_bytes,
             mode=volume.mode,
             owner=volume.owner,
@@ -177,7 +176,7 @@ class Performer:
             if slot.previous is None:
                 raise AssertionError(f"{slot.service}/{slot.slot} is unchanged and was never there")
             return slot.previous
-        image_id = self._images.get((slot.machine, slot.image.reference), slot.image.image_id)
+        image_id = self._images.get((slot.machine, slot.image), slot.image.image_id)
         return SlotPlacement(
             service=slot.service,
             slot=slot.slot,

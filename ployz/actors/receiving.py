@@ -48,7 +48,9 @@ class Receiving:
             self._dataset.parts.zfs.receive_argv(self._dataset.name),
             deadline_s=TRANSFER_TIMEOUT_S,
         )
-        return ReceiveReady(prepared.base, self._awaited[key].ticket)
+        # The two sides may have different names for it: the sender is told its own.
+        base = next((each.name for each in message.bases if each.guid == prepared.base_guid), None)
+        return ReceiveReady(base, self._awaited[key].ticket)
 
     async def _prepare(self, message: BeginReceive) -> ReceivePrepared:
         """Onto the newest common snapshot; or into nothing, when there is none."""
@@ -61,11 +63,11 @@ class Receiving:
         if found is None or base is None:
             await self._dataset.destroy("an older epoch without a snapshot in common with the owner")
             await self._dataset.make_room()
-            return ReceivePrepared(volume, base=None, rolled_back=False)
+            return ReceivePrepared(volume, base=None, base_guid=None, rolled_back=False)
         name = next(each.name for each in found.snapshots if each.guid == base.guid)
         await zfs.unmount(self._dataset.name)
         await zfs.rollback(self._dataset.name, name)
-        return ReceivePrepared(volume, base=name, rolled_back=True)
+        return ReceivePrepared(volume, base=name, base_guid=base.guid, rolled_back=True)
 
     def _check_may_change(self, found: DatasetState, message: BeginReceive) -> None:
         touch = self._dataset.parts.local.touch(self._dataset.volume)

@@ -14,7 +14,7 @@ from ployz.config import ASK_TIMEOUT_S, Config, Join
 from ployz.errors import Code, PloyzError, Unreachable
 from ployz.events.types import AddressClaimed
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
-from ployz.ids import OperationId, SlotRef
+from ployz.ids import SlotRef
 from ployz.plan import addresses, names
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
@@ -28,7 +28,6 @@ class RoutingActor(Actor):
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._claims: dict[SlotRef, tuple[OperationId, str, str]] = {}
         self._applied = 0
         self._news = anyio.Event()
         self._applying = anyio.Lock()
@@ -48,7 +47,6 @@ class RoutingActor(Actor):
     @handles(ClaimAddress)
     async def claim(self, message: ClaimAddress) -> Done:
         slot = SlotRef(message.service, message.candidate.slot)
-        self._claims[slot] = (message.operation_id, message.candidate.ipv6, message.candidate.ipv4)
         await self._parts.journal.record(
             f"service/{message.service}",
             AddressClaimed(slot, message.candidate.ipv6, message.candidate.ipv4),
@@ -75,10 +73,11 @@ class RoutingActor(Actor):
         async with self._applying:
             view = self._parts.view
             position = view.position
-            for slot, (operation_id, _, _) in list(self._claims.items()):
-                if view.operations.status(operation_id) is not Status.UNDECIDED:
-                    del self._claims[slot]
-            claimed = [(ipv6, ipv4) for _, ipv6, ipv4 in self._claims.values()]
+            claimed = [
+                (claim.ipv6, claim.ipv4)
+                for claim in self._parts.local.claims.values()
+                if view.operations.status(claim.operation_id) is Status.UNDECIDED
+            ]
             await self._parts.overlay.apply(overlay_state(self._parts, claimed))
             self._applied = position
         self._news.set()

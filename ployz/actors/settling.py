@@ -19,6 +19,7 @@ from ployz.errors import PloyzError
 from ployz.host.ports import Container
 from ployz.ids import OperationId, ServiceRef, VolumeRef
 from ployz.plan import committed, names, settle
+from ployz.plan.container import volumes_of
 from ployz.plan.restart import should_restart
 
 
@@ -33,7 +34,7 @@ class Settling:
         """Removals first, which free volumes and addresses; then volumes; then what may start.
 
         Services behind a closed gate come last, because opening it may have to wait for another machine. A volume
-        that cannot settle stops nothing else, and is raised at the end.
+        that cannot settle keeps its own services down, and nothing else; what went wrong is raised at the end.
         """
         services = {slot.service for slot, _ in self.containers.placed()}
         services |= {slot.service for slot, _ in await self.containers.found()}
@@ -42,13 +43,21 @@ class Settling:
             for action in await self._decide(service):
                 if isinstance(action, settle.Remove):
                     await self.containers.remove(action.slot, action.container)
-        problems = await self._settle_volumes()
-        closed = {service for service in services if self.gate.closed_by(service) is not None}
-        await self._bring_up(services - closed)
+        broken = await self._settle_volumes()
+        problems = list(broken.values())
+        startable = {service for service in services if not broken.keys() & self._volumes_of(service)}
+        closed = {service for service in startable if self.gate.closed_by(service) is not None}
+        problems += await self._bring_up(startable - closed)
         await self.gate.open_decided()
-        await self._bring_up(closed)
+        problems += await self._bring_up(closed)
         if problems:
             raise problems[0]
+
+    def _volumes_of(self, service: ServiceRef) -> set[VolumeRef]:
+        manifest = committed.of_namespace(self.parts.view, service.namespace)
+        if manifest is None or manifest.service(service.service) is None:
+            return set()
+        return set(volumes_of(manifest, service.service))
 
     async def _decide(self, service: ServiceRef) -> list[settle.ContainerAction]:
         return settle.settle_containers(
@@ -73,24 +82,33 @@ class Settling:
             return True
         return should_restart(declared.restart, container.exit_code)
 
-    async def _settle_volumes(self) -> list[PloyzError]:
-        """Every volume of the namespace that the facts or the pool know."""
+    async def _settle_volumes(self) -> dict[VolumeRef, PloyzError]:
+        """Every volume of the namespace that the facts or the pool know. Which of them could not, and why."""
         namespace = self.containers.namespace
-        below = await self.parts.zfs.children(f"{self.parts.config.root_dataset}/{namespace}")
-        found = {VolumeRef.parse(f"{namespace}/{each.rpartition('/')[2]}") for each in below}
+        root = f"{self.parts.config.root_dataset}/{namespace}"
+        found = {
+            volume
+            for each in await self.parts.zfs.children(root)
+            if (volume := names.volume_of(self.parts.config.root_dataset, each)) is not None
+        }
         owned = {each for each in self.parts.view.placement.volumes if each.namespace == namespace}
-        problems: list[PloyzError] = []
+        problems: dict[VolumeRef, PloyzError] = {}
         for volume in sorted(found | owned):
             try:
                 await self.home.ref(f"volume/{volume}").ask(SettleVolume(), timeout_s=EFFECT_TIMEOUT_S)
             except PloyzError as error:
-                problems.append(error)
+                problems[volume] = error
         return problems
 
-    async def _bring_up(self, services: Iterable[ServiceRef]) -> None:
+    async def _bring_up(self, services: Iterable[ServiceRef]) -> list[PloyzError]:
+        problems: list[PloyzError] = []
         for service in sorted(services):
-            for action in await self._decide(service):
-                await self._perform(action)
+            try:
+                for action in await self._decide(service):
+                    await self._perform(action)
+            except PloyzError as error:
+                problems.append(error)
+        return problems
 
     async def _perform(self, action: settle.ContainerAction) -> None:
         match action:

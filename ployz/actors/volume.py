@@ -7,13 +7,13 @@ It mounts only for a workload actor whose gate is open.
 from __future__ import annotations
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.dataset import VolumeDataset, quota
+from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.storage import (
     BeginReceive,
     CancelTransfer,
+    CreateVolume,
     DestroyVolume,
     EndReceive,
-    EnsureVolume,
     EstimateSend,
     Mounted,
     MountVolume,
@@ -34,7 +34,7 @@ from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
 from ployz.events.types import VolumeMounted
 from ployz.ids import VolumeRef
-from ployz.plan import names, settle
+from ployz.plan import committed, names, settle
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
 
@@ -51,24 +51,21 @@ class VolumeActor(Actor):
 
     # ------------------------------------------------------------ making and removing
 
-    @handles(EnsureVolume)
-    async def ensure(self, message: EnsureVolume) -> Done:
+    @handles(CreateVolume)
+    async def create(self, message: CreateVolume) -> Done:
         await self._parts.in_operation(message.operation_id, message.position)
-        if message.create:
-            await self._parts.journal.perform(
+        await self._parts.journal.perform(
+            message.operation_id,
+            names.step("create", self._volume),
+            self._dataset.stream,
+            self._dataset.name,
+            lambda: self._dataset.create(
                 message.operation_id,
-                names.step("create", self._volume),
-                self._dataset.stream,
-                self._dataset.name,
-                lambda: self._dataset.create(
-                    message.operation_id,
-                    quota_bytes=message.quota_bytes,
-                    mode=int(message.mode, 8) if message.mode else None,
-                    owner=_owner(message.owner),
-                ),
-            )
-        else:
-            await self._parts.zfs.set(self._dataset.name, {"quota": quota(message.quota_bytes)})
+                quota_bytes=message.quota_bytes,
+                mode=int(message.mode, 8) if message.mode else None,
+                owner=_owner(message.owner),
+            ),
+        )
         return Done()
 
     @handles(DestroyVolume)
@@ -145,11 +142,13 @@ class VolumeActor(Actor):
             await self._dataset.remove_empty_namespace()
         owned = view.placement.volumes.get(self._volume)
         base = view.placement.base(self._volume)
+        declared = committed.volume(view, self._volume)
         actions = settle.settle_volume(
             self._volume,
             owned if owned is not None and owned.owner == self._parts.me else None,
             self._dataset.seen(found) if found is not None else None,
             base=base.snapshot if base else None,
+            quota_bytes=None if declared is None else declared.quota_bytes or 0,
             operation_of=names.operation_of_snapshot,
             status_of=view.operations.status,
         )

@@ -300,6 +300,8 @@ class VolumesSnapshotTaken(Event):
 class ReceivePrepared(Event):
     volume: VolumeRef
     base: str | None
+    """By its name here; None: into nothing."""
+    base_guid: int | None
     rolled_back: bool
 
 
@@ -417,9 +419,3 @@ class AddressClaimed(Event):
     slot: SlotRef
     ipv6: str
     ipv4: str
-
-
-@event("address.released", 1)
-@frozen
-class AddressReleased(Event):
-    slot: SlotRef

@@ -43,13 +43,11 @@ class EnsureImage:
 
 
 @frozen
-class EnsureVolume:
+class CreateVolume:
     volume: VolumePlan
 
     def __str__(self) -> str:
-        if self.volume.change is Change.CREATE:
-            return f"{self.volume.machine}: create volume {self.volume.volume}"
-        return f"{self.volume.machine}: set the quota of {self.volume.volume}"
+        return f"{self.volume.machine}: create volume {self.volume.volume}"
 
 
 @frozen
@@ -129,9 +127,22 @@ class KeepBase:
         return f"{self.machine}: keep {self.volume} read-only, as the base of an incremental way back"
 
 
+@frozen
+class SetQuota:
+    """After the commit, as part of agreeing with it: an abort leaves the old one."""
+
+    volume: VolumePlan
+
+    def __str__(self) -> str:
+        quota = f"{self.volume.quota_bytes >> 20} MiB" if self.volume.quota_bytes else "none"
+        return f"{self.volume.machine}: set the quota of {self.volume.volume} to {quota}"
+
+
+Cleaning = RemoveContainer | KeepBase | SetQuota
+
 Effect = (
     EnsureImage
-    | EnsureVolume
+    | CreateVolume
     | CreateContainer
     | CopyVolume
     | Depart
@@ -139,6 +150,7 @@ Effect = (
     | StartContainer
     | RemoveContainer
     | KeepBase
+    | SetQuota
 )
 
 
@@ -152,7 +164,7 @@ class Phases:
     """The effects of each phase, in the order in which the coordinator performs them."""
 
     images: tuple[EnsureImage, ...]
-    volumes: tuple[EnsureVolume, ...]
+    volumes: tuple[CreateVolume, ...]
     containers: tuple[CreateContainer, ...]
     copies: tuple[CopyVolume, ...]
     in_place: tuple[StartContainer, ...]
@@ -162,7 +174,7 @@ class Phases:
     last_copies: tuple[FinishCopy, ...]
     arrivals: tuple[StartContainer, ...]
     """Slots that move, and new or replaced ones that mount a volume that does."""
-    cleaning: tuple[RemoveContainer | KeepBase, ...]
+    cleaning: tuple[Cleaning, ...]
 
     def in_words(self) -> Iterator[tuple[Phase, list[str]]]:
         """What an operator reads. A phase in which nothing happens is left out."""
@@ -189,7 +201,7 @@ def phases(plan: Plan) -> Phases:
     starts = [(_arrives(slot, moved), StartContainer(slot, _ref(plan, slot))) for slot in changed]
     return Phases(
         images=tuple(_images(changed)),
-        volumes=tuple(EnsureVolume(each) for each in plan.volumes if each.change in (Change.CREATE, Change.REPLACE)),
+        volumes=tuple(CreateVolume(each) for each in plan.volumes if each.change is Change.CREATE),
         containers=tuple(CreateContainer(slot, _ref(plan, slot)) for slot in changed),
         copies=tuple(CopyVolume(volume, _source(volume)) for volume in moved),
         in_place=tuple(start for arrives, start in starts if not arrives),
@@ -235,12 +247,15 @@ def _departures(plan: Plan) -> Iterator[Depart]:
         yield Depart(source, tuple(slots.get(source, ())), tuple(volumes.get(source, ())))
 
 
-def _cleaning(plan: Plan) -> Iterator[RemoveContainer | KeepBase]:
+def _cleaning(plan: Plan) -> Iterator[Cleaning]:
     for slot in plan.slots:
         if slot.source is not None and slot.change is not Change.UNCHANGED:
             yield RemoveContainer(slot.source, _ref(plan, slot))
     for volume in plan.moved_volumes:
         yield KeepBase(_source(volume), volume.volume)
+    for volume in plan.volumes:
+        if volume.change is Change.REPLACE:
+            yield SetQuota(volume)
 
 
 def _ref(plan: Plan, slot: SlotPlan) -> SlotRef:

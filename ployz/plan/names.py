@@ -9,7 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.ids import (
+    InvalidName,
+    MachineId,
+    Namespace,
+    OperationId,
+    ServiceName,
+    ServiceRef,
+    SlotName,
+    SlotRef,
+    VolumeRef,
+)
 
 LABEL_OPERATION: Final = "ployz.operation"
 LABEL_NAMESPACE: Final = "ployz.namespace"
@@ -28,6 +38,14 @@ _SNAPSHOT: Final = re.compile(r"ployz-(op-[0-9a-z]{1,60})-[0-9]+\Z")
 
 def dataset(root: str, volume: VolumeRef) -> str:
     return f"{root}/{volume.namespace}/{volume.volume}"
+
+
+def volume_of(root: str, dataset_name: str) -> VolumeRef | None:
+    """The volume that a dataset stands for; None for one that lies below the root and is not ployz's."""
+    try:
+        return VolumeRef.parse(dataset_name.removeprefix(f"{root}/"))
+    except InvalidName:
+        return None
 
 
 def snapshot(operation_id: OperationId, round_number: int) -> str:

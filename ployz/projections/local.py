@@ -11,6 +11,7 @@ from attrs import frozen
 
 from ployz.events.log import Record
 from ployz.events.types import (
+    AddressClaimed,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
@@ -22,7 +23,7 @@ from ployz.events.types import (
     VolumeCreated,
     VolumeDestroyed,
 )
-from ployz.ids import OperationId, ServiceRef, VolumeRef
+from ployz.ids import OperationId, ServiceRef, SlotRef, VolumeRef
 
 
 @frozen
@@ -34,12 +35,22 @@ class Touch:
     """The snapshot that it began from; None: the dataset itself was made by it."""
 
 
+@frozen
+class Claim:
+    """A candidate's addresses, which are here before any fact says so."""
+
+    operation_id: OperationId
+    ipv6: str
+    ipv4: str
+
+
 class LocalView:
     def __init__(self) -> None:
         self._fences: dict[ServiceRef, OperationId] = {}
         self._touches: dict[VolumeRef, Touch] = {}
         self._finished: dict[OperationId, OperationFinished] = {}
         self._stopped: set[str] = set()
+        self._claims: dict[SlotRef, Claim] = {}
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -49,6 +60,11 @@ class LocalView:
     def touch(self, volume: VolumeRef) -> Touch | None:
         """The last operation that made or received into the dataset."""
         return self._touches.get(volume)
+
+    @property
+    def claims(self) -> Mapping[SlotRef, Claim]:
+        """The last claim of each slot. It holds while its operation is undecided."""
+        return self._claims
 
     def stopped_by_us(self, container: str) -> bool:
         """It did not end by itself: ployz stopped it, and has not started it since."""
@@ -72,11 +88,18 @@ class LocalView:
                     self._touches[volume] = Touch(record.operation_id, base)
             case VolumeDestroyed(volume):
                 self._touches.pop(volume, None)
+            case OperationFinished(operation_id):
+                self._finished[operation_id] = record.event
+            case _:
+                self._apply_to_containers(record)
+
+    def _apply_to_containers(self, record: Record) -> None:
+        match record.event:
+            case AddressClaimed(slot, ipv6, ipv4) if record.operation_id is not None:
+                self._claims[slot] = Claim(record.operation_id, ipv6, ipv4)
             case ContainerStopped(_, container):
                 self._stopped.add(container)
             case ContainerStarted(_, container) | ContainerRestarted(_, container) | ContainerRemoved(_, container):
                 self._stopped.discard(container)
-            case OperationFinished(operation_id):
-                self._finished[operation_id] = record.event
             case _:
                 pass

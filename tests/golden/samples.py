@@ -79,7 +79,7 @@ def samples() -> list[types.Event]:
         types.VolumeMounted(PGDATA, "/var/lib/ployz/volumes/production/pgdata"),
         types.VolumeUnmounted(PGDATA),
         types.VolumesSnapshotTaken(_SNAPSHOTS),
-        types.ReceivePrepared(PGDATA, "op-0.final", True),
+        types.ReceivePrepared(PGDATA, "op-0.final", 12876633969203214100, True),
         types.VolumeSent(PGDATA, B, None, "op-1.round-1", 536_870_912, 4_200),
         types.VolumeReceived(PGDATA, A, "op-1.round-1", GUID),
         types.ServiceFenced(DB, OPERATION),
@@ -94,5 +94,4 @@ def samples() -> list[types.Event]:
         types.ContainerExited(SLOT, "ployz-production-db-slot-1", 137),
         types.ContainerRestarted(SLOT, "ployz-production-db-slot-1", "it ended with 137"),
         types.AddressClaimed(SLOT, "fd12:3456:789a:1::10", "10.211.0.16"),
-        types.AddressReleased(SLOT),
     ]

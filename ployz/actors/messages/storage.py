@@ -36,15 +36,14 @@ class TakeSnapshots(Message[SnapshotsTaken]):
 # ---------------------------------------------------------------- one volume
 
 
-@message("volume.ensure", senders=PEER)
+@message("volume.create", senders=PEER)
 @frozen
-class EnsureVolume(Message[Done]):
-    """From a coordinator: the dataset of a new volume, or the quota of one that is there."""
+class CreateVolume(Message[Done]):
+    """From a coordinator: the dataset of a new volume."""
 
     operation_id: OperationId
     position: int
     volume: VolumeRef
-    create: bool
     quota_bytes: int
     mode: str
     owner: str

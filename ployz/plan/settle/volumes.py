@@ -24,6 +24,8 @@ class FoundDataset:
     """0: received, never committed."""
     mounted: bool
     readonly: bool
+    quota_bytes: int
+    """0: none."""
     snapshots: tuple[str, ...]
     """The names of ployz's own, oldest first."""
     touched_by: OperationId | None
@@ -34,10 +36,12 @@ class FoundDataset:
 
 @frozen
 class Adopt:
-    """It is ours: its epoch property says so, and it may be written."""
+    """It is ours: its epoch property says so, and it may be written, up to its quota."""
 
     volume: VolumeRef
     epoch: int
+    quota_bytes: int
+    """0: none."""
 
 
 @frozen
@@ -79,10 +83,12 @@ def settle_volume(
     found: FoundDataset | None,
     *,
     base: str | None,
+    quota_bytes: int | None,
     operation_of: Callable[[str], OperationId | None],
     status_of: Callable[[OperationId], Status | None],
 ) -> list[VolumeAction]:
-    """What to do with one volume here. `owned`: the fact, if it names this machine.
+    """What to do with one volume here. `owned`: the fact, if it names this machine. `quota_bytes`: as the committed
+    manifest declares it (0: none); None: no manifest declares the volume any more.
 
     `base`: the final snapshot of the volume's last move; None: it never moved. While an undecided operation is at work
     on the dataset, nothing: not even pruning, since it may be about to send from what would go.
@@ -96,7 +102,7 @@ def settle_volume(
     actions: list[VolumeAction] = []
     discarded: OperationId | None = None
     if owned is not None:
-        actions += _own(owned, found, base, status_of)
+        actions += _own(owned, found, base, found.quota_bytes if quota_bytes is None else quota_bytes, status_of)
     elif found.epoch == 0 and found.touched_base is None:
         # No commit ever named it. It goes if this machine's log says who made it, else it is somebody else's.
         ours = found.touched_by is not None and _ended(status_of(found.touched_by))
@@ -131,19 +137,20 @@ def _own(
     owned: VolumePlacement,
     found: FoundDataset,
     base: str | None,
+    quota_bytes: int,
     status_of: Callable[[OperationId], Status | None],
 ) -> Iterator[VolumeAction]:
     """A dataset takes its epoch from the commit that made it the volume, and only with proof that it is the one."""
     if found.epoch == owned.epoch:
-        if found.readonly:
-            yield Adopt(owned.volume, owned.epoch)
+        if found.readonly or found.quota_bytes != quota_bytes:
+            yield Adopt(owned.volume, owned.epoch, quota_bytes)
         return
     if base is not None:
         proven = base in found.snapshots
     else:
         proven = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
     if proven and found.epoch < owned.epoch:
-        yield Adopt(owned.volume, owned.epoch)
+        yield Adopt(owned.volume, owned.epoch, quota_bytes)
     else:
         yield Missing(_unproven(owned, found, base))
 

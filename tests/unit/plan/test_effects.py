@@ -208,6 +208,7 @@ def test_nothing_is_stopped_or_removed_on_a_machine_that_is_gone() -> None:
 
 def test_a_quota_is_set_and_no_container_touched() -> None:
     found = of(postgres(), POSTGRES.replace("20G", "30G"))
-    assert [str(each) for each in found.volumes] == ["machine-a: set the quota of production/pgdata"]
+    assert [str(each) for each in found.cleaning] == ["machine-a: set the quota of production/pgdata to 30720 MiB"]
+    assert not found.volumes
     assert not found.containers
     assert not found.in_place

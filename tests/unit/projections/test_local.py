@@ -62,19 +62,19 @@ def test_a_gate_that_is_closed_again_is_closed_by_the_later_operation() -> None:
 
 def test_a_dataset_is_known_by_who_made_it() -> None:
     assert of(VolumeCreated(DATA, "d")).touch(DATA) == Touch(FIRST, None)
-    assert of(ReceivePrepared(DATA, None, rolled_back=False)).touch(DATA) == Touch(FIRST, None)
+    assert of(ReceivePrepared(DATA, None, None, rolled_back=False)).touch(DATA) == Touch(FIRST, None)
     assert of().touch(DATA) is None
 
 
 def test_the_first_receive_of_an_operation_says_what_it_began_from() -> None:
-    rounds = [ReceivePrepared(DATA, base, rolled_back=True) for base in ("old", "round-1", "round-2")]
+    rounds = [ReceivePrepared(DATA, base, 1, rolled_back=True) for base in ("old", "round-1", "round-2")]
     assert of(*rounds).touch(DATA) == Touch(FIRST, "old")
 
 
 def test_a_later_operation_begins_anew() -> None:
     view = folded(
-        (ReceivePrepared(DATA, "old", rolled_back=True), FIRST),
-        (ReceivePrepared(DATA, "new", rolled_back=True), SECOND),
+        (ReceivePrepared(DATA, "old", 1, rolled_back=True), FIRST),
+        (ReceivePrepared(DATA, "new", 2, rolled_back=True), SECOND),
     )
     assert view.touch(DATA) == Touch(SECOND, "new")
 
@@ -87,7 +87,7 @@ def test_a_receive_in_full_after_a_destroyed_copy_made_the_dataset() -> None:
     view = folded(
         (VolumeCreated(DATA, "d"), FIRST),
         (VolumeDestroyed(DATA, "d", "stale"), None),
-        (ReceivePrepared(DATA, None, rolled_back=False), SECOND),
+        (ReceivePrepared(DATA, None, None, rolled_back=False), SECOND),
     )
     assert view.touch(DATA) == Touch(SECOND, None)
 

@@ -35,6 +35,7 @@ STATUS = {
 ME = MachineId("machine-a")
 BASE = names.snapshot(MOVED, 2)
 """The final snapshot of the last move."""
+QUOTA = 20 << 30
 
 
 def owned(epoch: int) -> VolumePlacement:
@@ -48,12 +49,26 @@ def found(
     readonly: bool = False,
     touched_by: OperationId | None = None,
     touched_base: str | None = None,
+    quota_bytes: int = QUOTA,
 ) -> FoundDataset:
-    return FoundDataset(PGDATA, epoch, mounted, readonly, snapshots, touched_by, touched_base)
+    return FoundDataset(PGDATA, epoch, mounted, readonly, quota_bytes, snapshots, touched_by, touched_base)
 
 
-def settled(fact: VolumePlacement | None, there: FoundDataset | None, base: str | None = None) -> list[VolumeAction]:
-    return settle_volume(PGDATA, fact, there, base=base, operation_of=names.operation_of_snapshot, status_of=STATUS.get)
+def settled(
+    fact: VolumePlacement | None,
+    there: FoundDataset | None,
+    base: str | None = None,
+    declared_quota: int | None = QUOTA,
+) -> list[VolumeAction]:
+    return settle_volume(
+        PGDATA,
+        fact,
+        there,
+        base=base,
+        quota_bytes=declared_quota,
+        operation_of=names.operation_of_snapshot,
+        status_of=STATUS.get,
+    )
 
 
 def kinds(actions: list[VolumeAction]) -> list[type[VolumeAction]]:
@@ -67,13 +82,21 @@ def test_an_owner_whose_dataset_is_at_its_epoch_has_nothing_to_do() -> None:
     assert settled(owned(1), found(1, mounted=True)) == []
 
 
+def test_a_quota_that_was_committed_is_set() -> None:
+    assert settled(owned(1), found(1, quota_bytes=1 << 30)) == [Adopt(PGDATA, 1, QUOTA)]
+
+
+def test_the_quota_of_a_volume_that_no_manifest_declares_is_left_as_it_is() -> None:
+    assert settled(owned(1), found(1, quota_bytes=1 << 30), declared_quota=None) == []
+
+
 def test_a_new_volume_takes_its_epoch_when_it_is_committed() -> None:
-    assert settled(owned(1), found(0, mounted=True, touched_by=MADE)) == [Adopt(PGDATA, 1)]
+    assert settled(owned(1), found(0, mounted=True, touched_by=MADE)) == [Adopt(PGDATA, 1, QUOTA)]
 
 
 def test_a_volume_that_arrived_takes_its_epoch_by_the_final_snapshot_of_its_move() -> None:
     arrived = found(1, BASE, touched_by=MOVED, touched_base="anything")
-    assert settled(owned(3), arrived, BASE) == [Adopt(PGDATA, 3)]
+    assert settled(owned(3), arrived, BASE) == [Adopt(PGDATA, 3, QUOTA)]
 
 
 def test_a_dataset_without_the_final_snapshot_is_not_taken_for_the_volume() -> None:
@@ -100,7 +123,7 @@ def test_an_owner_without_a_dataset_is_told_and_nothing_is_made_up() -> None:
 
 def test_a_source_whose_move_was_aborted_is_writable_again() -> None:
     fenced = found(1, names.snapshot(ABORTED, 1), readonly=True)
-    assert settled(owned(1), fenced) == [Adopt(PGDATA, 1), Prune(PGDATA, (names.snapshot(ABORTED, 1),))]
+    assert settled(owned(1), fenced) == [Adopt(PGDATA, 1, QUOTA), Prune(PGDATA, (names.snapshot(ABORTED, 1),))]
 
 
 # ---------------------------------------------------------------- everybody else
@@ -210,8 +233,8 @@ class World:
                     continue
             assert there is not None
             match action:
-                case Adopt(_, epoch):
-                    there = evolve(there, epoch=epoch, readonly=False)
+                case Adopt(_, epoch, quota_bytes):
+                    there = evolve(there, epoch=epoch, readonly=False, quota_bytes=quota_bytes)
                 case Retire():
                     there = evolve(there, mounted=False, readonly=True)
                 case DiscardPartial(_, str(base)):
@@ -241,6 +264,7 @@ def _worlds(draw: st.DrawFn) -> World:
         epoch=draw(st.integers(0, 3)),
         mounted=draw(st.booleans()),
         readonly=draw(st.booleans()),
+        quota_bytes=draw(st.sampled_from([0, QUOTA])),
         snapshots=tuple(older + [each for each in snapshots if each not in older]),
         touched_by=touched_by,
         touched_base=older[-1] if older and touched_by and draw(st.booleans()) else None,
