@@ -28,6 +28,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "bulk": bulk.measure,
     "log": log.measure,
 }
+QUICK = "quick"
 MISSED = 1
 INTERRUPTED = 130
 
@@ -58,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[Row]:
-    effort = Effort.quick() if arguments.quick else Effort.whole()
+    effort = Effort.quick() if QUICK in arguments.words else Effort.whole()
     if arguments.moves:
         effort = attrs.evolve(effort, cutover_moves=arguments.moves)
-    chosen = arguments.names or list(BENCHMARKS)
+    chosen = [word for word in arguments.words if word != QUICK] or list(BENCHMARKS)
     rows: list[Row] = []
     with temporary_lab("bench", ["writer"], say, pool_size="24G") as lab:
         stage = Stage(lab, Operator(lab), effort, say)
@@ -77,18 +78,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures ployz on a lab of three machines, each number beside the same thing done by hand.",
         epilog="Exit codes: 0 every target is reached, 1 one is missed, 2 usage, 3 failed.",
     )
-    known = f"{', '.join(BENCHMARKS)} (default: all)"
-    parser.add_argument("names", nargs="*", type=_benchmark, metavar="NAME", help=known)
-    parser.add_argument("--quick", action="store_true", help="smaller and fewer: under five minutes")
+    known = f"`{QUICK}`: smaller and fewer, under five minutes; and which ones: {', '.join(BENCHMARKS)} (default: all)"
+    parser.add_argument("words", nargs="*", type=_word, metavar="WORD", help=known)
     parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover` takes the medians of")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser
 
 
-def _benchmark(name: str) -> str:
-    if name not in BENCHMARKS:
-        raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
-    return name
+def _word(word: str) -> str:
+    if word not in (QUICK, *BENCHMARKS):
+        raise argparse.ArgumentTypeError(f"there is no benchmark {word!r}; there are: {', '.join(BENCHMARKS)}")
+    return word
 
 
 if __name__ == "__main__":

@@ -79,14 +79,14 @@ def _rows(by_ployz: Sequence[_Moves], by_hand: Sequence[HandMove]) -> Sequence[R
     small, *large = by_ployz
     rows = [
         Row.of_medians(
-            f"cut-over, {SMALL_MIB} MiB: longest gap of writes, against by hand",
+            f"cut-over, {SMALL_MIB} MiB: longest gap of writes / by hand",
             "ms",
             small.gaps_ms,
             [each.gap_ms for each in by_hand],
             at_most=1.5,
         ),
         Row.of_medians(
-            f"cut-over, {SMALL_MIB} MiB: as the command says, against by hand",
+            f"cut-over, {SMALL_MIB} MiB: as the command says / by hand",
             "ms",
             small.cutovers_ms,
             [each.cutover_ms for each in by_hand],
@@ -95,7 +95,7 @@ def _rows(by_ployz: Sequence[_Moves], by_hand: Sequence[HandMove]) -> Sequence[R
     ]
     return rows + [
         Row.of_medians(
-            f"cut-over, {LARGE_MIB} MiB: longest gap of writes, against {SMALL_MIB} MiB",
+            f"cut-over, {LARGE_MIB} MiB: longest gap of writes / {SMALL_MIB} MiB",
             "ms",
             each.gaps_ms,
             small.gaps_ms,

@@ -10,6 +10,9 @@ from statistics import median
 
 from attrs import asdict, field, frozen
 
+TABLE_COLUMNS = 140
+"""Also where the output goes to a file: no row is broken."""
+
 
 @frozen
 class Row:
@@ -78,7 +81,7 @@ def show(rows: Sequence[Row]) -> None:
             row.target,
             {None: "", True: "[green]yes[/]", False: "[red]NO[/]"}[row.ok],
         )
-    Console(width=None).print(table)
+    Console(width=TABLE_COLUMNS).print(table)
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
