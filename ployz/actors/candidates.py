@@ -20,6 +20,7 @@ from ployz.errors import Code, PloyzError, Refused
 from ployz.facts import keys
 from ployz.facts.keys import Verdict
 from ployz.ids import OperationId, SlotRef
+from ployz.projections.operations import Status
 
 LOOK_EVERY_S: Final = CANDIDATE_LEASE_S / 3
 RETRY_S: Final = 1.0
@@ -81,6 +82,14 @@ class CandidateLease:
             await self._parts.guards.guard(container, guarded_until_s)
         self._hold(operation_id, slot, container, guarded_until_s + KILL_S - CANDIDATE_LEASE_S)
 
+    async def release_committed(self) -> bool:
+        """By the facts that are here, it is a candidate no more: nobody needs to be asked."""
+        lease = self._lease
+        if lease is None or self._parts.view.operations.status(lease.operation_id) is not Status.COMMITTED:
+            return False
+        await self._release(lease)
+        return True
+
     async def run(self) -> None:
         while True:
             self._news = anyio.Event()
@@ -99,6 +108,8 @@ class CandidateLease:
     async def _look(self, lease: _Lease) -> None:
         sent_s = self._now_s()
         try:
+            if await self.release_committed():
+                return
             with anyio.fail_after(max(lease.ends_s - sent_s, 0)):
                 decision = await keys.decision(lease.operation_id).read(self._parts.facts)
                 if decision is None:

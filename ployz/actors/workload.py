@@ -169,6 +169,7 @@ class WorkloadActor(Actor):
 
     async def _watch_candidates(self) -> None:
         """Those that a ployzd before this one has started. What is committed is none any more."""
+        await self._lease.release_committed()
         for slot, each in await self._containers.found():
             operation_id = OperationId(each.labels[names.LABEL_OPERATION])
             status = self._parts.view.operations.status(operation_id)

@@ -378,6 +378,19 @@ def test_a_committed_candidate_needs_no_guard_any_more() -> None:
     simulate(body, machines=4)
 
 
+def test_a_candidate_that_was_committed_runs_on_when_the_authority_goes_away() -> None:
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        outcome = await cluster.run(D, ApplyMigration(DB, C))
+        assert outcome.exit_code == 0, outcome.text
+        cluster.crash(A)
+        await anyio.sleep(2 * CANDIDATE_LEASE_S)
+        assert running(cluster) == {C: ["db/slot-1"]}
+        assert starts(cluster, C) == ["a", "b", "c"]
+
+    simulate(body, machines=4)
+
+
 def test_a_second_try_does_not_take_over_a_gate_that_still_waits() -> None:
     async def body(cluster: Cluster) -> None:
         await moving(cluster)
