@@ -1,0 +1,274 @@
+"""What operators see and remove: services, volumes, machines, operations and events, asked on any machine."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ployz.actors.messages.events import EventsPage, ReadEvents, VerifyEvents
+from ployz.actors.messages.machine import AdmitMachine, ListMachines, Ping
+from ployz.actors.messages.operations import (
+    ApplyMigration,
+    ListDeploys,
+    RemoveService,
+    ShowDeploy,
+    WatchOperation,
+)
+from ployz.actors.messages.services import (
+    ListServices,
+    ListVolumes,
+    ReadServiceLogs,
+    RemoveVolume,
+    ShowService,
+    ShowVolume,
+)
+from ployz.errors import CleanupPending, Code, Refused
+from ployz.host.fakes.docker import Program
+from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
+from tests.cluster.cluster import Cluster, simulate
+from tests.cluster.machine import endpoint
+from tests.cluster.manifests import DB, PGDATA, A, B, C, manifest, service, volume
+from tests.cluster.scenes import datasets, deploy, deployed, left_by, running
+
+# ---------------------------------------------------------------- services
+
+
+def test_services_are_listed_from_everywhere_as_docker_has_them() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), restart="no")))
+        for machine in cluster.machines:
+            listed = await cluster.ask(machine, "services", ListServices())
+            assert [(each.service, each.machine, each.state) for each in listed.slots] == [(DB, A, "running")]
+        cluster[A].docker.exit(cluster[A].docker.names()[0], 4)
+        listed = await cluster.ask(B, "services", ListServices())
+        assert listed.slots[0].state == "exited (4)"
+        cluster.crash(A)
+        listed = await cluster.ask(B, "services", ListServices())
+        assert listed.slots[0].state == "unknown"
+
+    simulate(body)
+
+
+def test_a_service_that_is_fenced_is_shown_so() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster[B].docker.program = lambda _: Program(start_s=5.0)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await cluster.until(lambda: cluster[A].parts.local.fences != {}, within_s=10)
+        await anyio.sleep(1)
+        listed = await cluster.ask(C, "services", ListServices())
+        assert listed.slots[0].state in {"fenced", "missing"}
+        assert (await cluster.watch(C, operation_id)).exit_code == 0
+
+    simulate(body)
+
+
+def test_a_service_is_shown_with_its_manifest_and_volumes() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",)), service("web")))
+        detail = await cluster.ask(C, "services", ShowService(DB))
+        assert 'name = "db"' in detail.toml
+        assert "web" not in detail.toml
+        assert detail.volumes == (PGDATA,)
+        with pytest.raises(Refused) as refusal:
+            await cluster.ask(C, "services", ShowService(ServiceRef.parse("production/nothing")))
+        assert refusal.value.code == Code.UNKNOWN_SERVICE
+
+    simulate(body)
+
+
+def test_the_logs_of_one_slot_are_read_where_it_runs() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.docker.program = lambda spec: Program(output=f"hello from {spec.hostname}\n")
+        await deployed(cluster, manifest(service(placement="{ replicated = { count = 2 } }")))
+        text = (await cluster.ask(C, "services", ReadServiceLogs(DB, SlotName("slot-2"), 10))).text
+        assert text == "hello from db-slot-2\n"
+        with pytest.raises(Refused, match="several slots"):
+            await cluster.ask(C, "services", ReadServiceLogs(DB, None, 10))
+
+    simulate(body)
+
+
+def test_a_removed_service_leaves_its_volume_which_can_then_be_removed() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await cluster.run(A, ApplyMigration(DB, B))
+        assert (await cluster.run(C, RemoveService(DB))).exit_code == 0
+        assert running(cluster) == {}
+        with pytest.raises(Refused) as refusal:
+            await cluster.ask(C, "services", RemoveVolume(PGDATA))
+        assert refusal.value.code == Code.VOLUME_IN_USE
+        await deploy(cluster, manifest())
+        await cluster.ask(C, "services", RemoveVolume(PGDATA))
+        for machine in cluster.machines:  # the base that the move left on A too
+            assert datasets(cluster, machine) == []
+        with pytest.raises(Refused) as refusal:
+            await cluster.ask(C, "services", ShowVolume(PGDATA))
+        assert refusal.value.code == Code.UNKNOWN_VOLUME
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- volumes
+
+
+def test_a_volume_is_shown_with_all_its_copies() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await cluster.run(A, ApplyMigration(DB, B))
+        (row,) = (await cluster.ask(C, "services", ListVolumes())).volumes
+        assert (row.volume, row.owner, row.epoch, row.used_by) == (PGDATA, B, 2, (DB,))
+        detail = await cluster.ask(C, "services", ShowVolume(PGDATA))
+        assert [(each.machine, each.epoch, each.owner) for each in detail.copies] == [(A, 1, False), (B, 2, True)]
+        cluster.crash(A)
+        detail = await cluster.ask(C, "services", ShowVolume(PGDATA))
+        assert detail.unanswered == (A,)
+
+    simulate(body)
+
+
+def test_a_volume_is_removed_although_a_machine_with_a_copy_is_away() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await cluster.run(A, ApplyMigration(DB, B))
+        await cluster.run(A, ApplyMigration(DB, C))
+        await deploy(cluster, manifest())
+        cluster.crash(B)
+        with pytest.raises(CleanupPending, match="machine-b"):
+            await cluster.ask(A, "services", RemoveVolume(PGDATA), timeout_s=200)
+        assert datasets(cluster, C) == []
+        assert VolumeRef.parse("production/pgdata") not in cluster[A].parts.view.placement.volumes
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- machines
+
+
+def test_machines_are_listed_with_those_that_do_not_answer() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster.crash(C)
+        listed = await cluster.ask(B, "machine", ListMachines())
+        assert [(each.machine, each.reachable, each.founder, each.slots) for each in listed.machines] == [
+            (A, True, True, 1),
+            (B, True, False, 0),
+            (C, False, False, 0),
+        ]
+
+    simulate(body)
+
+
+def test_a_machine_is_admitted_on_any_member_and_again_as_it_was() -> None:
+    async def body(cluster: Cluster) -> None:
+        newcomer = MachineId("machine-d")
+        asked = AdmitMachine(newcomer, endpoint(4), "key-machine-d")
+        document = await cluster.ask(B, "machine", asked)
+        assert await cluster.ask(B, "machine", asked) == document
+        assert (document.founder, document.machine) == (A, newcomer)
+        with pytest.raises(Refused) as refusal:
+            await cluster.ask(B, "machine", AdmitMachine(newcomer, endpoint(4), "another key"))
+        assert refusal.value.code == Code.MACHINE_EXISTS
+
+    simulate(body)
+
+
+def test_of_two_admitted_at_once_on_two_members_each_gets_a_number_of_its_own() -> None:
+    async def body(cluster: Cluster) -> None:
+        admitted: list[str] = []
+
+        async def admit(by: MachineId, name: str, number: int) -> None:
+            asked = AdmitMachine(MachineId(name), endpoint(number), f"key-{name}")
+            try:
+                document = await cluster.ask(by, "machine", asked)
+            except Refused:
+                await cluster.agreed()
+                document = await cluster.ask(by, "machine", asked)
+            admitted.append(document.ipv6)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(admit, B, "machine-d", 4)
+            tasks.start_soon(admit, C, "machine-e", 5)
+        assert len(set(admitted)) == 2
+
+    simulate(body)
+
+
+def test_a_ping_says_how_far_a_machine_is() -> None:
+    async def body(cluster: Cluster) -> None:
+        pong = await cluster.ask(C, "machine", Ping())
+        assert (pong.machine, pong.position) == (C, cluster.head)
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- operations
+
+
+def test_operations_are_listed_newest_first_with_how_they_ended() -> None:
+    async def body(cluster: Cluster) -> None:
+        first = await deployed(cluster)
+        cluster[B].docker.program = lambda _: Program(exits=1)
+        second = await cluster.run(B, ApplyMigration(DB, B))
+        listed = await cluster.ask(C, "operations", ListDeploys(10))
+        assert [(each.operation_id, each.status, each.coordinator) for each in listed.deploys] == [
+            (second.operation_id, "aborted", B),
+            (first.operation_id, "committed", A),
+        ]
+        assert "ready" in listed.deploys[0].reason
+
+    simulate(body)
+
+
+def test_an_operation_is_shown_everywhere_and_watched_where_it_is_coordinated() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        outcome = await cluster.run(B, ApplyMigration(DB, C))
+        shown = await cluster.ask(A, "operations", ShowDeploy(outcome.operation_id))
+        assert (shown.row.status, shown.evidence) == ("committed", outcome.result.rounds)
+        assert shown.participants == (A, B, C)
+        with pytest.raises(Refused) as refusal:
+            await cluster.ask(A, "operations", WatchOperation(outcome.operation_id, 0, 1))
+        assert refusal.value.code == Code.NOT_HERE
+
+    simulate(body)
+
+
+def test_the_coordinator_says_in_its_log_how_it_ended_and_how_long_it_took() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        outcome = await cluster.run(B, ApplyMigration(DB, C))
+        await anyio.sleep(1)
+        shown = await cluster.ask(B, "operations", ShowDeploy(outcome.operation_id))
+        assert shown.cutover_ms == outcome.result.cutover_ms > 0
+        assert left_by(cluster, B, outcome.operation_id) == []
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- events
+
+
+def test_the_log_is_read_by_operation_tailed_and_verified() -> None:
+    async def body(cluster: Cluster) -> None:
+        outcome = await deployed(cluster)
+        found = await cluster.ask(A, "events", ReadEvents(0, 100, 0, operation_id=outcome.operation_id))
+        assert {each.operation_id for each in found.events} == {outcome.operation_id}
+        newest = await cluster.ask(A, "events", ReadEvents(-1, 3, 0))
+        assert [each.seq for each in newest.events] == [found.head - 2, found.head - 1, found.head]
+
+        pages: list[EventsPage] = []
+
+        async def tail() -> None:
+            pages.append(await cluster.ask(A, "events", ReadEvents(newest.head, 100, 30)))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tail)
+            await anyio.sleep(5)
+            assert pages == []
+            cluster[A].docker.exit(cluster[A].docker.names()[0], 1)
+        assert [each.name for each in pages[0].events] == ["container.exited"]
+        assert (await cluster.ask(A, "events", VerifyEvents())).findings == ()
+
+    simulate(body)
