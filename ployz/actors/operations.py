@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 import anyio
+from attrs import evolve
 
 from ployz.actors.coordinator import Order, check_blockers
 from ployz.actors.core import Actor, handles
@@ -39,6 +40,7 @@ from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import OperationAborted, OperationKind
 from ployz.facts import keys
 from ployz.facts.decision import abort_or_read
+from ployz.facts.lock import refusal
 from ployz.ids import OperationId
 from ployz.manifest import Manifest, parse, to_toml
 from ployz.plan.effects import phases
@@ -75,12 +77,22 @@ class OperationsActor(Actor):
         return Rendered(to_toml(render(self._parts.view, message.service, message.to_machine)))
 
     async def _preview(self, manifest: Manifest) -> Previewed:
-        plan = await self._plan(manifest)
+        plan = await self._behind_lock(await self._plan(manifest))
         words = tuple(PhaseText(phase, tuple(effects)) for phase, effects in phases(plan).in_words())
         return Previewed(plan, words)
 
     async def _plan(self, manifest: Manifest) -> Plan:
         return (await survey(self._parts, self.system, _kind(manifest), manifest)).plan
+
+    async def _behind_lock(self, plan: Plan) -> Plan:
+        """While another operation works on the namespace, that alone stands in the way: what else seems to, like a
+        half-received dataset, is its doing, and nobody may be told to destroy it.
+        """
+        try:
+            lock = await keys.lock(plan.namespace).read(self._parts.facts)
+        except PloyzError as error:
+            return evolve(plan, blockers=plan.blockers or (error.problem,))
+        return plan if lock is None else evolve(plan, blockers=(refusal(plan.namespace, lock.value).problem,))
 
     # ------------------------------------------------------------ applying
 
@@ -102,7 +114,7 @@ class OperationsActor(Actor):
 
     async def _apply(self, manifest: Manifest, purpose: str) -> Accepted:
         plan = await self._plan(manifest)
-        check_blockers(plan)
+        check_blockers(await self._behind_lock(plan) if plan.blockers else plan)
         operation_id = self._parts.new_operation_id()
         order = Order(plan, manifest, purpose, self.sender)
         story = Story(self._parts.clock)

@@ -51,7 +51,7 @@ class NamespaceLock:
             raise Failed(
                 Code.LOCK_LOST,
                 f"the lock of {self.namespace} was lost: it could not be renewed in time",
-                "run it again when the authority can be reached",
+                "Run it again when the authority can be reached.",
             )
 
     async def renew_until_lost(self) -> None:
@@ -109,11 +109,16 @@ async def _take(log: FactLog, namespace: Namespace, holder: LockHolder, lease: i
     outcome = await log.transact(Transaction(compares=(record.absent(),), puts=(record.put(holder, lease),)))
     if not isinstance(outcome, Conflict):
         return outcome.revision
-    other = record.decode(outcome.found or b"")
-    raise Refused(
+    raise refusal(namespace, record.decode(outcome.found or b""))
+
+
+def refusal(namespace: Namespace, other: LockHolder) -> Refused:
+    """What everybody else is told while `other` holds the lock."""
+    return Refused(
         Code.LOCK_HELD,
         held_by(namespace, other),
-        f"wait for `ployzctl deploy show {other.operation_id}`; if its holder died, it lapses within {LEASE_S:.0f} s",
+        f"Wait until it has ended: ployzctl deploy show {other.operation_id}. If its coordinator died, the lock lapses "
+        f"within {LEASE_S:.0f} s.",
     )
 
 
