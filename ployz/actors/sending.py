@@ -10,7 +10,7 @@ from attrs import define
 from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.storage import SendDone, SendVolume
 from ployz.actors.together import together
-from ployz.errors import Code, Failed
+from ployz.errors import Code, Failed, PloyzError
 from ployz.events.types import VolumeSent
 from ployz.ids import OperationId
 from ployz.plan import names
@@ -67,7 +67,11 @@ class Sending:
 
         async def stream() -> Sent:
             argv = parts.zfs.send_argv(dataset, message.base, message.snapshot)
-            return await parts.streams.send(message.ticket, argv, on_progress=progress)
+            try:
+                return await parts.streams.send(message.ticket, argv, on_progress=progress)
+            except PloyzError as error:
+                way = f"{self._dataset.volume}, from {parts.me} to {message.target}"
+                raise type(error)(error.code, f"{way}: {error.problem.text}", error.problem.advice) from error
 
         # Held while they are sent from, so that nothing prunes them (sanoid 525), and beside the send: the last one
         # stands in the cut-over.
