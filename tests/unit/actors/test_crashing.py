@@ -493,3 +493,56 @@ def test_two_services_that_change_places_both_come_back_after_an_abort() -> None
         assert running(cluster) == {y: ["first/slot-1"], x: ["second/slot-1"]}
 
     simulate(body)
+
+
+# ---------------------------------------------------------------- deploys
+
+
+REPLACED = manifest(volume(), service(volumes=("pgdata",), command="again"))
+"""The same service with another template: stopped and started where it is."""
+DEPLOY_CRASHES: dict[str, tuple[MachineId, Callable[[Effect], bool]]] = {
+    "the coordinator before the old one stops": (C, before(B, "docker.stop")),
+    "the coordinator when the new one runs": (C, after(B, "docker.start")),
+    "the coordinator after the commit": (C, on(C, commit, done=True)),
+    "the owner when the old one has stopped": (B, after(B, "docker.stop")),
+    "the owner when the new one runs": (B, after(B, "docker.start")),
+    "the owner after the commit": (B, on(C, commit, done=True)),
+    "the authority when the old one has stopped": (A, after(B, "docker.stop")),
+    "the authority after the commit": (A, on(C, commit, done=True)),
+}
+
+
+@pytest.mark.parametrize("power", [True, False], ids=["power", "ployzd"])
+@pytest.mark.parametrize("name", DEPLOY_CRASHES)
+def test_a_deploy_ends_as_old_or_new_after_a_crash_of(name: str, *, power: bool) -> None:
+    victim, when = DEPLOY_CRASHES[name]
+
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        crashed = anyio.Event()
+
+        async def crash(effect: Effect) -> None:
+            (cluster.crash if power else cluster.kill)(victim)
+            crashed.set()
+            if effect.machine == victim:
+                await anyio.sleep_forever()
+
+        cluster.effects.at(when, crash)
+        operation_id = await cluster.begin(C, ApplyDeploy(REPLACED))
+        await crashed.wait()
+        await anyio.sleep(40)
+        await (cluster.boot if power else cluster.start)(victim)
+        view = cluster[A].parts.view
+        await cluster.until(
+            lambda: view.operations.status(operation_id) not in {None, Status.UNDECIDED}, within_s=RESOLVED_S
+        )
+        await anyio.sleep(RESOLVED_S)
+        status = view.operations.status(operation_id)
+        (spec,) = cluster[B].docker.running()
+        assert spec.command == (("again",) if status is Status.COMMITTED else ())
+        assert running(cluster) == {B: ["db/slot-1"]}
+        assert cluster[B].docker.names() == [spec.name]
+        assert local_addresses(cluster, B) == slot_addresses(cluster, DB)
+        assert owner(cluster) == (B, 2)
+
+    simulate(body)

@@ -11,7 +11,8 @@ from attrs import frozen
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.actors.messages.storage import SendVolume
 from ployz.errors import Code, Failed
-from ployz.events.types import OperationFinished
+from ployz.events.types import Lifecycle, OperationFinished
+from ployz.facts.transactions import change_lifecycle
 from ployz.host.fakes.docker import Program
 from ployz.host.ports import Holder
 from tests.cluster.cluster import Cluster, Outcome, simulate
@@ -113,6 +114,18 @@ def vote_is_refused(cluster: Cluster) -> None:
     cluster.effects.fail(B, "facts.transact", Failed(Code.PART_FAILED, "the vote was made to fail"))
 
 
+def target_is_drained(cluster: Cluster) -> None:
+    async def drain(effect: Effect) -> None:
+        await cluster.shared.facts.transact(change_lifecycle(B, Lifecycle.ACTIVE, Lifecycle.DRAINING))
+
+    cluster.effects.at(lambda effect: effect.machine == B and effect.name == "docker.start" and effect.done, drain)
+
+
+async def make_active(cluster: Cluster) -> None:
+    await cluster.shared.facts.transact(change_lifecycle(B, Lifecycle.DRAINING, Lifecycle.ACTIVE))
+    await cluster.agreed()
+
+
 def busy_at_the_unmount(cluster: Cluster) -> None:
     async def use(effect: Effect) -> None:
         cluster[A].zfs.use(dataset(), Holder(77, "less", None, "has the file /pgdata/log open"))
@@ -157,6 +170,9 @@ FAILURES = {
     ),
     "the candidate ends at once": Failure("cut-over", Code.NOT_READY, ends_at_once, stopped=True),
     "the candidate is never ready": Failure("cut-over", Code.NOT_READY, never_ready, stopped=True),
+    "the target is drained before the commit": Failure(
+        "commit", Code.MACHINE_NOT_ACTIVE, target_is_drained, stopped=True
+    ),
     "the commit is refused": Failure(
         "commit", Code.PART_FAILED, effect_fails(A, "facts.transact", skip=4), stopped=True
     ),
@@ -197,6 +213,7 @@ def test_a_failure_before_the_commit_is_undone_when(name: str) -> None:
 
         cluster[B].docker.program = lambda _: Program()
         make_room(cluster)
+        await make_active(cluster)
         add_image(cluster)
         again = await cluster.run(A, ApplyMigration(DB, B))
         assert again.exit_code == 0, again.text
