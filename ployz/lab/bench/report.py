@@ -22,7 +22,8 @@ class Row:
     unit: str
     measured: float
     against: float | None = None
-    """The same by hand, or whatever `what` says it is compared with; from this very run."""
+    """The same by hand, or whatever `what` names after its slash; from this very run."""
+    ratio: float | None = None
     at_most: float | None = None
     at_least: float | None = None
     samples: Mapping[str, Sequence[float]] = field(factory=dict)
@@ -39,13 +40,12 @@ class Row:
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> Row:
-        samples = {"measured": list(measured)} | ({"against": list(against)} if against else {})
-        middle = median(against) if against else None
-        return cls(what, unit, median(measured), middle, at_most, at_least, samples)
-
-    @property
-    def ratio(self) -> float | None:
-        return None if self.against is None else self.measured / self.against
+        """The ratio is the median of the ratios of neighbours, which had the same noise around them."""
+        if against is None:
+            return cls(what, unit, median(measured), None, None, at_most, at_least, {"measured": measured})
+        ratio = median(each / other for each, other in zip(measured, against, strict=True))
+        samples = {"measured": measured, "against": against}
+        return cls(what, unit, median(measured), median(against), ratio, at_most, at_least, samples)
 
     @property
     def ok(self) -> bool | None:
@@ -85,5 +85,5 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
-    found = [asdict(row) | {"ratio": row.ratio, "ok": row.ok} for row in rows]
+    found = [asdict(row) | {"ok": row.ok} for row in rows]
     path.write_text(json.dumps({"at": int(time.time()), "rows": found}, indent=2) + "\n")
