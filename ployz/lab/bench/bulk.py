@@ -21,16 +21,15 @@ QUIET_BYTES_PER_S: Final = 1
 def measure(stage: Stage) -> Sequence[Row]:
     mib = stage.effort.bulk_mib
     raw = _Raw(stage)
-    raw.set_up(mib)
     by_ployz: list[float] = []
     by_hand: list[float] = []
     back: list[float] = []
     for number in range(stage.effort.bulk_moves):
+        by_hand.append(raw.send(mib).mib_per_s)
         writer = Writer(stage, f"bulk-{number}", QUIET_BYTES_PER_S)
         source = writer.deploy(mib)
         moved = stage.operator.migrate(writer.service, TARGET if source == SOURCE else SOURCE)
         by_ployz.append(_first_round(moved).mib_per_s)
-        by_hand.append(raw.send().mib_per_s)
         stage.fill(CHANGED_MIB)(stage.lab.running(writer.machine()), writer.folder)
         back.append(stage.operator.migrate(writer.service, source).sent_bytes / MIB)
         writer.pause()
@@ -54,8 +53,6 @@ def _first_round(moved: Moved) -> Sent:
 
 
 class _Raw:
-    """A snapshot that is sent again and again, whole."""
-
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._source, self._target = stage.lab.running(SOURCE), stage.lab.running(TARGET)
@@ -63,15 +60,15 @@ class _Raw:
         self._received = f"{stage.pool(TARGET)}/{RECEIVED}"
         self._address = stage.overlay_addresses()[TARGET]
 
-    def set_up(self, mib: int) -> None:
+    def send(self, mib: int) -> Sent:
+        """A volume that was filled just now, like the product's: a part of it is still in memory."""
         self._source.run(["zfs", "create", "-o", f"mountpoint={MOUNTPOINT}", self._dataset])
         self._stage.fill(mib)(self._source, MOUNTPOINT)
         self._source.run(["zfs", "snapshot", f"{self._dataset}@whole"])
-
-    def send(self) -> Sent:
         send = ["zfs", "send", f"{self._dataset}@whole"]
         receive = ["zfs", "receive", self._received]
         with raw_pipe(self._source, send, self._target, receive, self._address) as pipe:
             sent = pipe.run()
+        self._source.run(["zfs", "destroy", "-r", self._dataset])
         self._target.run(["zfs", "destroy", "-r", self._received])
         return sent
