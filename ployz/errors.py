@@ -41,7 +41,7 @@ class Code(StrEnum):
     DECLINED = "declined"
     """The operator was asked and did not confirm."""
     INTERRUPTED = "interrupted"
-    """Ctrl-C. An operation that was begun goes on; `deploy watch` shows it again."""
+    """Ctrl-C. An operation that was begun goes on; `operation watch` shows it again, `operation abort` ends it."""
     # Identity and membership
     NOT_A_MEMBER = "not-a-member"
     """Whoever connects is no machine of this cluster, by the facts."""

@@ -5,7 +5,12 @@ Lock, plan again, start, perform, commit, follow, clean up. Whatever fails befor
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
 import anyio
+from anyio.abc import TaskGroup
 from attrs import define, evolve, field, frozen
 
 from ployz.actors import ending
@@ -15,20 +20,24 @@ from ployz.actors.parts import Parts
 from ployz.actors.performer import Performer
 from ployz.actors.story import Story
 from ployz.actors.survey import Survey, survey
+from ployz.actors.together import together
 from ployz.actors.work import Work, catch_up
 from ployz.errors import Code, Failed, PloyzError, Problem, Refused
-from ployz.events.types import OperationFinished, OperationStarted
+from ployz.events.types import OperationFinished, OperationOrdered, OperationStarted
 from ployz.facts.conflicts import explain
 from ployz.facts.keys import LockHolder
 from ployz.facts.lock import NamespaceLock, hold
 from ployz.facts.port import Conflict
 from ployz.facts.transactions import start_operation
 from ployz.ids import OperationId
-from ployz.manifest import Manifest, manifest_hash
+from ployz.manifest import Manifest, manifest_hash, to_canonical_json
 from ployz.plan.effects import Phase
 from ployz.plan.model import Plan, differences
 from ployz.plan.reports import MachineReport
+from ployz.projections.operations import Status
 from ployz.wire.message import Sender
+
+ORDER_STEP: Final = "order"
 
 
 @frozen
@@ -88,7 +97,7 @@ class Coordinator:
             work = await self._start(lock, found)
             self._performer = Performer(work)
             try:
-                await self._perform(self._performer, lock)
+                await self._unless_aborted(partial(self._perform, self._performer, lock))
                 self._committed_at = await self._commit(work, self._performer, lock)
             except Exception as error:  # noqa: BLE001 - whatever it was, it is undone before anybody hears of it
                 self._committed_at = await ending.undo(work, self._performer, _problem(error))
@@ -124,12 +133,39 @@ class Coordinator:
             lock_token=lock.token,
             manifest_hash=manifest_hash(self.order.manifest),
         )
+        await self.parts.journal.record(
+            f"operation/{self.operation_id}",
+            OperationOrdered(self.order.purpose, to_canonical_json(self.order.manifest)),
+            operation_id=self.operation_id,
+            step=ORDER_STEP,
+        )
         outcome = await self.parts.facts.transact(start_operation(started))
         if isinstance(outcome, Conflict):
             problem = explain(outcome)
             raise Refused(problem.code, problem.text, problem.advice)
         reports = {each.machine: each for each in found.reports.values() if isinstance(each, MachineReport)}
         return Work(self.parts, self.home, self.story, self.operation_id, found.plan, reports, outcome.position)
+
+    async def _unless_aborted(self, perform: Callable[[], Awaitable[None]]) -> None:
+        """Somebody else's abort ends it in the middle of whatever it waits for. A commit would be refused anyway:
+        this is so that nothing goes on for hours of which the end is known. `Failed` (DECIDED), or LOCK_LOST.
+        """
+        performed = anyio.Event()
+
+        async def perform_all() -> None:
+            await perform()
+            performed.set()
+
+        async def watch() -> None:
+            while not performed.is_set():
+                operation = self.parts.view.operations.get(self.operation_id)
+                if operation is not None and operation.status is Status.ABORTED:
+                    raise Failed(Code.DECIDED, f"it was aborted by {operation.reason}")
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_then_cancel, performed.wait, tasks)
+                    tasks.start_soon(_then_cancel, self.parts.next_change, tasks)
+
+        await together(perform_all, watch)
 
     async def _perform(self, performer: Performer, lock: NamespaceLock) -> None:
         for phase in (
@@ -204,6 +240,11 @@ def check_blockers(plan: Plan) -> None:
     lines = "".join(f"\n  [{each.code}]: {each.text}" for each in plan.blockers)
     advice = " ".join(dict.fromkeys(each.advice for each in plan.blockers if each.advice))
     raise Refused(Code.BLOCKED, f"{len(plan.blockers)} things stand in the way:{lines}", advice)
+
+
+async def _then_cancel(wait: Callable[[], Awaitable[object]], tasks: TaskGroup) -> None:
+    await wait()
+    tasks.cancel_scope.cancel()
 
 
 def _problem(error: Exception) -> Problem:

@@ -94,7 +94,8 @@ async def clean_up(work: Work, position: int, lagging: dict[MachineId, str]) -> 
         raise CleanupPending(
             Code.CLEANUP_PENDING,
             "it is committed, and these machines have not finished: " + _listed(pending),
-            "They finish by themselves when they can be reached: ployzctl machine ls shows how far each is.",
+            "They finish by themselves when they can be reached, and at once, if they can, by "
+            f"`ployzctl operation resume {work.operation_id}`.",
         )
 
 
@@ -102,9 +103,13 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     """Position of the commit, if the operation turns out to be committed. Else it is aborted and undone: `Failed`."""
     phase = work.story.phase
     work.story.tell(f"failed: {why.text}; undoing")
-    decision = await decide_abort(work, f"{phase}: {why.text}")
+    reason = f"{phase}: {why.text}"
+    decision = await decide_abort(work, reason)
     if decision.verdict is Verdict.COMMIT:
         return await _commit_position(work)
+    if decision.reason != reason and why.code not in (Code.DECIDED, Code.LOCK_LOST):
+        # Somebody aborted it first. What failed here is only how this machine came to know.
+        why = Problem(Code.DECIDED, f"it was aborted by {decision.by}: {decision.reason}")
     await together(*(each.cancel for each in performer.transfers))
     await catch_up(work.parts)
     pending = await _settle(work, work.parts.view.position)

@@ -5,21 +5,28 @@ It also resolves what others left behind: an operation whose lock has lapsed is 
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 
 import anyio
 from attrs import evolve
 
-from ployz.actors.coordinator import Order, check_blockers
+from ployz.actors.coordinator import ORDER_STEP, Order, check_blockers
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.operations import (
+    AbortedNow,
+    AbortOperation,
     Accepted,
     ApplyDeploy,
     ApplyMigration,
+    AskPhase,
     DeployDetail,
     DeployList,
     DeployRow,
     ListDeploys,
+    ListOperations,
+    OperationList,
+    OperationRow,
+    PhaseNow,
     PhaseText,
     PreviewDeploy,
     Previewed,
@@ -27,32 +34,38 @@ from ployz.actors.messages.operations import (
     RemoveService,
     Rendered,
     RenderMigration,
+    Resumed,
+    ResumeOperation,
     ShowDeploy,
     WatchOperation,
     WatchPage,
 )
+from ployz.actors.messages.workload import Settle
 from ployz.actors.operation import OperationActor
 from ployz.actors.parts import Parts
 from ployz.actors.story import Story
 from ployz.actors.survey import survey
-from ployz.config import UNDECIDED_LOOK_S
-from ployz.errors import Code, PloyzError, Refused
-from ployz.events.types import OperationAborted, OperationKind
+from ployz.actors.together import together
+from ployz.actors.undecided import Undecided
+from ployz.actors.work import catch_up, failures
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, UNDECIDED_LOOK_S
+from ployz.errors import CleanupPending, Code, PloyzError, Refused, Unreachable
+from ployz.events.types import OperationKind, OperationOrdered
 from ployz.facts import keys
-from ployz.facts.decision import abort_or_read
 from ployz.facts.lock import refusal
-from ployz.ids import OperationId
+from ployz.ids import MachineId, OperationId
 from ployz.manifest import Manifest, parse, to_toml
 from ployz.plan.effects import phases
 from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Plan
-from ployz.projections.operations import Operation
+from ployz.projections.operations import Operation, Status
+from ployz.wire.message import Peer
 
 WATCH_MAX_S = 30.0
+FIND_S = 5.0
+"""How long an operation that no fact names yet is waited for: another machine may be about to start it."""
 STORIES_MAX = 100
 """Ended operations whose story can still be watched."""
-
-_log = logging.getLogger("ployz.operations")
 
 
 class OperationsActor(Actor):
@@ -61,6 +74,9 @@ class OperationsActor(Actor):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._stories: dict[OperationId, Story] = {}
+
+    async def started(self) -> None:
+        self._undecided = Undecided(self._parts, self.system)
 
     # ------------------------------------------------------------ planning
 
@@ -134,15 +150,47 @@ class OperationsActor(Actor):
     async def watch(self, message: WatchOperation) -> WatchPage:
         story = self._stories.get(message.operation_id)
         if story is None:
-            operation = self._find(message.operation_id)
-            raise Refused(
-                Code.NOT_HERE,
-                f"{message.operation_id} is {operation.status}; it was coordinated by {operation.coordinator}, and its "
-                f"progress is not known on {self._parts.me}",
-                f"ployzctl deploy show {message.operation_id}",
-            )
+            return await self._watch_elsewhere(message)
         progress = await story.after(message.after, min(message.wait_s, WATCH_MAX_S))
         return WatchPage(tuple(progress), story.result)
+
+    async def _watch_elsewhere(self, message: WatchOperation) -> WatchPage:
+        """At its coordinator. Where nobody knows its progress, this says what the facts know."""
+        operation = await self._find_soon(message.operation_id)
+        here = operation.coordinator == self._parts.me or isinstance(self.sender, Peer)
+        try:
+            if not here:
+                coordinator = self.system.remote(operation.coordinator, "operations")
+                return await coordinator.ask(message, timeout_s=min(message.wait_s, WATCH_MAX_S) + ASK_TIMEOUT_S)
+        except (Unreachable, Refused):
+            operation = self._find(message.operation_id)  # it may have been decided meanwhile
+        now = "" if here else await self._undecided.words(operation)
+        raise Refused(
+            Code.NOT_HERE,
+            f"{operation.operation_id} is {operation.status}; its progress is known to its coordinator "
+            f"{operation.coordinator} only, as long as that runs" + (f". {now}" if now else ""),
+            f"ployzctl operation show {operation.operation_id}",
+        )
+
+    async def _find_soon(self, operation_id: OperationId) -> Operation:
+        with anyio.move_on_after(FIND_S):
+            while self._parts.view.operations.get(operation_id) is None:
+                await self._parts.next_change()
+        return self._find(operation_id)
+
+    @handles(AskPhase, concurrent=True)
+    async def phase(self, message: AskPhase) -> PhaseNow:
+        story = self._stories.get(message.operation_id)
+        return PhaseNow(story.phase if story is not None and story.result is None else "")
+
+    @handles(ListOperations, concurrent=True)
+    async def list_operations(self, message: ListOperations) -> OperationList:
+        known = self._parts.view.operations.all.values()
+        newest = sorted(known, key=lambda each: (each.status is Status.UNDECIDED, each.operation_id), reverse=True)
+        newest = newest[: message.limit]
+        phases_now = await together(*(partial(self._undecided.phase, each) for each in newest))
+        rows = zip(newest, phases_now, strict=True)
+        return OperationList(tuple(OperationRow(_row(operation), phase) for operation, phase in rows))
 
     @handles(ListDeploys, concurrent=True)
     async def list(self, message: ListDeploys) -> DeployList:
@@ -158,6 +206,7 @@ class OperationsActor(Actor):
             participants=operation.participants,
             evidence=operation.evidence,
             cutover_ms=finished.cutover_ms if finished else 0,
+            now=await self._undecided.words(operation),
         )
 
     def _find(self, operation_id: OperationId) -> Operation:
@@ -173,31 +222,87 @@ class OperationsActor(Actor):
         while True:
             for operation in self._parts.view.operations.undecided():
                 if self._parts.me in operation.participants and not self._runs_here(operation):
-                    await self._resolve(operation)
+                    await self._undecided.resolve(operation)
             await anyio.sleep(UNDECIDED_LOOK_S)
 
     def _runs_here(self, operation: Operation) -> bool:
         story = self._stories.get(operation.operation_id)
         return story is not None and story.result is None
 
-    async def _resolve(self, operation: Operation) -> None:
-        try:
-            lock = await keys.lock(operation.namespace).read(self._parts.facts)
-            if lock is not None and lock.revision == operation.lock_token:
-                return
-            decision = await abort_or_read(
-                self._parts.facts,
-                OperationAborted(
-                    operation.operation_id,
-                    operation.namespace,
-                    self._parts.me,
-                    f"its coordinator {operation.coordinator} lost the lock",
-                ),
+    # ------------------------------------------------------------ ending and beginning again
+
+    @handles(AbortOperation, concurrent=True)
+    async def abort(self, message: AbortOperation) -> AbortedNow:
+        await catch_up(self._parts)
+        operation = self._find(message.operation_id)
+        return AbortedNow(_row(await self._undecided.abort(operation, f"{self.sender} on {self._parts.me}")))
+
+    @handles(ResumeOperation, concurrent=True)
+    async def resume(self, message: ResumeOperation) -> Resumed:
+        await catch_up(self._parts)
+        operation = self._find(message.operation_id)
+        if operation.status is Status.COMMITTED:
+            await self._finish(operation)
+            return Resumed(_row(operation), None, None)
+        if operation.coordinator != self._parts.me:
+            return await self._resume_elsewhere(operation, message)
+        if self._runs_here(operation):
+            raise Refused(
+                Code.CONFLICT,
+                f"{operation.operation_id} is going on",
+                f"ployzctl operation watch {operation.operation_id}",
             )
-        except PloyzError as error:
-            _log.warning("%s is undecided, and cannot be resolved yet: %s", operation.operation_id, error)
-        else:
-            _log.warning("%s was left undecided: %s by %s", operation.operation_id, decision.verdict, decision.by)
+        if operation.status is Status.UNDECIDED:
+            operation = await self._undecided.abort(operation, f"{self.sender}, to begin it again")
+        return Resumed(_row(operation), await self._again(operation), self._parts.me)
+
+    async def _finish(self, operation: Operation) -> None:
+        """What a machine still has to do after the commit, done while the operator waits."""
+
+        async def settled(machine: MachineId) -> None:
+            workload = self.system.remote(machine, f"workload/{operation.namespace}")
+            await workload.ask(Settle(self._parts.view.position), timeout_s=EFFECT_TIMEOUT_S)
+
+        pending = await failures(operation.participants, settled)
+        if pending:
+            where = "; ".join(f"{machine}: {why}" for machine, why in sorted(pending.items()))
+            raise CleanupPending(
+                Code.CLEANUP_PENDING,
+                f"{operation.operation_id} is committed, and these machines have not finished: {where}",
+                f"They finish by themselves. To ask them again: ployzctl operation resume {operation.operation_id}",
+            )
+
+    async def _resume_elsewhere(self, operation: Operation, message: ResumeOperation) -> Resumed:
+        try:
+            return await self.system.remote(operation.coordinator, "operations").ask(
+                message, timeout_s=EFFECT_TIMEOUT_S
+            )
+        except Unreachable as error:
+            raise Unreachable(
+                error.code,
+                f"only its coordinator {operation.coordinator} knows what {operation.operation_id} was asked to do: "
+                + error.problem.text,
+                f"Abort it (`ployzctl operation abort {operation.operation_id}`), and give the command again.",
+            ) from error
+
+    async def _again(self, operation: Operation) -> OperationId:
+        """The same order, planned anew from what is committed now."""
+        order = await self._parts.log.find(operation.operation_id, ORDER_STEP)
+        if order is None or not isinstance(order.event, OperationOrdered):
+            raise Refused(
+                Code.UNKNOWN_DEPLOY,
+                f"the log of {self._parts.me} does not say what {operation.operation_id} was asked to do",
+                "Give the command again.",
+            )
+        state = self._parts.view.placement.namespace(operation.namespace)
+        if state is not None and state.position > operation.position:
+            raise Refused(
+                Code.PLAN_STALE,
+                f"{operation.namespace} was changed since {operation.operation_id} ended",
+                "Look at what is there now, and give the command again.",
+            )
+        await self._undecided.wait_for_lock(operation)
+        return (await self._apply(parse(order.event.manifest), order.event.purpose)).operation_id
 
 
 def _kind(manifest: Manifest) -> OperationKind:

@@ -13,7 +13,7 @@ from typing import Final, NoReturn, TypeVar
 from attrs import frozen
 
 from ployz.errors import Code, Usage
-from ployz.ids import InvalidName
+from ployz.ids import InvalidName, OperationId
 
 T = TypeVar("T")
 
@@ -32,6 +32,12 @@ class Parser(argparse.ArgumentParser):
 
     def add_yes(self) -> None:
         self.add_argument("--yes", action="store_true", help="do not ask")
+
+    def add_operation(self) -> None:
+        self.add_argument("operation", type=named(OperationId), metavar="ID", help="the operation's id: op-…")
+
+    def add_limit(self) -> None:
+        self.add_argument("--limit", type=count, default=20, metavar="N", help="at most so many (default: %(default)s)")
 
     def add_manifest(self) -> None:
         self.add_argument(

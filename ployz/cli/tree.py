@@ -56,6 +56,16 @@ GROUPS: Final[Mapping[str, Group]] = {
             "render-manifest": "Print the manifest that `migrate apply` would deploy.",
         },
     ),
+    "operation": Group(
+        "Deploys and migrations in flight and in the past, from any machine.",
+        {
+            "ls": "List operations: those that go on first, with their phase, then the newest.",
+            "show": "Show one operation; of one that goes on, its phase, or who ends it when its coordinator is gone.",
+            "watch": "Watch an operation that goes on, whichever machine coordinates it.",
+            "abort": "Abort an operation that is not decided. What it did is undone.",
+            "resume": "Finish the clean-up of a committed operation; begin an aborted or abandoned one again.",
+        },
+    ),
     "service": Group(
         "The services that run in the cluster.",
         {

@@ -28,7 +28,7 @@ def apply(call: Call, message: Message[Accepted]) -> int:
         raise Interrupted(
             Code.INTERRUPTED,
             "interrupted before the node answered: it may have begun all the same",
-            "`ployzctl deploy ls` shows whether it did.",
+            "`ployzctl operation ls` shows whether it did.",
         ) from None
     call.out.item("operation.accepted", accepted, f"operation {accepted.operation_id}")
     return watch(call, accepted.operation_id)
@@ -53,7 +53,8 @@ def watch(call: Call, operation_id: OperationId) -> int:
         raise Interrupted(
             Code.INTERRUPTED,
             f"operation {operation_id} goes on without you",
-            f"Watch it again with `ployzctl deploy watch {operation_id}`.",
+            f"Watch it again with `ployzctl operation watch {operation_id}`, or end it, and have undone what it did, "
+            f"with `ployzctl operation abort {operation_id}`.",
         ) from None
     except Unreachable as error:
         _lost(operation_id, error)
@@ -71,5 +72,5 @@ def _lost(operation_id: OperationId, error: PloyzError) -> NoReturn:
         Code.OUTCOME_UNKNOWN,
         f"the node was lost while operation {operation_id} was going on; how it ends is not known here"
         f" ({error.problem.text})",
-        f"It is finished or undone without you. Once ployzd answers: `ployzctl deploy show {operation_id}`.",
+        f"It is finished or undone without you. Once ployzd answers: `ployzctl operation show {operation_id}`.",
     ) from error

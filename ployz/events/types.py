@@ -225,6 +225,16 @@ class FactMirrored(Event):
     fact: Fact
 
 
+@event("operation.ordered", 1)
+@frozen
+class OperationOrdered(Event):
+    """What its coordinator was asked to do: what an operator's `resume` begins again from."""
+
+    purpose: str
+    manifest: str
+    """Canonical JSON, with its intent."""
+
+
 @event("operation.step_begun", 1)
 @frozen
 class StepBegun(Event):

@@ -71,6 +71,7 @@ def samples() -> list[types.Event]:
         types.VolumeRemoved(PGDATA),
         types.NodeStarted(A, "0.1.0"),
         types.FactMirrored(3, bytes(range(32)), _JOINED),
+        types.OperationOrdered("migrate production/db to machine-b", '{"namespace":"production"}'),
         types.StepBegun("fence", "production/db on machine-a"),
         types.StepFailed("send", Code.STREAM_FAILED, "the stream ended after 12 bytes"),
         types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000),

@@ -9,7 +9,7 @@ from ployz.events.types import OperationKind, RoundEvidence
 from ployz.ids import MachineId, Namespace, OperationId, ServiceRef
 from ployz.plan.model import Plan
 from ployz.projections.operations import Status
-from ployz.wire.message import OPERATOR, Message, message
+from ployz.wire.message import OPERATOR, PEER, Message, message
 
 
 @frozen
@@ -140,10 +140,12 @@ class WatchPage:
     """None while it goes on."""
 
 
-@message("operation.watch", senders=OPERATOR)
+@message("operation.watch", senders=OPERATOR | PEER)
 @frozen
 class WatchOperation(Message[WatchPage]):
-    """A long poll: answered when there is progress after `after`, at the end, or after `wait_s`."""
+    """A long poll: answered when there is progress after `after`, at the end, or after `wait_s`. From an operator on
+    another machine than the coordinator it is passed on there.
+    """
 
     operation_id: OperationId
     after: int
@@ -186,9 +188,82 @@ class DeployDetail:
     evidence: tuple[RoundEvidence, ...]
     cutover_ms: int
     """By its coordinator's log; 0 on other machines, or when nothing was stopped."""
+    now: str = ""
+    """What goes on while it is undecided: its phase, or who decides it when its coordinator is gone."""
 
 
 @message("deploy.show", senders=OPERATOR)
 @frozen
 class ShowDeploy(Message[DeployDetail]):
+    operation_id: OperationId
+
+
+# ---------------------------------------------------------------- what is going on
+
+
+@frozen
+class PhaseNow:
+    phase: str
+    """Empty: its coordinator does not carry it out any more."""
+
+
+@message("operation.phase", senders=PEER)
+@frozen
+class AskPhase(Message[PhaseNow]):
+    """To the machine that coordinates it."""
+
+    operation_id: OperationId
+
+
+@frozen
+class OperationRow:
+    deploy: DeployRow
+    phase: str
+    """Of an undecided one; `unknown` where its coordinator does not answer, `abandoned` where it has ended."""
+
+
+@frozen
+class OperationList:
+    operations: tuple[OperationRow, ...]
+
+
+@message("operation.list", senders=OPERATOR)
+@frozen
+class ListOperations(Message[OperationList]):
+    """Undecided ones first, then the newest."""
+
+    limit: int
+
+
+@frozen
+class AbortedNow:
+    row: DeployRow
+
+
+@message("operation.abort", senders=OPERATOR)
+@frozen
+class AbortOperation(Message[AbortedNow]):
+    """Decides it as an abort, unless it is decided. What was done is undone after the answer."""
+
+    operation_id: OperationId
+
+
+@frozen
+class Resumed:
+    """What a resume turned out to mean."""
+
+    row: DeployRow
+    again: OperationId | None
+    """The operation that does the same anew; None: this one was committed, and its clean-up was finished now."""
+    again_on: MachineId | None
+    """Who coordinates that one."""
+
+
+@message("operation.resume", senders=OPERATOR | PEER)
+@frozen
+class ResumeOperation(Message[Resumed]):
+    """Committed: finishes its clean-up. Aborted, or abandoned and then aborted by this: the same is begun anew, by the
+    machine that coordinated it, which alone knows what was ordered.
+    """
+
     operation_id: OperationId

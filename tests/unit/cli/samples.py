@@ -185,6 +185,14 @@ ABORTED_ROW = operations.DeployRow(
 UNDECIDED_ROW = evolve(DEPLOY_ROW, status=Status.UNDECIDED, decided_ms=0, position=0)
 DEPLOYS = operations.DeployList((DEPLOY_ROW, ABORTED_ROW))
 DEPLOY_DETAIL = operations.DeployDetail(DEPLOY_ROW, (A, B), ROUNDS, 720)
+GOING_ON_ROW = evolve(DEPLOY_ROW, status=Status.UNDECIDED, decided_ms=0, position=0)
+GOING_ON = operations.DeployDetail(GOING_ON_ROW, (A, B), (), 0, "in phase pre-copy on machine-a")
+OPERATIONS = operations.OperationList(
+    (operations.OperationRow(GOING_ON_ROW, "pre-copy"), operations.OperationRow(ABORTED_ROW, ""))
+)
+ABORTED = operations.AbortedNow(ABORTED_ROW)
+FINISHED = operations.Resumed(DEPLOY_ROW, None, None)
+BEGUN_AGAIN = operations.Resumed(ABORTED_ROW, OPERATION, A)
 
 SLOT_ROWS = (
     services.SlotRow(SERVICE, SLOT, A, "running", "postgres:17", "fd12:3456:789a:1::10", "10.210.0.16"),

@@ -10,13 +10,16 @@ import pytest
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
 from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList
 from ployz.actors.messages.operations import (
+    AbortOperation,
     Accepted,
     ApplyMigration,
     ListDeploys,
+    ListOperations,
     PreviewDeploy,
     PreviewMigration,
     Rendered,
     RenderMigration,
+    ResumeOperation,
     ShowDeploy,
     WatchOperation,
 )
@@ -39,6 +42,10 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
     "deploy-ls": (("deploy", "ls"), {ListDeploys: samples.DEPLOYS}),
     "deploy-show": (("deploy", "show", samples.OPERATION), {ShowDeploy: samples.DEPLOY_DETAIL}),
+    "operation-ls": (("operation", "ls"), {ListOperations: samples.OPERATIONS}),
+    "operation-show": (("operation", "show", samples.OPERATION), {ShowDeploy: samples.GOING_ON}),
+    "operation-abort": (("operation", "abort", samples.OPERATION), {AbortOperation: samples.ABORTED}),
+    "operation-resume-committed": (("operation", "resume", samples.OPERATION), {ResumeOperation: samples.FINISHED}),
     "deploy-preview": (("deploy", "preview", "-f", "-"), {PreviewDeploy: samples.previewed(samples.DEPLOY)}),
     "migrate-preview": (("migrate", "preview", *MOVE), {PreviewMigration: samples.previewed(samples.MIGRATION)}),
     "migrate-preview-unchanged": (
@@ -102,6 +109,18 @@ def test_a_migration_is_told_in_json_lines() -> None:
     kinds = [line["payload"]["kind"] for line in ended.lines]
     assert kinds == ["operation.accepted", *["operation.progress"] * len(samples.PROGRESS), "operation.result"]
     golden("migrate-apply.jsonl", ended.out)
+
+
+def test_what_is_resumed_is_watched_as_the_operation_that_it_became() -> None:
+    answers: dict[type[Message[Any]], Answer] = {
+        ResumeOperation: samples.BEGUN_AGAIN,
+        WatchOperation: pages(*samples.WATCHED),
+    }
+    ended = ployzctl("operation", "resume", samples.EARLIER, answers=answers)
+    assert (ended.exit_code, ended.err) == (0, "")
+    watched = {message.operation_id for _, message in ended.asked if isinstance(message, WatchOperation)}
+    assert watched == {samples.OPERATION}
+    golden("operation-resume.txt", ended.out)
 
 
 def test_each_poll_asks_for_what_comes_after_the_last_line() -> None:

@@ -23,7 +23,10 @@ from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, CtrlC, Ended, GoAway, golden, pages, ployzctl
 
 APPLY = ("migrate", "apply", "production/db", "--to", "machine-b")
-WATCH_AGAIN = f"Watch it again with `ployzctl deploy watch {samples.OPERATION}`."
+WATCH_AGAIN = (
+    f"Watch it again with `ployzctl operation watch {samples.OPERATION}`, or end it, and have undone what it did, "
+    f"with `ployzctl operation abort {samples.OPERATION}`."
+)
 
 
 def watching(*watched: Any) -> dict[type[Message[Any]], Answer]:
@@ -137,7 +140,7 @@ def test_a_node_that_goes_away_while_it_is_watched_leaves_the_outcome_unknown() 
     ended = ployzctl(*APPLY, answers=watching(samples.WATCHED[0], GoAway))
     assert ended.exit_code == 5
     assert f"error [outcome-unknown]: the node was lost while operation {samples.OPERATION}" in ended.err
-    assert f"ployzctl deploy show {samples.OPERATION}" in ended.err
+    assert f"ployzctl operation show {samples.OPERATION}" in ended.err
 
 
 def test_a_manifest_that_cannot_be_read_is_refused_before_the_node_is_asked() -> None:

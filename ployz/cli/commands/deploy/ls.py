@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from ployz.actors.messages.operations import DeployList, DeployRow, ListDeploys
 from ployz.cli import human
-from ployz.cli.arguments import Parser, count
+from ployz.cli.arguments import Parser
 from ployz.cli.blocks import Block, Table
 from ployz.cli.call import ANSWER_S, Call
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most so many (default: %(default)s)")
+    parser.add_limit()
 
 
 def run(call: Call) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 from ployz.actors.messages.operations import DeployDetail, ShowDeploy
 from ployz.cli import human
-from ployz.cli.arguments import Parser, named
+from ployz.cli.arguments import Parser
 from ployz.cli.blocks import Block, Fields, Heading
 from ployz.cli.call import ANSWER_S, Call
 from ployz.cli.views.result import rounds
-from ployz.ids import OperationId
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("operation", type=named(OperationId), metavar="ID", help="the operation's id: op-…")
+    parser.add_operation()
 
 
 def run(call: Call) -> None:
@@ -29,6 +28,7 @@ def render(detail: DeployDetail) -> Iterator[Block]:
         (
             ("namespace", row.namespace),
             ("status", row.status),
+            ("now", detail.now),
             ("reason", row.reason),
             ("started", human.when(row.started_ms)),
             ("decided", f"{human.when(row.decided_ms)}, by fact {row.position}" if row.position else ""),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from ployz.cli import watching
-from ployz.cli.arguments import Parser, named
+from ployz.cli.arguments import Parser
 from ployz.cli.call import Call
-from ployz.ids import OperationId
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("operation", type=named(OperationId), metavar="ID", help="the operation's id: op-…")
+    parser.add_operation()
 
 
 def run(call: Call) -> int:
