@@ -87,6 +87,8 @@ class Life:
         self._cell = cell
         self._make = make
         self._bug: Exception | None = None
+        self._in_turn = False
+        """A handler that is not concurrent runs now."""
         self._running = 0
 
     # What the actor sees as its place.
@@ -123,19 +125,35 @@ class Life:
         self._beside.start_soon(self._guarded, actor.run)
 
     async def _take_letters(self) -> None:
-        while (letter := await self._cell.mailbox.take()) is not None:
-            handler = self._actor.handlers.get(type(letter.message))
+        while (letter := await self._cell.mailbox.take(self._may_begin)) is not None:
+            handler = self._handler_of(letter)
             if handler is None:
                 text = f"{self.address} does not take {letter.message.tag}"
                 letter.fail(Refused(Code.UNKNOWN_MESSAGE, text))
             elif not handler.concurrent:
-                await self._handle(letter, handler)
+                self._in_turn = True
+                self._handlers.start_soon(self._handle_in_turn, letter, handler)
             elif self._running >= self._actor.concurrent_max:
                 text = f"{self.address} already works on {self._running} messages at once"
                 letter.fail(Refused(Code.MAILBOX_FULL, text, "Try again in a moment."))
             else:
                 self._running += 1
                 self._handlers.start_soon(self._handle_beside, letter, handler)
+
+    def _handler_of(self, letter: Letter) -> Handler | None:
+        return self._actor.handlers.get(type(letter.message))
+
+    def _may_begin(self, letter: Letter) -> bool:
+        """One after the other; concurrent ones do not wait for their turn."""
+        handler = self._handler_of(letter)
+        return not self._in_turn or handler is None or handler.concurrent
+
+    async def _handle_in_turn(self, letter: Letter, handler: Handler) -> None:
+        try:
+            await self._handle(letter, handler)
+        finally:
+            self._in_turn = False
+            self._cell.mailbox.look_again()
 
     async def _handle_beside(self, letter: Letter, handler: Handler) -> None:
         try:

@@ -6,6 +6,7 @@ No tasks here: the asker waits on its letter, the cell takes letters out and ans
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -66,14 +67,20 @@ class Mailbox:
         self._letters.append(letter)
         self._news.set()
 
-    async def take(self) -> Letter | None:
-        """The oldest letter; None once the mailbox is closed."""
+    async def take(self, may_begin: Callable[[Letter], bool]) -> Letter | None:
+        """The oldest letter that may be begun now; None once the mailbox is closed."""
         while self._closed is None:
-            if self._letters:
-                return self._letters.popleft()
+            letter = next(filter(may_begin, self._letters), None)
+            if letter is not None:
+                self._letters.remove(letter)
+                return letter
             self._news = anyio.Event()
             await self._news.wait()
         return None
+
+    def look_again(self) -> None:
+        """What may be begun has changed."""
+        self._news.set()
 
     def drop(self, letter: Letter) -> None:
         """Its asker has gone: if it was not begun yet, it never is, and makes room for others."""

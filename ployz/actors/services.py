@@ -248,4 +248,6 @@ def _state(slot: SlotRef, states: dict[SlotRef, SlotState] | None) -> str:
         return "running"
     if found.fenced_by is not None:
         return "fenced"
+    if not found.container:
+        return "missing"
     return "created" if found.exit_code is None else f"exited ({found.exit_code})"

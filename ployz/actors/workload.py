@@ -37,6 +37,7 @@ from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
 from ployz.events.types import ContainerReady, ContainerRestarted, SlotPlacement
+from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
 from ployz.plan import committed, names
 from ployz.plan.container import service_of, volumes_of
@@ -204,6 +205,10 @@ class WorkloadActor(Actor):
 
     @handles(ShowWorkload, concurrent=True)
     async def show(self, message: ShowWorkload) -> WorkloadState:  # noqa: ARG002 - it has nothing to say but "now"
+        """Also the slots that the facts place here and that have no container: why may be the gate."""
+        found: list[tuple[SlotRef, Container | None]] = list(await self._containers.found())
+        filled = {slot for slot, _ in found}
+        found += [(slot, None) for slot, _ in self._containers.placed() if slot not in filled]
         return WorkloadState(
             machine=self._parts.me,
             namespace=self._namespace,
@@ -211,12 +216,12 @@ class WorkloadActor(Actor):
                 SlotState(
                     service=slot.service.service,
                     slot=slot.slot,
-                    container=each.name,
-                    running=each.running,
-                    exit_code=each.exit_code,
+                    container=each.name if each else "",
+                    running=each is not None and each.running,
+                    exit_code=each.exit_code if each else None,
                     fenced_by=self._gate.closed_by(slot.service),
                 )
-                for slot, each in await self._containers.found()
+                for slot, each in found
             ),
         )
 

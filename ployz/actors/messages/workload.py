@@ -138,6 +138,7 @@ class SlotState:
     service: ServiceName
     slot: SlotName
     container: str
+    """Empty: there is none."""
     running: bool
     exit_code: int | None
     fenced_by: OperationId | None

@@ -75,6 +75,12 @@ class Unhandled(Message[Done]):
     pass
 
 
+@message("test.look")
+@frozen
+class Look(Message[Count]):
+    pass
+
+
 class Counter(Actor):
     """Blocks and works until `gate` opens."""
 
@@ -96,6 +102,10 @@ class Counter(Actor):
     async def work(self, message: Work) -> Done:
         await self.gate.wait()
         return Done()
+
+    @handles(Look, concurrent=True)
+    async def look(self, message: Look) -> Count:
+        return Count(self.value)
 
     @handles(Refuse)
     async def refuse(self, message: Refuse) -> Done:
@@ -248,6 +258,30 @@ def test_a_concurrent_handler_does_not_hold_up_the_mailbox() -> None:
             await anyio.wait_all_tasks_blocked()
             assert await counter.ask(Add(1), timeout_s=5) == Count(1)
             gate.set()
+
+    in_system(body)
+
+
+def test_a_concurrent_message_does_not_wait_for_its_turn() -> None:
+    async def body(system: ActorSystem) -> None:
+        gate = anyio.Event()
+        counter = system.spawn("counter", lambda: Counter(gate))
+        order: list[str] = []
+
+        async def ask(name: str, message: Message[Any]) -> None:
+            await counter.ask(message, timeout_s=5)
+            order.append(name)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "first", Block())
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(ask, "second", Add(1))
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(ask, "beside", Look())
+            await anyio.wait_all_tasks_blocked()
+            assert order == ["beside"]
+            gate.set()
+        assert order == ["beside", "first", "second"]
 
     in_system(body)
 
