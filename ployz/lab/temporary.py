@@ -1,6 +1,6 @@
 """A lab for the time of one command: up with its images, and down again however the command ends.
 
-When the command fails, the machines' logs are kept at a place that is named.
+When the command fails, the machines' logs are kept at a place that is named; when it is interrupted, nothing is.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ def temporary_lab(
     """
     lab = Lab(LabName(name), say=say)
     with _alone(name), _termination_as_interrupt():
-        failed = True
+        done = False
         try:
             lab.down()  # what a run that was killed, or kept, left behind
             lab.up(MACHINES, pool_size=pool_size, bare=False)
             load(lab, images, list(lab.state().machines))
             yield lab
-            failed = False
+            done = True
+        except Exception:
+            say(f"the logs of the machines are kept in {_keep_logs(lab)}")
+            raise
         finally:
-            if failed:
-                say(f"the logs of the machines are kept in {_keep_logs(lab)}")
-            if failed or not keep:
+            if not (done and keep):
                 say("taking the lab down")
                 lab.down()
 

@@ -48,12 +48,11 @@ def test_a_database_moves_there_and_back_under_load_and_nothing_is_left_of_the_d
     assert len(re.findall(r"^machine-\w to machine-\w +\d.* MiB ", told, re.MULTILINE)) == 2
 
 
-def test_an_interrupted_demo_takes_its_lab_down_and_says_where_the_logs_are() -> None:
+def test_an_interrupted_demo_leaves_nothing() -> None:
     with demo() as running:
         assert running.stdout is not None
         assert any("migrate apply" in line for line in iter(running.stdout.readline, ""))
         running.send_signal(signal.SIGINT)
         after = running.stdout.read()
         assert running.wait(END_S) == 130, after
-        assert "the logs of the machines are kept in" in after
         assert LAB.remains() == []
