@@ -5,11 +5,13 @@ It also resolves what others left behind: an operation whose lock has lapsed is 
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import anyio
 from attrs import evolve
 
+from ployz.actors.abandoned import end_own_operations
 from ployz.actors.coordinator import ORDER_STEP, Order, check_blockers
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.operations import (
@@ -62,10 +64,13 @@ from ployz.projections.operations import Operation, Status
 from ployz.wire.message import Peer
 
 WATCH_MAX_S = 30.0
+RETRY_S = 1.0
 FIND_S = 5.0
 """How long an operation that no fact names yet is waited for: another machine may be about to start it."""
 STORIES_MAX = 100
 """Ended operations whose story can still be watched."""
+
+_log = logging.getLogger("ployz.operations")
 
 
 class OperationsActor(Actor):
@@ -218,15 +223,25 @@ class OperationsActor(Actor):
     # ------------------------------------------------------------ resolving what was left behind
 
     async def run(self) -> None:
-        """A coordinator that died leaves nobody down: when its lock has lapsed, a participant decides."""
+        """A coordinator that died leaves nobody down: when its lock is free, a participant decides."""
+        ended_own = False
         while True:
+            ended_own = ended_own or await self._end_own()
             for operation in self._parts.view.operations.undecided():
-                if self._parts.me in operation.participants and not self._runs_here(operation):
+                if self._parts.me in operation.participants and not self._runs_here(operation.operation_id):
                     await self._undecided.resolve(operation)
-            await anyio.sleep(UNDECIDED_LOOK_S)
+            await anyio.sleep(UNDECIDED_LOOK_S if ended_own else RETRY_S)
 
-    def _runs_here(self, operation: Operation) -> bool:
-        story = self._stories.get(operation.operation_id)
+    async def _end_own(self) -> bool:
+        try:
+            await end_own_operations(self._parts, self._runs_here)
+        except PloyzError as error:
+            _log.warning("what was left behind here cannot be ended yet: %s", error)
+            return False
+        return True
+
+    def _runs_here(self, operation_id: OperationId) -> bool:
+        story = self._stories.get(operation_id)
         return story is not None and story.result is None
 
     # ------------------------------------------------------------ ending and beginning again
@@ -246,7 +261,7 @@ class OperationsActor(Actor):
             return Resumed(_row(operation), None, None)
         if operation.coordinator != self._parts.me:
             return await self._resume_elsewhere(operation, message)
-        if self._runs_here(operation):
+        if self._runs_here(operation.operation_id):
             raise Refused(
                 Code.CONFLICT,
                 f"{operation.operation_id} is going on",

@@ -148,6 +148,8 @@ class Key(Generic[V]):
 _converter = make_converter()
 
 CLUSTER: Final = Key("cluster", Cluster)
+LOCKS: Final = "lock/"
+"""What the key of every lock begins with."""
 
 
 def decision(operation_id: OperationId) -> Key[Decision]:
@@ -163,7 +165,7 @@ def vote(operation_id: OperationId, machine: MachineId) -> Key[Vote]:
 
 
 def lock(namespace: Namespace) -> Key[LockHolder]:
-    return Key(f"lock/{namespace}", LockHolder)
+    return Key(f"{LOCKS}{namespace}", LockHolder)
 
 
 def volume(ref: VolumeRef) -> Key[VolumeOwnership]:

@@ -239,6 +239,27 @@ def test_the_gate_of_a_source_that_crashed_stays_closed_until_it_is_decided() ->
     simulate(body, machines=4)
 
 
+def test_a_coordinator_that_starts_again_ends_what_it_left_at_once_and_frees_its_lock() -> None:
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+
+        async def crash(effect: Effect) -> None:
+            cluster.kill(D)
+
+        cluster.effects.at(on(B, fence, done=True), crash)
+        operation_id = await cluster.begin(D, ApplyMigration(DB, C))
+        await cluster.until(lambda: cluster[D].life is None, within_s=30)
+        await cluster.start(D)
+        began_s = anyio.current_time()
+        await cluster.until(lambda: running(cluster) == {B: ["db/slot-1"]}, within_s=10, what="the source runs again")
+        assert cluster[B].parts.view.operations.status(operation_id) is Status.ABORTED
+        outcome = await cluster.run(D, ApplyMigration(DB, C))
+        assert outcome.exit_code == 0, outcome.text
+        assert anyio.current_time() - began_s < 30, "the lock had to lapse"
+
+    simulate(body, machines=4)
+
+
 # ---------------------------------------------------------------- the lease of a candidate
 
 
