@@ -130,8 +130,6 @@ class Code(StrEnum):
     """It is committed; the machines that have not finished are named, and finish by themselves."""
     OUTCOME_UNKNOWN = "outcome-unknown"
     """It is not known whether it happened. Read before you act."""
-    UNDONE = "undone"
-    """An operation failed before its commit, and was undone."""
     # Parts
     MISSING_PART = "missing-part"
     """A program, a service or a right that ployz needs is missing on this machine."""

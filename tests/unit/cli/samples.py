@@ -150,7 +150,7 @@ RESULT = operations.Result(
 UNDONE = operations.Result(
     exit_code=3,
     problem=Problem(
-        Code.UNDONE, "start: the candidate was not ready; undone, production/db runs on machine-a", "See its logs."
+        Code.NOT_READY, "start: the candidate was not ready; undone, production/db runs on machine-a", "See its logs."
     ),
     committed=False,
     position=19,

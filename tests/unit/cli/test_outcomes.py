@@ -105,7 +105,7 @@ def test_a_failed_operation_ends_with_its_own_exit_code_and_problem() -> None:
 def test_the_last_json_line_of_a_failed_operation_is_its_result() -> None:
     ended = ployzctl("--json", *APPLY, answers=watching(WatchPage((), samples.UNDONE)))
     last = ended.lines[-1]
-    assert (last["ok"], last["code"], last["payload"]["kind"]) == (False, "undone", "operation.result")
+    assert (last["ok"], last["code"], last["payload"]["kind"]) == (False, "not-ready", "operation.result")
     assert last["payload"]["exit_code"] == 3
 
 
