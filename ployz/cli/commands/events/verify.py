@@ -35,7 +35,7 @@ def render(verified: Verified) -> Iterator[Block]:
 
 
 def _problem(verified: Verified) -> Problem | None:
-    number = len(verified.findings)
+    number = len({each.seq for each in verified.findings})
     if not number:
         return None
     wrong = "one of its events is wrong" if number == 1 else f"{number} of its events are wrong"
