@@ -1,0 +1,74 @@
+"""One lab of three machines for the whole run, and a namespace of its own for each test, of which nothing is left."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
+from tests.e2e.manifests import count, counter, web
+from tests.real import need
+
+
+@pytest.fixture(scope="session")
+def _lab() -> Iterator[Cluster]:
+    """Its name is always the same: what a killed run left is cleaned up by the next."""
+    need("zfs-fuse", "dockerd", "nft", "ip", "nsenter", "wg", "perl", "busybox", "psql")
+    made = Cluster("test-e2e")
+    made.run("down")
+    try:
+        made.run("up", "--machines", "3")
+        made.run("image", "web", "postgres")
+        yield made
+    finally:
+        made.run("down")
+        assert made.remains() == []
+
+
+@pytest.fixture
+def cluster(_lab: Cluster) -> Iterator[Cluster]:
+    """Given back as it was: every machine up, every link whole, every daemon running."""
+    yield _lab
+    put_right(_lab)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    name = f"t-{secrets.token_hex(3)}"
+    yield name
+    put_right(cluster)
+    remove(cluster, name)
+    assert all(no_trace_on(cluster, machine, name) for machine in MACHINES)
+
+
+@pytest.fixture
+def service(cluster: Cluster, namespace: str) -> str:
+    """A counter on machine-b, which may move. It has counted to one."""
+    cluster.deploy(counter(namespace) | {"services": [web() | {"on": ["machine-b"]}]})
+    cluster.deploy(counter(namespace))
+    assert count(cluster, f"{namespace}/web") == 1
+    return f"{namespace}/web"
+
+
+def put_right(lab: Cluster) -> None:
+    status = lab.status()
+    if status["cuts"]:
+        lab.run("heal")
+    for machine in status["machines"]:
+        if machine["limit"]:
+            lab.run("limit", machine["machine"], "none")
+    if not all(machine["power"] and machine["ployzd"] for machine in status["machines"]):
+        lab.run("up", "--machines", str(len(MACHINES)))
+
+
+def remove(cluster: Cluster, namespace: str) -> None:
+    """As an operator does it: a manifest without anything, then the volumes, which no deploy destroys."""
+    cluster.deploy({"namespace": namespace})
+    for row in cluster.get("volume", "ls")["volumes"]:
+        if row["volume"].startswith(f"{namespace}/"):
+            cluster.get("volume", "rm", row["volume"], "--yes")
+    listed = cluster.ctl("deploy", "preview", "-f", "-", stdin=json.dumps({"namespace": namespace}))
+    assert listed.payload["plan"]["slots"] == []

@@ -1,0 +1,135 @@
+"""Who is not a machine of the cluster, or not the one that it says it is, gets no answer and disturbs nobody."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.manifests import counter
+
+pytestmark = pytest.mark.lab
+
+PEER_PORT = 7701
+
+CLAIM = """
+import sys
+import anyio
+from ployz.actors.messages.machine import ProbeMachine
+from ployz.errors import PloyzError
+from ployz.ids import MachineId
+from ployz.wire.client import PeerClient
+from ployz.wire.session import Identity
+
+address, claimed, cluster, source = sys.argv[1:]
+
+async def main():
+    identity = Identity(MachineId(claimed), cluster)
+    async with PeerClient(lambda: identity, lambda machine: (address, 7701), source=source) as peers:
+        try:
+            report = await peers.ask(MachineId("machine-a"), "machine", ProbeMachine((), ()), timeout_s=5)
+            print("answered", report.machine)
+        except PloyzError as error:
+            print("refused", error.code)
+
+anyio.run(main, backend="trio")
+"""
+
+KNOCK = """
+use Socket;
+socket(my $s, AF_INET, SOCK_STREAM, 0) or die;
+connect($s, pack_sockaddr_in(shift @ARGV, inet_aton(shift @ARGV))) or do { print "no connection\\n"; exit };
+syswrite($s, pack("H*", shift @ARGV));
+my $answer = ""; alarm 20;
+1 while sysread($s, $answer, 4096, length $answer);
+print unpack("H*", $answer), "\\n";
+"""
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [
+        ("machine-b", "answered machine-a"),
+        ("machine-c", "refused wrong-address"),
+        ("machine-x", "refused not-a-member"),
+    ],
+)
+def test_a_machine_is_believed_only_at_its_own_address(cluster: Cluster, claimed: str, told: str) -> None:
+    rows = {each["machine"]: each for each in cluster.get("machine", "ls")["machines"]}
+    said = cluster.python(
+        "machine-b", CLAIM, rows["machine-a"]["ipv6"], claimed, cluster.name, rows["machine-b"]["ipv6"]
+    )
+    assert said.strip() == told
+    if told != "answered machine-a":
+        log = cluster.inside("machine-a", "cat", "/run/lab/ployzd.log")
+        assert f"{claimed}" in log.splitlines()[-1] or claimed in "\n".join(log.splitlines()[-20:])
+    assert cluster.get("machine", "ls")["machines"]
+
+
+def test_another_cluster_is_refused(cluster: Cluster) -> None:
+    rows = {each["machine"]: each for each in cluster.get("machine", "ls")["machines"]}
+    arguments = (rows["machine-a"]["ipv6"], "machine-b", "elsewhere", rows["machine-b"]["ipv6"])
+    assert cluster.python("machine-b", CLAIM, *arguments).strip() == "refused not-a-member"
+
+
+def test_a_container_on_the_overlay_is_no_machine(cluster: Cluster, namespace: str) -> None:
+    cluster.deploy(counter(namespace))
+    service = f"{namespace}/web"
+    machine = cluster.slot(service)["machine"]
+    rows = {each["machine"]: each for each in cluster.get("machine", "ls")["machines"]}
+    hello = hello_of("machine-a", cluster.name)
+    for row in rows.values():
+        said = cluster.in_container(
+            machine, service, "perl", "-e", KNOCK, str(PEER_PORT), row["ipv4"], hello.hex()
+        ).strip()
+        assert said == "no connection" or b"refusal" in bytes.fromhex(said) or said == ""
+        assert b"hello" not in bytes.fromhex("" if said == "no connection" else said)
+
+
+def hello_of(machine: str, cluster: str) -> bytes:
+    from ployz.ids import MachineId
+    from ployz.wire.session import Identity, Role, Session
+
+    return Session(Role.CLIENT).send(Identity(MachineId(machine), cluster).hello())
+
+
+GARBAGE = """
+import os, socket, sys
+path, addresses = sys.argv[1], sys.argv[2:]
+bombs = [b"", b"GET / HTTP/1.1\\r\\n\\r\\n", b"\\xff" * 4096, b"\\x00\\x00\\x00\\x04\\xdd\\xff\\xff\\xff",
+         b"\\x00\\x00\\x20\\x00" + b"\\x91" * 8192, os.urandom(65536), b"\\x00\\x00"]
+kept = []
+for bomb in bombs:
+    for where in [path, *addresses]:
+        family = socket.AF_UNIX if where == path else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.settimeout(8)
+            s.connect(where if where == path else (where, 7701))
+            try:
+                s.sendall(bomb)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+            except OSError:
+                pass
+stalled = [socket.create_connection((addresses[0], 7701)) for _ in range(30)]
+print("done")
+"""
+
+
+def test_garbage_disturbs_no_daemon(cluster: Cluster) -> None:
+    before = {name: each["ployzd_pid"] for name, each in cluster.machines().items()}
+    addresses = [each["ipv6"] for each in cluster.get("machine", "ls")["machines"]]
+    assert cluster.python("machine-b", GARBAGE, "/run/ployz/ployzd.sock", *addresses) == "done\n"
+    rows = cluster.get("machine", "ls")["machines"]
+    assert all(each["reachable"] for each in rows)
+    assert {name: each["ployzd_pid"] for name, each in cluster.machines().items()} == before
+    for machine in before:
+        log = cluster.inside(machine, "cat", "/run/lab/ployzd.log")
+        assert "Traceback" not in log
+
+
+def test_a_plain_answer_is_one_json_object(cluster: Cluster) -> None:
+    done = cluster.run("exec", "machine-c", "--", "ployzctl", "machine", "ls", "--json")
+    assert json.loads(done)["payload"]["kind"] == "machine.list"
