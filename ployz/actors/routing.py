@@ -73,23 +73,24 @@ class RoutingActor(Actor):
         async with self._applying:
             view = self._parts.view
             position = view.position
-            claimed = [
-                (claim.ipv6, claim.ipv4)
-                for claim in self._parts.local.claims.values()
-                if view.operations.status(claim.operation_id) is Status.UNDECIDED
-            ]
-            await self._parts.overlay.apply(overlay_state(self._parts, claimed))
+            await self._parts.overlay.apply(overlay_state(self._parts))
             self._applied = position
         self._news.set()
         self._news = anyio.Event()
 
 
-def overlay_state(parts: Parts, claimed: list[tuple[str, str]]) -> OverlayState:
-    """By the facts; before the first of them, the founder alone, as the join document has it."""
+def overlay_state(parts: Parts) -> OverlayState:
+    """By the facts and the claims; before the first fact the founder alone, as the join document has it."""
     join = parts.config.join
     if parts.view.machines.get(parts.me) is None and join is not None:
         return OverlayState((_founder(join),), frozenset())
-    return addresses.overlay_state(parts.view, parts.me, claimed)
+    claims = [(parts.view.operations.status(each.operation_id), each) for each in parts.local.claims.values()]
+    return addresses.overlay_state(
+        parts.view,
+        parts.me,
+        claimed=[(each.ipv6, each.ipv4) for status, each in claims if status is Status.UNDECIDED],
+        withheld=[(each.ipv6, each.ipv4) for status, each in claims if status is not Status.COMMITTED],
+    )
 
 
 def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subnets) -> OverlayConfig:

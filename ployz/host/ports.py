@@ -370,6 +370,8 @@ class OverlayState:
     peers: tuple[OverlayPeer, ...]
     local: frozenset[str]
     """Addresses of instances on this machine: they are reached over the bridge, not through a peer."""
+    closed: frozenset[str] = frozenset()
+    """Those on this machine's bridge that nothing reaches but ployzd's own looks: what is written there may be lost."""
 
 
 @frozen

@@ -21,6 +21,7 @@ PROGRAMS: Final = {
     "wg": "install wireguard-tools",
     "ip": "install iproute2",
     "iptables": "install iptables",
+    "nft": "install nftables",
     "sysctl": "install procps",
 }
 """Each one that a driver runs, and where it comes from."""

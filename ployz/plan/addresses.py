@@ -91,9 +91,21 @@ def new_addresses(view: ClusterView, subnets: Subnets, slots: Iterable[SlotRef])
     return given
 
 
-def overlay_state(view: ClusterView, me: MachineId, claimed: Iterable[tuple[str, str]]) -> OverlayState:
-    """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet."""
+def overlay_state(
+    view: ClusterView,
+    me: MachineId,
+    claimed: Iterable[tuple[str, str]],
+    withheld: Iterable[tuple[str, str]] = (),
+) -> OverlayState:
+    """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet.
+
+    `withheld`: those of containers here that are not committed, or never will be. They are closed while the facts have
+    them on another machine: whoever writes to such an address means that one.
+    """
     candidates = {address for pair in claimed for address in pair}
+    elsewhere = {
+        address for _, slot in view.placement.slots() if slot.machine != me for address in (slot.ipv6, slot.ipv4)
+    }
     others = [member for member in view.machines.in_order() if member.machine != me]
     behind = {member.machine: {member.ipv6, member.ipv4} for member in others}
     local = set(candidates)
@@ -106,6 +118,7 @@ def overlay_state(view: ClusterView, me: MachineId, claimed: Iterable[tuple[str,
             OverlayPeer(member.public_key, member.endpoint, frozenset(behind[member.machine])) for member in others
         ),
         local=frozenset(local),
+        closed=frozenset(elsewhere & {address for pair in withheld for address in pair}),
     )
 
 

@@ -6,18 +6,22 @@ Each `reaches` is one packet: what is lost is not sent again, so that nothing he
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import pytest
+from attrs import evolve
 
 from ployz.clock import SystemClock
 from ployz.errors import Failed
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
+from ployz.host.readiness import LOOK_MARK
 from ployz.host.wireguard import WireGuard
 from ployz.host.wireguard.changes import Changes, changes
 from ployz.host.wireguard.commands import Commands
@@ -152,7 +156,7 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    need("wg", "ip", "ping", "pidof", "unshare", "nsenter", "setpriv", "sysctl", "iptables", "ip6tables")
+    need("wg", "ip", "ping", "pidof", "unshare", "nsenter", "setpriv", "sysctl", "iptables", "ip6tables", "nft")
     with ExitStack() as stack:
         switch = stack.enter_context(network())
         switch.ip("link add sw0 type bridge", "link set sw0 up")
@@ -191,6 +195,59 @@ def test_an_address_stays_reachable_from_everywhere_when_it_moves_there_and_back
     bridged.assert_reachable_from_everywhere(DB)
     bridged.move(DB, third)
     bridged.assert_reachable_from_everywhere(DB | WEB | NEIGHBOUR)
+
+
+LISTEN = """
+import socket, sys
+with socket.create_server(("", 5432), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+    print("listening", flush=True)
+    while True:
+        server.accept()[0].close()
+"""
+CONNECT = """
+import socket, sys
+address, mark = sys.argv[1], int(sys.argv[2])
+with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
+    client.settimeout(1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    client.connect((address, 5432))
+"""
+
+
+@contextmanager
+def listening(container: NetworkNamespace) -> Iterator[None]:
+    argv = [*container.prefix, sys.executable, "-c", LISTEN]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "listening\n"
+            yield
+        finally:
+            server.kill()
+
+
+def connects(source: NetworkNamespace, address: str, mark: int = 0) -> bool:
+    return source.try_(sys.executable, "-c", CONNECT, address, str(mark)).returncode == 0
+
+
+def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened(bridged: Rig) -> None:
+    first, _, _ = bridged.machines
+    db, web = bridged.place(DB, first), bridged.place(WEB, first)
+    bridged.follow()
+    with listening(db), listening(web):
+        for address in sorted(DB):
+            assert connects(first.namespace, address)
+            assert connects(web, address)
+        wait_for(partial(first.overlay.apply, evolve(bridged.state_for(first), closed=DB)))
+        for address in sorted(DB):
+            assert not connects(first.namespace, address)
+            assert not connects(web, address)
+            assert connects(first.namespace, address, LOOK_MARK)
+        assert all(connects(db, address) for address in sorted(WEB)), "what it begins itself is answered"
+        bridged.follow(first)
+        for address in sorted(DB):
+            assert connects(first.namespace, address)
+            assert connects(web, address)
 
 
 def test_containers_see_each_other_under_their_own_addresses_through_a_closed_firewall(bridged: Rig) -> None:

@@ -1,4 +1,4 @@
-"""The programs that this driver runs, as typed calls: `wg`, `ip`, `sysctl`, `iptables`, `wireguard-go`.
+"""The programs that this driver runs, as typed calls: `wg`, `ip`, `sysctl`, `iptables`, `nft`, `wireguard-go`.
 
 Nothing is decided here but what a program's answer means.
 """
@@ -99,6 +99,9 @@ class Commands:
 
     async def ip(self, lines: Sequence[str]) -> None:
         await self._do("ip", "-batch", "-", stdin=_batch(lines))
+
+    async def doors(self, script: str) -> None:
+        await self._do("nft", "-f", "-", stdin=script.encode())
 
     async def announce(self, bridge: str, addresses: Sequence[str]) -> None:
         """A process, because a socket belongs to the network namespace that it was opened in."""

@@ -15,6 +15,7 @@ from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard.changes import changes
 from ployz.host.wireguard.commands import Commands
+from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.keys import ensure_private_key
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
 from ployz.host.wireguard.settings import (
@@ -41,6 +42,8 @@ class WireGuard:
         self._commands = Commands(tuple(prefix))
         self._config: OverlayConfig | None = None
         self._settled_bridge: int | None = None
+        self._closed: frozenset[str] | None = None
+        """None: what a ployzd before this one closed is not known."""
 
     async def public_key(self) -> str:
         return await anyio.to_thread.run_sync(ensure_private_key, self._key_path)
@@ -67,13 +70,16 @@ class WireGuard:
     async def apply(self, state: OverlayState) -> None:
         """Reads first, so that it repairs what others changed, and writes nothing when nothing differs.
 
-        Peers come before routes: a route into a tunnel without a peer refuses connections, a missing route only
-        delays them.
+        Doors come first: a candidate is closed off before anything leads to it. Peers come before routes: a route into
+        a tunnel without a peer refuses connections, a missing route only delays them.
         """
         config = self._up()
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
+        if state.closed != self._closed:
+            await self._commands.doors(door_script(config.bridge, state.closed))
+            self._closed = state.closed
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:
             await self._commands.wg_set(config.interface, change.wg)

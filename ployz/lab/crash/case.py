@@ -47,7 +47,9 @@ def run(stage: Stage, record: Record, case: Case) -> Outcome:
         recovered_s = time.monotonic() - killed_s
     finally:
         moving.kill()
-        moving.communicate()
+        said, _ = moving.communicate()
+    if not problem and not reached and moving.returncode != 0:
+        problem = f"the migration failed before that: {said.splitlines()[-1:]}"
     if not problem:
         problem = _last_looks(stage, record, began_us)
     at = stage.slot(victim)["machine"]

@@ -47,6 +47,26 @@ def test_a_database_moves_with_its_volume() -> None:
     simulate(body)
 
 
+def test_nobody_on_the_target_reaches_the_candidate_before_the_commit() -> None:
+    """What they wrote to it would be lost with an abort, though it was acknowledged."""
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        addresses = slot_addresses(cluster, DB)
+        closed: list[frozenset[str]] = []
+
+        async def see(effect: Effect) -> None:
+            closed.append(cluster[B].overlay.applied[-1].closed)
+
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (B, "docker.start", False), see)
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        assert closed == [addresses]
+        assert cluster[B].overlay.applied[-1].closed == frozenset()
+
+    simulate(body)
+
+
 def test_the_commit_carries_the_rounds_with_equal_guids_on_both_sides() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)

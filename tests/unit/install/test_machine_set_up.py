@@ -92,10 +92,10 @@ def test_a_machine_that_has_everything_lacks_nothing(tmp_path: Path, programs: P
 
 
 def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, programs: Path) -> None:
-    for name in ("zfs", "docker", "iptables"):
+    for name in ("zfs", "docker", "nft"):
         (programs / name).unlink()
     config = setup(tmp_path, pool="fast")
-    assert missing(config) == ["zfs", "docker", "iptables", "pool fast"]
+    assert missing(config) == ["zfs", "docker", "nft", "pool fast"]
     with pytest.raises(Refused) as error:
         require(config)
     assert error.value.code is Code.MISSING_PART

@@ -158,6 +158,15 @@ def test_a_candidate_is_reached_here_by_this_machine_alone() -> None:
     assert db.ipv4 in behind(world, C, "key-1")
 
 
+def test_a_candidate_is_closed_while_the_facts_have_its_address_on_another_machine() -> None:
+    world = postgres()
+    (db,) = world.view.placement.of_service(DB)
+    claim = (db.ipv6, db.ipv4)
+    assert overlay_state(world.view, B, [claim], withheld=[claim]).closed == {db.ipv6, db.ipv4}
+    assert overlay_state(world.view, B, [], withheld=[claim]).closed == {db.ipv6, db.ipv4}
+    assert overlay_state(world.view, A, [claim], withheld=[claim]).closed == frozenset()
+
+
 def test_a_machine_that_is_no_member_yet_has_every_member_as_its_peer() -> None:
     state = overlay_state(postgres().view, MachineId("machine-new"), [])
     assert [peer.endpoint for peer in state.peers] == [f"192.0.2.{n}:51820" for n in (1, 2, 3)]

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from ployz.host.readiness import LOOK_MARK
+from ployz.host.wireguard.doors import door_script
+
+NONE = """\
+add table inet ployz
+delete table inet ployz
+add table bridge ployz
+delete table bridge ployz
+"""
+
+
+def test_no_closed_address_leaves_no_table() -> None:
+    assert door_script("br0", ()) == NONE
+
+
+def test_a_closed_address_is_reached_over_the_bridge_by_marked_packets_of_the_host_alone() -> None:
+    lines = door_script("br0", {"fd77::d", "10.78.0.13"}).removeprefix(NONE).splitlines()
+    rules = [line.removeprefix("add rule ") for line in lines if line.startswith("add rule ")]
+    mark = f"meta mark != {LOOK_MARK:#x}"
+    assert rules == [
+        f'inet ployz output oifname "br0" {mark} ip daddr {{ 10.78.0.13 }} ct direction original drop',
+        f'inet ployz output oifname "br0" {mark} ip6 daddr {{ fd77::d }} ct direction original drop',
+        'inet ployz forward oifname "br0" ip daddr { 10.78.0.13 } ct direction original drop',
+        'inet ployz forward oifname "br0" ip6 daddr { fd77::d } ct direction original drop',
+        "bridge ployz forward ip daddr { 10.78.0.13 } tcp flags & (syn | ack) == syn drop",
+        "bridge ployz forward ip6 daddr { fd77::d } tcp flags & (syn | ack) == syn drop",
+    ]
+
+
+def test_addresses_of_one_family_need_no_rule_for_the_other() -> None:
+    assert "ip6" not in door_script("br0", {"10.78.0.13"})
