@@ -148,7 +148,7 @@ class _Connection:
     async def serve(self) -> None:
         """Until the client goes, or must go. What its requests began in an actor goes on without it."""
         sender: Sender | None = None
-        with _logged("a client that had said no hello"):
+        with _logged(f"a client {_where(self._stream)}, which was not let in,"):
             sender = await self._hello()
         if sender is None:
             return
@@ -239,6 +239,15 @@ def _logged(who: str) -> Iterator[None]:
         _log.debug("%s went away in the middle of something", who)
     except Refused as error:
         _log.warning("%s was dropped: %s", who, error)
+
+
+def _where(stream: SocketStream) -> str:
+    """The log's only trace of a client that was never let in."""
+    try:
+        name = raw_socket(stream).getpeername()
+    except OSError:
+        return "that is gone"
+    return f"at {name[0]}" if isinstance(name, tuple) else "of the operator's socket"
 
 
 def _is_alive(path: Path) -> bool:
