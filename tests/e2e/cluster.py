@@ -154,6 +154,9 @@ class Cluster(Lab):
     def volume(self, volume: str) -> dict[str, Any]:
         return self.get("volume", "show", volume)
 
+    def daemon_log(self, machine: str) -> str:
+        return (self.folder / machine / "logs" / "ployzd.log").read_text()
+
     # ------------------------------------------------------------ the machines, without ployz
 
     def containers(self, machine: str, namespace: str, *options: str) -> list[str]:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ployz.lab.state import ROOT
 from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.manifests import count, counter, web
 from tests.real import need
 
 
+LAB = re.compile(r"test-e2e-([0-9]+)\Z")
+
+
 @pytest.fixture(scope="session")
 def _lab() -> Iterator[Cluster]:
-    """Its name is always the same: what a killed run left is cleaned up by the next."""
+    """Its name says whose it is: what a killed run left is cleaned up by the next."""
     need("zfs-fuse", "dockerd", "nft", "ip", "nsenter", "wg", "perl", "busybox", "psql")
-    made = Cluster("test-e2e")
-    made.run("down")
+    for found in filter(None, (LAB.match(path.name) for path in ROOT.glob("*"))):
+        if not Path(f"/proc/{found[1]}").exists():
+            Cluster(found[0]).run("down")
+    made = Cluster(f"test-e2e-{os.getpid()}")
     try:
         made.run("up", "--machines", "3")
         made.run("image", "web", "postgres")
