@@ -46,14 +46,26 @@ class _Station:
     machine: MachineId
     deliver: Deliver
     tasks: TaskGroup
-    gone: anyio.Event = field(factory=anyio.Event, init=False)
+    left_at_s: float | None = field(default=None, init=False)
 
 
 @define(eq=False)
 class _Exchange:
+    """A request whose answer is awaited. The first outcome stands."""
+
     answered: anyio.Event = field(factory=anyio.Event, init=False)
-    body: bytes = b""
-    error: PloyzError | None = None
+    body: bytes = field(default=b"", init=False)
+    error: PloyzError | None = field(default=None, init=False)
+
+    def answer(self, body: bytes) -> None:
+        if not self.answered.is_set():
+            self.body = body
+            self.answered.set()
+
+    def fail(self, error: PloyzError) -> None:
+        if not self.answered.is_set():
+            self.error = error
+            self.answered.set()
 
 
 @define(eq=False)
@@ -98,7 +110,7 @@ class Network:
     def leave(self, machine: MachineId) -> None:
         station = self._stations.pop(machine, None)
         if station is not None:
-            station.gone.set()
+            station.left_at_s = anyio.current_time()
             self._tell()
 
     def peers(self, machine: MachineId) -> SimulatedPeers:
@@ -132,26 +144,21 @@ class Network:
     async def _carry(
         self, station: _Station, packet: Packet, body: bytes, timeout_s: float, exchange: _Exchange
     ) -> None:
+        """The other machine's side. It goes on when the asker has gone."""
         if self._is_lost(packet, of_reply=False):
-            return self._break(exchange, packet)
+            return exchange.fail(_lost(packet.target))
         await self._travel(packet)
+        answer, problem = b"", None
         try:
             message = decode_message(packet.message.tag, body)
             reply = await station.deliver(packet.to, message, Peer(packet.source), timeout_s=timeout_s)
             answer = encode_reply(reply)
         except PloyzError as error:
             problem = Refusal.of(1, error).to_error()
-            if self._is_lost(packet, of_reply=True):
-                return self._break(exchange, packet)
-            await self._travel(packet)
-            exchange.error = problem
-        else:
-            if self._is_lost(packet, of_reply=True):
-                return self._break(exchange, packet)
-            await self._travel(packet)
-            exchange.body = answer
-        exchange.answered.set()
-        return None
+        if self._is_lost(packet, of_reply=True):
+            return exchange.fail(_lost(packet.target))
+        await self._travel(packet)
+        return exchange.fail(problem) if problem else exchange.answer(answer)
 
     async def _travel(self, packet: Packet) -> None:
         """Bytes on a cut link arrive when it is healed; by then the other side may have given up."""
@@ -160,30 +167,19 @@ class Network:
             await self._changed.wait()
 
     async def _watch(self, station: _Station, source: MachineId, exchange: _Exchange) -> None:
-        """The asker's side of the connection: it is lost with the other machine, and after a long silence."""
+        """The asker's side: the connection is lost after a long silence, and when the other machine is another one."""
         link = frozenset({source, station.machine})
         while True:
-            changed = self._changed
-            silent_since_s = self._cuts.get(link)
-            if station.gone.is_set():
-                if self._stations.get(station.machine) is None:
-                    with anyio.move_on_after(SILENCE_S):
-                        while station.machine not in self._stations:
-                            await self._changed.wait()
+            now = self._stations.get(station.machine)
+            if now is not None and now is not station:
                 break
+            silent_since_s = station.left_at_s if now is None else self._cuts.get(link)
             limit_s = float("inf") if silent_since_s is None else silent_since_s + SILENCE_S - anyio.current_time()
             with anyio.move_on_after(max(limit_s, 0)) as waiting:
-                await changed.wait()
+                await self._changed.wait()
             if waiting.cancelled_caught:
                 break
-        text = f"the connection to {station.machine} was lost before it answered: it may or may not be done"
-        exchange.error = Unreachable(Code.OUTCOME_UNKNOWN, text)
-        exchange.answered.set()
-
-    def _break(self, exchange: _Exchange, packet: Packet) -> None:
-        text = f"the connection to {packet.target} was lost before it answered: it may or may not be done"
-        exchange.error = Unreachable(Code.OUTCOME_UNKNOWN, text)
-        exchange.answered.set()
+        exchange.fail(_lost(station.machine))
 
     def _is_lost(self, packet: Packet, *, of_reply: bool) -> bool:
         for loss in self._losses:
@@ -213,6 +209,11 @@ class SimulatedPeers:
             text = f"{to} on {machine} did not answer {message.tag} within {timeout_s:g} s: it may or may not be done"
             raise Unreachable(Code.TIMED_OUT, text) from None
         return decode_reply(message, answer)
+
+
+def _lost(machine: MachineId) -> Unreachable:
+    text = f"the connection to {machine} was lost before it answered: it may or may not be done"
+    return Unreachable(Code.OUTCOME_UNKNOWN, text)
 
 
 async def ask_as_operator(deliver: Deliver, to: str, message: Message[R], sender: Sender, *, timeout_s: float) -> R:
