@@ -2,8 +2,8 @@
 
     python -m tests.leftovers DEADLINE_S COMMAND…
 
-Orphans of the command become children of this program, so that they are known for certain to be the command's. The rest
-is a comparison of before and after; somebody else's doing meanwhile would count as well.
+Orphans of the command become children of this program, and its temporary files lie in a folder of their own: these are
+the command's for certain. The rest is a comparison of before and after, of things that only our tests make.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -16,9 +16,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 GRACE_S = 5.0
@@ -27,24 +28,25 @@ UNWIND_S = 60.0
 """After the deadline: for fixtures to take down what they made."""
 POLL_S = 0.1
 TIMED_OUT = 124
-FOLDERS = ("/tmp", "/var/tmp", "/run/netns", "/run/docker/netns")
-OURS = "ployz*"
+PYTEST_FILES = "PYTEST_DEBUG_TEMPROOT"
+"""Pytest keeps those of the last runs on purpose, and a path that grew would be too long for the sockets in them."""
 
 
 def main(argv: Sequence[str]) -> int:
     deadline_s, command = float(argv[0]), argv[1:]
     ctypes.CDLL(None, use_errno=True).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
-    before = set(things())
-    exit_code = _run(command, deadline_s)
-    left = _wait_until_none(lambda: [*_processes(), *sorted(set(things()) - before)])
-    _end_processes()
+    with TemporaryDirectory(prefix="ployz-test-", ignore_cleanup_errors=True) as folder:
+        before = set(things())
+        exit_code = _run(command, deadline_s, {"TMPDIR": folder, PYTEST_FILES: gettempdir()})
+        left = _wait_until_none(lambda: [*_processes(), *_files(Path(folder)), *sorted(set(things()) - before)])
+        _end_processes()
     for each in left:
         print(f"left behind: {each}", file=sys.stderr)
     return exit_code or bool(left)
 
 
-def _run(command: Sequence[str], deadline_s: float) -> int:
-    with subprocess.Popen(command) as running:
+def _run(command: Sequence[str], deadline_s: float, variables: Mapping[str, str]) -> int:
+    with subprocess.Popen(command, env={**os.environ, **variables}) as running:
         try:
             return running.wait(deadline_s)
         except subprocess.TimeoutExpired:
@@ -101,6 +103,10 @@ def _end_processes() -> None:
 # ---------------------------------------------------------------- everything else
 
 
+def _files(folder: Path) -> list[str]:
+    return [f"file {path}" for path in sorted(folder.iterdir())]
+
+
 def things() -> Iterator[str]:
     """What is there now, a line each."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -110,12 +116,12 @@ def things() -> Iterator[str]:
             yield f"loop device {device.parts[3]} of {device.read_text().strip()}"
     for interface in Path("/sys/class/net").iterdir():
         yield f"interface {interface.name}"
-    for group in Path("/sys/fs/cgroup").glob(f"*/{OURS}"):
+    for namespace in Path("/run/netns").glob("*"):
+        yield f"network namespace {namespace.name}"
+    for group in Path("/sys/fs/cgroup").glob("*/ployz-lab-test-*"):
         yield f"control group {group}"
-    for folder in FOLDERS:
-        pattern = "*" if folder.endswith("netns") else OURS
-        for path in Path(folder).glob(pattern):
-            yield f"file {path}"
+    for lab in Path("/var/tmp/ployz-lab").glob("test-*"):
+        yield f"lab {lab.name}"
 
 
 if __name__ == "__main__":
