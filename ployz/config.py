@@ -31,6 +31,8 @@ PROBE_TIMEOUT_S: Final = 5.0
 """How long a participant may take to say that it is there."""
 FOLLOW_TIMEOUT_S: Final = 10.0
 """How long a commit waits for every machine to follow before it says which one lags."""
+ALONE_START_S: Final = 300.0
+"""How long a machine that reaches nobody when it starts waits with services that have volumes."""
 UNDECIDED_LOOK_S: Final = 5.0
 """How often a participant looks whether an undecided operation has lost its lock."""
 CANDIDATE_LEASE_S: Final = 30.0

@@ -28,6 +28,7 @@ from ployz.actors.routing import RoutingActor, overlay_config
 from ployz.actors.services import ServicesActor
 from ployz.actors.storage import StorageActor
 from ployz.actors.system import ActorSystem, Spawner
+from ployz.actors.takeover import TakeoverActor
 from ployz.actors.volume import VolumeActor
 from ployz.actors.workload import WorkloadActor
 from ployz.actors.workloads import WorkloadsActor
@@ -235,6 +236,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "workloads": partial(WorkloadsActor, parts),
         "operations": partial(OperationsActor, parts),
         "services": partial(ServicesActor, parts),
+        "takeover": partial(TakeoverActor, parts),
         "events": partial(EventsActor, parts),
     }
     spawners: dict[str, Spawner] = {

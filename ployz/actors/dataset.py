@@ -11,7 +11,7 @@ from attrs import define, field
 
 from ployz.actors.parts import Parts
 from ployz.errors import Code, Failed, Refused
-from ployz.events.types import VolumeCreated, VolumeDestroyed, VolumeUnmounted
+from ployz.events.types import VolumeCreated, VolumeDestroyed, VolumeSetAside, VolumeUnmounted
 from ployz.host.ports import DatasetState
 from ployz.ids import OperationId, VolumeRef
 from ployz.plan import names, settle
@@ -127,19 +127,39 @@ class VolumeDataset:
         match action:
             case settle.Adopt(_, epoch, quota_bytes):
                 await self._adopt(epoch, quota_bytes)
+            case settle.TakeOver(_, snapshot, epoch, quota_bytes):
+                await self._go_back_to(snapshot)
+                await self._adopt(epoch, quota_bytes)
             case settle.Retire():
                 await self.unmount()
+            case settle.SetAside(_, operation_id):
+                await self._set_aside(operation_id)
             case settle.DiscardPartial(_, None):
                 await self.destroy("its operation did not commit it")
             case settle.DiscardPartial(_, str(base)):
-                await self.parts.zfs.unmount(self.name)
-                await self.parts.zfs.rollback(self.name, base)
+                await self._go_back_to(base)
             case settle.Prune(_, snapshots):
                 for name in snapshots:
                     await self.parts.zfs.release(self.name, name, names.HOLD_TAG)
                     await self.parts.zfs.destroy_snapshot(self.name, name)
             case settle.Missing(problem):
                 raise Failed(problem.code, problem.text, problem.advice)
+
+    async def _go_back_to(self, snapshot: str) -> None:
+        await self.parts.zfs.unmount(self.name)
+        await self.parts.zfs.rollback(self.name, snapshot)
+
+    async def _set_aside(self, operation_id: OperationId) -> None:
+        """With everything that is in it, and its epoch, for an operator to look at."""
+        await self.unmount()
+        aside = names.aside(self.parts.config.root_dataset, self.volume, operation_id)
+        await self.parts.zfs.create(
+            f"{self.parts.config.root_dataset}-aside", {"mountpoint": "none", "canmount": "off"}
+        )
+        await self.parts.zfs.create(aside.rpartition("/")[0], {"canmount": "off"})
+        await self.parts.zfs.rename(self.name, aside)
+        await self.remove_empty_namespace()
+        await self.parts.journal.record(self.stream, VolumeSetAside(self.volume, aside))
 
     async def _adopt(self, epoch: int, quota_bytes: int) -> None:
         await self.parts.zfs.set(

@@ -27,7 +27,7 @@ from ployz.facts.transactions import join_machine
 from ployz.ids import VolumeRef
 from ployz.plan import names
 from ployz.plan.addresses import Subnets, machine_numbers_free
-from ployz.plan.reports import HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
+from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
 from ployz.projections.machines import Member
 
 
@@ -59,7 +59,14 @@ class MachineActor(Actor):
             pool_health=space.health,
             volumes=tuple(volumes),
             images=tuple(images),
+            asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
         )
+
+    async def _asides(self, volume: VolumeRef) -> list[AsideReport]:
+        folder = names.aside_folder(self._parts.config.root_dataset, volume.namespace)
+        below = await self._parts.zfs.children(folder)
+        states = [await self._parts.zfs.state(each) for each in below if names.is_aside_of(each, volume)]
+        return [AsideReport(volume, each.name, each.referenced_bytes) for each in states if each is not None]
 
     async def _volume(self, volume: VolumeRef) -> VolumeReport | None:
         dataset = self._parts.dataset(volume)

@@ -12,7 +12,7 @@ from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
 from ployz.events.feed import Feed
-from ployz.events.types import DeployCommitted, Fact, OperationAborted
+from ployz.events.types import DeployCommitted, Fact, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.host.ports import Docker, Folders, Guards, Looks, Overlay, Zfs
@@ -66,7 +66,7 @@ class Parts:
     def take_fact(self, fact: Fact, position: int, at_ms: int) -> None:
         """The mirror's sink: into the view, and to everybody who follows it."""
         self.view.apply(fact, position, at_ms)
-        if isinstance(fact, DeployCommitted | OperationAborted):
+        if isinstance(fact, DeployCommitted | OperationAborted | VolumeTakenOver):
             self._decided.add(fact.namespace)
         self.facts_changed()
 

@@ -9,6 +9,7 @@ from attrs import evolve
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.machine import ProbeMachine
 from ployz.actors.messages.services import (
+    AsideRow,
     CopyRow,
     ListServices,
     ListVolumes,
@@ -158,6 +159,11 @@ class ServicesActor(Actor):
                 if report is not None and (found := report.volume(message.volume)) is not None
             ),
             unanswered=tuple(machine for machine, report in reports.items() if report is None),
+            asides=tuple(
+                AsideRow(machine, each.dataset, each.referenced_bytes)
+                for machine, report in reports.items()
+                for each in (report.asides if report else ())
+            ),
         )
 
     @handles(RemoveVolume, concurrent=True)

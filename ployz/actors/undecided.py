@@ -20,7 +20,7 @@ from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import OperationAborted
 from ployz.facts import keys
 from ployz.facts.decision import abort_or_read
-from ployz.facts.keys import Decision, Verdict
+from ployz.facts.keys import Decision
 from ployz.facts.lock import LEASE_S
 from ployz.projections.operations import Operation, Status
 
@@ -67,12 +67,16 @@ class Undecided:
     async def abort(self, operation: Operation, by_whom: str) -> Operation:
         """By an operator's word. `Refused` (DECIDED): it is decided, and how. What was done is undone after this."""
         check_undecided(operation)
-        decision = await self._decide(operation, f"an operator asked for it: {by_whom}")
-        await catch_up(self.parts)
-        decided = self.parts.view.operations.all[operation.operation_id]
-        if decision.verdict is Verdict.COMMIT:
+        decided = await self.end(operation, f"an operator asked for it: {by_whom}")
+        if decided.status is Status.COMMITTED:
             check_undecided(decided)
         return decided
+
+    async def end(self, operation: Operation, reason: str) -> Operation:
+        """Aborts it unless it is decided, and says how it was decided."""
+        await self._decide(operation, reason)
+        await catch_up(self.parts)
+        return self.parts.view.operations.all[operation.operation_id]
 
     async def resolve(self, operation: Operation) -> None:
         """Aborts what has lost its lock; what still has it is its coordinator's."""

@@ -7,7 +7,8 @@ It mounts only for a workload actor whose gate is open.
 from __future__ import annotations
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.dataset import VolumeDataset
+from ployz.actors.dataset import VolumeDataset, epoch_of
+from ployz.actors.messages.machine import Ping
 from ployz.actors.messages.storage import (
     BeginReceive,
     CancelTransfer,
@@ -30,10 +31,10 @@ from ployz.actors.messages.storage import (
 from ployz.actors.parts import Parts
 from ployz.actors.receiving import Receiving
 from ployz.actors.sending import Sending
-from ployz.config import ASK_TIMEOUT_S
-from ployz.errors import Code, Refused
+from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
+from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.types import VolumeMounted
-from ployz.ids import VolumeRef
+from ployz.ids import MachineId, VolumeRef
 from ployz.plan import committed, names, settle
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
@@ -80,11 +81,25 @@ class VolumeActor(Actor):
 
     @handles(MountVolume)
     async def mount(self, message: MountVolume) -> Mounted:
+        await self._check_taken_over()
         mountpoint = await self._dataset.mount()
         await self._parts.journal.record(
             self._dataset.stream, VolumeMounted(self._volume, mountpoint), operation_id=message.operation_id
         )
         return Mounted(mountpoint)
+
+    async def _check_taken_over(self) -> None:
+        """A volume that came without its owner is mounted only as it was when it was given."""
+        placement = self._parts.view.placement
+        taken, owned = placement.takeover(self._volume), placement.volumes.get(self._volume)
+        if taken is None or owned is None or owned.owner != self._parts.me:
+            return
+        found = await self._dataset.state()
+        if found is None or epoch_of(found) != owned.epoch:
+            raise Failed(
+                Code.UNKNOWN_VOLUME,
+                f"volume {self._volume} was given to {self._parts.me}, which has not gone back to {taken.snapshot} yet",
+            )
 
     @handles(UnmountVolume)
     async def unmount(self, message: UnmountVolume) -> Done:
@@ -147,14 +162,30 @@ class VolumeActor(Actor):
             self._volume,
             owned if owned is not None and owned.owner == self._parts.me else None,
             self._dataset.seen(found) if found is not None else None,
+            me=self._parts.me,
             base=base.snapshot if base else None,
+            taken=view.placement.takeover(self._volume),
             quota_bytes=None if declared is None else declared.quota_bytes or 0,
             operation_of=names.operation_of_snapshot,
             status_of=view.operations.status,
         )
         for action in actions:
+            if isinstance(action, settle.DiscardPartial) and owned is not None and owned.owner in view.machines.members:
+                await self._check_not_the_last(owned.owner)
             await self._dataset.carry_out(action)
         return Done()
+
+    async def _check_not_the_last(self, owner: MachineId) -> None:
+        """A copy that was not committed is worth nothing beside its owner's, and a lot without it."""
+        try:
+            await self.system.remote(owner, "machine").ask(Ping(), timeout_s=PROBE_TIMEOUT_S)
+        except PloyzError as error:
+            raise Failed(
+                Code.MACHINE_UNREACHABLE,
+                f"the unfinished copy of {self._volume} is kept while its owner {owner} does not answer: it may be the "
+                f"newest there is ({error.problem.text})",
+                f"It goes when {owner} is back.",
+            ) from error
 
 
 def _owner(text: str) -> tuple[int, int] | None:

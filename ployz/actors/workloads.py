@@ -11,11 +11,12 @@ from typing import Final
 import anyio
 
 from ployz.actors.core import Actor, handles
+from ployz.actors.hearsay import Heard, ask_around
 from ployz.actors.messages.routing import AwaitPosition
 from ployz.actors.messages.workload import ContainerDied, Settle, Withdraw
 from ployz.actors.parts import Parts
 from ployz.actors.work import catch_up
-from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
+from ployz.config import ALONE_START_S, ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import PloyzError
 from ployz.events.types import ContainerRemoved
 from ployz.host.ports import ContainerEvent
@@ -25,11 +26,16 @@ from ployz.projections.operations import Status
 from ployz.wire.message import Done
 
 CATCH_UP_S: Final = 10.0
-"""How long a start waits for the newest facts before it goes by those that it has. It is safe to: a volume leaves only
-after this machine has closed its own gate, which its own log remembers."""
+"""How long a start waits for the newest facts before it goes by those that it has. A volume leaves only after this
+machine has closed its own gate, which its own log remembers; or by a takeover, for which see `_hold_volumes`."""
 RETRY_S: Final = 5.0
 ROUTING_FIRST_S: Final = 2.0
 DOCKER_RETRY_S: Final = 1.0
+
+_WHY_HELD: Final = {
+    Heard.NOTHING: "no other machine answers, and a volume of theirs may have been taken over",
+    Heard.NEWER: "another machine knows that a volume of theirs is not owned here any more",
+}
 
 _log = logging.getLogger("ployz.workloads")
 
@@ -40,26 +46,51 @@ class WorkloadsActor(Actor):
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._pending: set[Namespace] = set()
+        self._held: set[Namespace] = set()
+        """Not settled before it is known, as far as it can be, that their volumes were not taken over."""
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_docker)
+            if not await self._catch_up():
+                self._held = {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
+                tasks.start_soon(self._hold_volumes)
             await self._follow()
 
     # ------------------------------------------------------------ following decisions
 
-    async def _follow(self) -> None:
+    async def _catch_up(self) -> bool:
         with anyio.move_on_after(CATCH_UP_S):
             try:
                 await catch_up(self._parts)
             except PloyzError as error:
                 _log.warning("starting by the facts up to %d: %s", self._parts.view.position, error)
+            else:
+                return True
+        return False
+
+    async def _hold_volumes(self) -> None:
+        """Until the authority or another machine confirms what the facts here say. Who knows better keeps them held;
+        when there is nobody at all, it is the operator's word that a machine whose volume they took over stays off.
+        """
+        since_s = anyio.current_time()
+        while (heard := await ask_around(self._parts, self.system)) is not Heard.SAME:
+            if heard is Heard.NOTHING and anyio.current_time() - since_s >= ALONE_START_S - CATCH_UP_S:
+                break
+            _log.warning("services with volumes wait: %s", _WHY_HELD[heard])
+            await anyio.sleep(RETRY_S)
+            if await self._catch_up():
+                break
+        self._held = set()
+        self._parts.facts_changed()
+
+    async def _follow(self) -> None:
         self._pending = await self._known_namespaces()
         while True:
             self._pending |= self._parts.take_decided()
-            if self._pending:
+            if self._pending - self._held:
                 await self._let_routing_pass()
-                await self._settle(self._pending)
+                await self._settle(self._pending - self._held)
             with anyio.move_on_after(RETRY_S if self._pending else float("inf")):
                 if not self._parts.has_decided:
                     await self._parts.next_change()

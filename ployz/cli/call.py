@@ -68,9 +68,7 @@ class Call:
         if self.arguments.yes:
             return
         if not self.stdin.isatty():
-            raise Usage(
-                Code.USAGE, "this asks before it removes something, and nobody is there to answer", "Add --yes."
-            )
+            raise Usage(Code.USAGE, "this asks before it goes on, and nobody is there to answer", "Add --yes.")
         self.out.prompt(f"{question}\nType {expected} to go on: ")
         if self.stdin.readline().strip() != expected:
-            raise Refused(Code.DECLINED, "nothing was removed")
+            raise Refused(Code.DECLINED, "nothing was changed")

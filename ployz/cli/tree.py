@@ -81,6 +81,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "ls": "List the volumes.",
             "show": "Show a volume, and every copy of it.",
             "rm": "Destroy a volume that no service mounts, everywhere.",
+            "takeover": "Give a volume whose machine is off for good to another one. What has not reached it is lost.",
         },
     ),
     "events": Group(

@@ -73,6 +73,7 @@ class Lifecycle(StrEnum):
 class OperationKind(StrEnum):
     DEPLOY = "deploy"
     MIGRATE = "migrate"
+    TAKEOVER = "takeover"
 
 
 @frozen
@@ -205,6 +206,27 @@ class VolumeRemoved(Fact):
     volume: VolumeRef
 
 
+@event("volume.taken_over", 1)
+@frozen
+class VolumeTakenOver(Fact):
+    """An operator's word that the owner is off and stays so. What it wrote after `snapshots` is given up.
+
+    The volumes that the same services mount go together, and their services with them, at their kept addresses.
+    """
+
+    operation_id: OperationId
+    namespace: Namespace
+    by: MachineId
+    """Where the operator gave the word."""
+    from_machine: MachineId
+    volumes: tuple[VolumePlacement, ...]
+    """With their new owner, each at its next epoch."""
+    snapshots: tuple[SnapshotTaken, ...]
+    """What each goes on from."""
+    slots: tuple[SlotPlacement, ...]
+    """The slots that go with them; every other slot of the namespace stays as it is."""
+
+
 # ---------------------------------------------------------------- events of one machine
 
 
@@ -282,6 +304,16 @@ class VolumeDestroyed(Event):
     volume: VolumeRef
     dataset: str
     reason: str
+
+
+@event("volume.set_aside", 1)
+@frozen
+class VolumeSetAside(Event):
+    """The dataset of an owner that was away while its volume was taken over: renamed, and kept for an operator."""
+
+    volume: VolumeRef
+    dataset: str
+    """Its new name."""
 
 
 @event("volume.mounted", 1)

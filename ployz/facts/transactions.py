@@ -6,6 +6,8 @@ so they stand in the order in which they explain most.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ployz.events.types import (
     ClusterFounded,
     Lifecycle,
@@ -14,6 +16,7 @@ from ployz.events.types import (
     OperationAborted,
     OperationStarted,
     VolumeRemoved,
+    VolumeTakenOver,
 )
 from ployz.facts import keys
 from ployz.facts.keys import Cluster, Decision, MachineRecord, Started, Verdict, VolumeOwnership, Vote
@@ -117,6 +120,26 @@ def remove_volume(volume: VolumeRef, seen: VolumeOwnership, lock_token: int) -> 
         compares=(keys.lock(volume.namespace).written_by(lock_token), record.is_(seen)),
         puts=(record.delete(),),
         facts=(VolumeRemoved(volume),),
+    )
+
+
+def take_over(taken: VolumeTakenOver, seen: Mapping[VolumeRef, VolumeOwnership], lock_token: int) -> Transaction:
+    """The lock token is current, so that no operation of the namespace can commit beside it. Each volume is owned as
+    the operator was shown. The new owner is active. Undecided: an answer that is lost is asked for by its id.
+    """
+    owners = sorted({each.owner for each in taken.volumes})
+    return Transaction(
+        compares=(
+            keys.decision(taken.operation_id).absent(),
+            keys.lock(taken.namespace).written_by(lock_token),
+            *(keys.volume(each.volume).is_(seen[each.volume]) for each in taken.volumes),
+            *(keys.machine(each).is_(MachineRecord(Lifecycle.ACTIVE)) for each in owners),
+        ),
+        puts=(
+            keys.decision(taken.operation_id).put(Decision(Verdict.COMMIT, taken.by)),
+            *(keys.volume(each.volume).put(VolumeOwnership(each.owner, each.epoch)) for each in taken.volumes),
+        ),
+        facts=(taken,),
     )
 
 

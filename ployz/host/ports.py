@@ -102,6 +102,10 @@ class Zfs(Protocol):
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...
 
+    async def rename(self, dataset: Dataset, name: Dataset) -> None:
+        """With its snapshots, to below a dataset that is there. It is unmounted. Renamed already is done."""
+        ...
+
     async def destroy(self, dataset: Dataset) -> None:
         """The dataset and its snapshots; children are a failure. Absent is done."""
         ...

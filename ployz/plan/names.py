@@ -48,6 +48,19 @@ def volume_of(root: str, dataset_name: str) -> VolumeRef | None:
         return None
 
 
+def aside(root: str, volume: VolumeRef, operation_id: OperationId) -> str:
+    """Where a stale dataset is kept: beside the root, so that nothing takes it for a volume again."""
+    return f"{aside_folder(root, volume.namespace)}/{volume.volume}.{operation_id}"
+
+
+def aside_folder(root: str, namespace: Namespace) -> str:
+    return f"{root}-aside/{namespace}"
+
+
+def is_aside_of(dataset: str, volume: VolumeRef) -> bool:
+    return dataset.rpartition("/")[2].partition(".")[0] == volume.volume
+
+
 def snapshot(operation_id: OperationId, round_number: int) -> str:
     return f"ployz-{operation_id}-{round_number}"
 

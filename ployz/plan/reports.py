@@ -50,6 +50,15 @@ class ImageReport:
 
 
 @frozen
+class AsideReport:
+    """A dataset that was a volume's, kept aside after a takeover."""
+
+    volume: VolumeRef
+    dataset: str
+    referenced_bytes: int
+
+
+@frozen
 class MachineReport:
     machine: MachineId
     position: int
@@ -60,6 +69,8 @@ class MachineReport:
     """Those of the asked ones that exist there."""
     images: tuple[ImageReport, ...]
     """Those of the asked ones that exist there."""
+    asides: tuple[AsideReport, ...] = ()
+    """Of the asked volumes."""
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)

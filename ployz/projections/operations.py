@@ -7,7 +7,15 @@ from enum import StrEnum
 
 from attrs import evolve, frozen
 
-from ployz.events.types import DeployCommitted, Fact, OperationAborted, OperationKind, OperationStarted, RoundEvidence
+from ployz.events.types import (
+    DeployCommitted,
+    Fact,
+    OperationAborted,
+    OperationKind,
+    OperationStarted,
+    RoundEvidence,
+    VolumeTakenOver,
+)
 from ployz.ids import MachineId, Namespace, OperationId
 
 
@@ -83,6 +91,20 @@ class Operations:
                     position=position,
                     decided_ms=at_ms,
                     reason=f"{fact.by}: {fact.reason}",
+                )
+            case VolumeTakenOver():
+                self._operations[fact.operation_id] = Operation(
+                    operation_id=fact.operation_id,
+                    kind=OperationKind.TAKEOVER,
+                    namespace=fact.namespace,
+                    coordinator=fact.by,
+                    participants=tuple(sorted({each.owner for each in fact.volumes})),
+                    lock_token=0,
+                    status=Status.COMMITTED,
+                    started_ms=at_ms,
+                    decided_ms=at_ms,
+                    position=position,
+                    reason=f"{fact.by}: {fact.from_machine} is off",
                 )
             case _:
                 pass

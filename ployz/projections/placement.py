@@ -1,15 +1,23 @@
 """Where everything is: each namespace as its last commit left it, and who owns each volume.
 
-Only a commit changes placement. What an operation in flight intends is not here.
+A commit changes placement, and an operator's takeover. What an operation in flight intends is not here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ployz.events.types import DeployCommitted, Fact, RoundEvidence, SlotPlacement, VolumePlacement, VolumeRemoved
+from ployz.events.types import (
+    DeployCommitted,
+    Fact,
+    RoundEvidence,
+    SlotPlacement,
+    VolumePlacement,
+    VolumeRemoved,
+    VolumeTakenOver,
+)
 from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
 
 
@@ -28,11 +36,24 @@ class NamespaceState:
         return [slot for (name, _), slot in self.slots.items() if name == service]
 
 
+@frozen
+class Takeover:
+    """By an operator's word that `from_machine` is off."""
+
+    operation_id: OperationId
+    from_machine: MachineId
+    epoch: int
+    """Of the volume since then."""
+    snapshot: str
+    """What it went on from. Everything later on `from_machine` is no part of the volume."""
+
+
 class Placement:
     def __init__(self) -> None:
         self._namespaces: dict[Namespace, NamespaceState] = {}
         self._volumes: dict[VolumeRef, VolumePlacement] = {}
         self._bases: dict[VolumeRef, RoundEvidence] = {}
+        self._takeovers: dict[VolumeRef, Takeover] = {}
 
     @property
     def namespaces(self) -> Mapping[Namespace, NamespaceState]:
@@ -45,6 +66,10 @@ class Placement:
     def base(self, volume: VolumeRef) -> RoundEvidence | None:
         """The final snapshot of the volume's last move: what both its machines still share."""
         return self._bases.get(volume)
+
+    def takeover(self, volume: VolumeRef) -> Takeover | None:
+        """How its owner came by it, if it was not by a move."""
+        return self._takeovers.get(volume)
 
     def namespace(self, namespace: Namespace) -> NamespaceState | None:
         return self._namespaces.get(namespace)
@@ -69,6 +94,9 @@ class Placement:
             case VolumeRemoved():
                 self._volumes.pop(fact.volume, None)
                 self._bases.pop(fact.volume, None)
+                self._takeovers.pop(fact.volume, None)
+            case VolumeTakenOver():
+                self._take_over(fact)
             case _:
                 pass
 
@@ -85,6 +113,22 @@ class Placement:
             },
         )
         for volume in fact.volumes:
+            before = self._volumes.get(volume.volume)
+            if before is None or before.epoch != volume.epoch:
+                self._takeovers.pop(volume.volume, None)
             self._volumes[volume.volume] = volume
         for evidence in sorted(fact.evidence, key=lambda each: each.round):
             self._bases[evidence.volume] = evidence
+
+    def _take_over(self, fact: VolumeTakenOver) -> None:
+        state = self._namespaces[fact.namespace]
+        moved = {(slot.service, slot.slot): slot for slot in fact.slots}
+        self._namespaces[fact.namespace] = evolve(state, slots={**state.slots, **moved})
+        epochs = {volume.volume: volume.epoch for volume in fact.volumes}
+        for volume in fact.volumes:
+            self._volumes[volume.volume] = volume
+        for taken in fact.snapshots:
+            self._takeovers[taken.volume] = Takeover(
+                fact.operation_id, fact.from_machine, epochs[taken.volume], taken.snapshot
+            )
+            self._bases[taken.volume] = RoundEvidence(taken.volume, 0, None, taken.snapshot, taken.guid, 0, 0)

@@ -168,3 +168,31 @@ def test_a_busy_dataset_stays_mounted_and_the_process_is_named(bench: Bench, top
     go(lambda: bench.zfs.unmount(top))
     assert list(go(lambda: bench.zfs.holders(top))) == []
     assert go(lambda: state_of(bench, top)).mounted_at is None
+
+
+def test_a_dataset_is_renamed_with_its_snapshots_and_renaming_again_is_done(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        data = await volume(bench, f"{top}/data")
+        bench.write(data, "file", b"content")
+        await bench.zfs.snapshot([data], "one")
+        before = await state_of(bench, data)
+        await bench.zfs.create(f"{top}/aside", {"canmount": "off"})
+        await bench.zfs.unmount(data)
+        for _ in range(2):
+            await bench.zfs.rename(data, f"{top}/aside/data")
+        assert await bench.zfs.state(data) is None
+        after = await state_of(bench, f"{top}/aside/data")
+        assert (after.guid, after.mounted_at) == (before.guid, None)
+        assert [each.guid for each in after.snapshots] == [each.guid for each in before.snapshots]
+
+    go(main)
+
+
+def test_a_dataset_is_not_renamed_onto_another_or_from_nowhere(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(f"{top}/one", {"canmount": "off"})
+        await bench.zfs.create(f"{top}/two", {"canmount": "off"})
+
+    go(main)
+    raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/one", f"{top}/two"))
+    raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/none", f"{top}/three"))

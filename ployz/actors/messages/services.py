@@ -96,10 +96,20 @@ class CopyRow:
 
 
 @frozen
+class AsideRow:
+    """What a machine had of the volume when it was taken over: no part of it, and kept for an operator."""
+
+    machine: MachineId
+    dataset: str
+    referenced_bytes: int
+
+
+@frozen
 class VolumeDetail:
     row: VolumeRow
     copies: tuple[CopyRow, ...]
     unanswered: tuple[MachineId, ...]
+    asides: tuple[AsideRow, ...] = ()
 
 
 @message("volume.show", senders=OPERATOR)

@@ -125,6 +125,17 @@ class FakeZfs:
             )
         its.properties.update(properties)
 
+    async def rename(self, dataset: Dataset, name: Dataset) -> None:
+        if dataset not in self._sets and name in self._sets:
+            return
+        its = self._set(dataset)
+        self._require_free(dataset)
+        if name in self._sets:
+            raise failures.failure(f"cannot rename '{dataset}': dataset already exists")
+        self._set(name.rpartition("/")[0])
+        self._sets[name] = its
+        del self._sets[dataset]
+
     async def destroy(self, dataset: Dataset) -> None:
         children = await self.children(dataset)
         if children:

@@ -90,6 +90,11 @@ class SystemZfs:
             for each in settings:
                 await self._zfs.change(dataset, "zfs", "set", each, dataset)
 
+    async def rename(self, dataset: Dataset, name: Dataset) -> None:
+        if await self._zfs.get("guid", dataset) is None and await self._zfs.get("guid", name) is not None:
+            return
+        await self._zfs.change(dataset, "zfs", "rename", dataset, name)
+
     async def destroy(self, dataset: Dataset) -> None:
         children = await self.children(dataset)
         if children:

@@ -21,6 +21,8 @@ from ployz.plan.settle.volumes import (
     Missing,
     Prune,
     Retire,
+    SetAside,
+    TakeOver,
     VolumeAction,
     settle_volume,
 )
@@ -38,7 +40,9 @@ __all__ = [
     "Prune",
     "Remove",
     "Retire",
+    "SetAside",
     "Start",
+    "TakeOver",
     "VolumeAction",
     "settle_containers",
     "settle_volume",

@@ -11,8 +11,9 @@ from attrs import frozen
 
 from ployz.errors import Code, Problem
 from ployz.events.types import VolumePlacement
-from ployz.ids import OperationId, VolumeRef
+from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.projections.operations import Status
+from ployz.projections.placement import Takeover
 
 
 @frozen
@@ -52,6 +53,24 @@ class Retire:
 
 
 @frozen
+class TakeOver:
+    """An operator gave it to this machine, without its owner: back to `snapshot`, and then it is ours."""
+
+    volume: VolumeRef
+    snapshot: str
+    epoch: int
+    quota_bytes: int
+
+
+@frozen
+class SetAside:
+    """It was taken over while this machine was away: what it has is no part of the volume, and not ours to destroy."""
+
+    volume: VolumeRef
+    operation_id: OperationId
+
+
+@frozen
 class DiscardPartial:
     """A receive that its operation never committed. Back to `base`, or gone where there was none."""
 
@@ -74,7 +93,7 @@ class Missing:
     problem: Problem
 
 
-VolumeAction = Adopt | Retire | DiscardPartial | Prune | Missing
+VolumeAction = Adopt | TakeOver | Retire | SetAside | DiscardPartial | Prune | Missing
 
 
 def settle_volume(
@@ -82,7 +101,9 @@ def settle_volume(
     owned: VolumePlacement | None,
     found: FoundDataset | None,
     *,
+    me: MachineId,
     base: str | None,
+    taken: Takeover | None,
     quota_bytes: int | None,
     operation_of: Callable[[str], OperationId | None],
     status_of: Callable[[OperationId], Status | None],
@@ -90,8 +111,9 @@ def settle_volume(
     """What to do with one volume here. `owned`: the fact, if it names this machine. `quota_bytes`: as the committed
     manifest declares it (0: none); None: no manifest declares the volume any more.
 
-    `base`: the final snapshot of the volume's last move; None: it never moved. While an undecided operation is at work
-    on the dataset, nothing: not even pruning, since it may be about to send from what would go.
+    `taken`: how its owner came by it, if that was an operator's word. `base`: the final snapshot of the volume's last
+    move; None: it never moved. While an undecided operation is at work on the dataset, nothing: not even pruning,
+    since it may be about to send from what would go.
     """
     if found is None:
         return [] if owned is None else [Missing(_no_dataset(volume))]
@@ -101,6 +123,10 @@ def settle_volume(
         return []
     actions: list[VolumeAction] = []
     discarded: OperationId | None = None
+    if owned is not None and taken is not None and found.epoch < owned.epoch:
+        return [_take_over(owned, taken, found, found.quota_bytes if quota_bytes is None else quota_bytes)]
+    if owned is None and taken is not None and taken.from_machine == me and _was_owned(found, taken, status_of):
+        return [SetAside(volume, taken.operation_id)]
     if owned is not None:
         actions += _own(owned, found, base, found.quota_bytes if quota_bytes is None else quota_bytes, status_of)
     elif found.epoch == 0 and found.touched_base is None:
@@ -153,6 +179,18 @@ def _own(
         yield Adopt(owned.volume, owned.epoch, quota_bytes)
     else:
         yield Missing(_unproven(owned, found, base))
+
+
+def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[OperationId], Status | None]) -> bool:
+    """It is what this machine owned when the volume was taken from it, whether it had come to adopt it or not."""
+    committed = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
+    return found.epoch == taken.epoch - 1 or committed
+
+
+def _take_over(owned: VolumePlacement, taken: Takeover, found: FoundDataset, quota_bytes: int) -> VolumeAction:
+    if taken.snapshot in found.snapshots:
+        return TakeOver(owned.volume, taken.snapshot, owned.epoch, quota_bytes)
+    return Missing(_unproven(owned, found, taken.snapshot))
 
 
 def _no_dataset(volume: VolumeRef) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.actors.messages import events, machine, operations, services
+from ployz.actors.messages import events, machine, operations, services, takeover
 from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
@@ -16,6 +16,7 @@ from ployz.ids import (
     ServiceName,
     ServiceRef,
     SlotName,
+    SlotRef,
     VolumeRef,
 )
 from ployz.plan.effects import phases
@@ -204,6 +205,22 @@ VOLUME_ROW = services.VolumeRow(PGDATA, A, 3, (SERVICE,), 512 << 20, 20 << 30)
 VOLUMES = services.VolumeList(
     18, (VOLUME_ROW, services.VolumeRow(VolumeRef.parse("production/wal"), B, 1, (), None, 0))
 )
+TAKEOVER_PLAN = takeover.TakeoverPlan(
+    namespace=PRODUCTION,
+    from_machine=A,
+    to_machine=B,
+    volumes=(
+        takeover.TakenVolume(
+            PGDATA,
+            4,
+            types.SnapshotTaken(PGDATA, f"ployz-{EARLIER}-2", GUID),
+            AT_MS - 3 * 3_600_000,
+            (MachineId("machine-c"),),
+        ),
+    ),
+    slots=(SlotRef(SERVICE, SLOT),),
+    now_ms=AT_MS,
+)
 VOLUME_DETAIL = services.VolumeDetail(
     VOLUME_ROW,
     (
@@ -211,6 +228,7 @@ VOLUME_DETAIL = services.VolumeDetail(
         services.CopyRow(B, 2, False, 500 << 20, (f"{EARLIER}.final",)),
     ),
     (MachineId("machine-c"),),
+    (services.AsideRow(B, f"tank/ployz-aside/production/pgdata.{EARLIER}", 480 << 20),),
 )
 
 FACTS: tuple[types.Fact, ...] = (

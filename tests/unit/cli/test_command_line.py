@@ -15,6 +15,7 @@ import pytest
 from ployz.actors.messages.machine import AdmitMachine, ListMachines
 from ployz.actors.messages.operations import Accepted, ApplyDeploy, RemoveService, WatchOperation, WatchPage
 from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, ServiceLogText
+from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.cli.reference import reference
 from ployz.cli.tree import GROUPS, load
 from ployz.ids import SlotName
@@ -163,7 +164,34 @@ def test_a_volume_is_destroyed_when_its_name_was_typed() -> None:
 def test_a_volume_is_kept_when_anything_else_was_typed(typed: str) -> None:
     ended = ployzctl("volume", "rm", "production/pgdata", answers=REMOVING, stdin=Keyboard(typed))
     assert (ended.exit_code, ended.asked) == (1, ())
-    assert "error [declined]: nothing was removed" in ended.err
+    assert "error [declined]: nothing was changed" in ended.err
+
+
+TAKEOVER = ("volume", "takeover", "production/pgdata", "--to", "machine-b", "--source-is-off")
+TAKING: dict[type[Message[Any]], Answer] = {
+    PreviewTakeover: samples.TAKEOVER_PLAN,
+    TakeOverVolume: TakenOver(samples.OPERATION, 19, samples.TAKEOVER_PLAN),
+}
+
+
+def test_a_takeover_shows_what_is_lost_and_asks_for_the_volumes_name() -> None:
+    ended = ployzctl(*TAKEOVER, answers=TAKING, stdin=Keyboard("yes\n"))
+    assert (ended.exit_code, [type(message) for _, message in ended.asked]) == (1, [PreviewTakeover])
+    shown = ended.out + ended.err
+    for words in ("3 h 0 min ago", "Everything that was written to production/pgdata after that is lost", "machine-c"):
+        assert words in shown
+    ended = ployzctl(*TAKEOVER, answers=TAKING, stdin=Keyboard("production/pgdata\n"))
+    assert ended.exit_code == 0
+    assert ended.asked[1] == (
+        "takeover",
+        TakeOverVolume(samples.PGDATA, samples.B, (samples.TAKEOVER_PLAN.volumes[0].snapshot,)),
+    )
+
+
+def test_a_takeover_needs_the_operators_word_that_the_source_is_off() -> None:
+    ended = ployzctl(*TAKEOVER[:-1], "--yes", answers=TAKING)
+    assert (ended.exit_code, ended.asked) == (2, ())
+    assert "--source-is-off" in ended.err
 
 
 @pytest.mark.parametrize("argv", [("volume", "rm", "production/pgdata"), ("service", "rm", "production/db")])

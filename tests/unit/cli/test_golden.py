@@ -31,6 +31,7 @@ from ployz.actors.messages.services import (
     ShowService,
     ShowVolume,
 )
+from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.wire.message import Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Ended, golden, pages, ployzctl
@@ -61,6 +62,13 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "service-logs": (("service", "logs", "production/db"), {ReadServiceLogs: ServiceLogText("ready\nto accept\n")}),
     "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
     "volume-show": (("volume", "show", "production/pgdata"), {ShowVolume: samples.VOLUME_DETAIL}),
+    "volume-takeover": (
+        ("volume", "takeover", "production/pgdata", "--to", "machine-b", "--source-is-off", "--yes"),
+        {
+            PreviewTakeover: samples.TAKEOVER_PLAN,
+            TakeOverVolume: TakenOver(samples.OPERATION, 19, samples.TAKEOVER_PLAN),
+        },
+    ),
     "events-tail": (("events", "tail"), {ReadEvents: samples.read}),
     "events-show": (("events", "show", "8"), {ReadEvents: samples.read}),
     "events-verify": (("events", "verify"), {VerifyEvents: Verified(8, ())}),

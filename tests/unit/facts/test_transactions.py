@@ -9,7 +9,14 @@ import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Problem
-from ployz.events.types import Lifecycle, MachineLifecycleChanged, VolumeRemoved
+from ployz.events.types import (
+    Lifecycle,
+    MachineLifecycleChanged,
+    SnapshotTaken,
+    VolumePlacement,
+    VolumeRemoved,
+    VolumeTakenOver,
+)
 from ployz.facts import keys
 from ployz.facts.conflicts import explain
 from ployz.facts.keys import VolumeOwnership
@@ -24,6 +31,7 @@ from ployz.facts.transactions import (
     join_machine,
     remove_volume,
     start_operation,
+    take_over,
 )
 from ployz.ids import ClusterName, MachineId, OperationId, VolumeRef
 from tests.unit.facts.clocks import HandClock
@@ -169,6 +177,36 @@ def test_a_volume_is_removed_under_the_lock_as_the_operator_saw_it() -> None:
         await applied(log, remove_volume(DATA, seen, token))
         assert await keys.volume(DATA).read(log) is None
         assert await last_fact(log) == VolumeRemoved(DATA)
+
+    run(test)
+
+
+def test_a_takeover_is_of_what_was_shown_under_the_lock_and_to_an_active_machine() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        seen = {DATA: VolumeOwnership(B, 3)}
+        await applied(log, Transaction((), (keys.volume(DATA).put(seen[DATA]),)))
+        taken = VolumeTakenOver(
+            operation_id=OP,
+            namespace=DATA.namespace,
+            by=A,
+            from_machine=B,
+            volumes=(VolumePlacement(DATA, A, 4),),
+            snapshots=(SnapshotTaken(DATA, "ployz-op-1-2", 7),),
+            slots=(),
+        )
+        assert (await refusal(log, take_over(taken, seen, 1))).code is Code.LOCK_LOST
+        _, token = await take_lock(log)
+        stale = await refusal(log, take_over(taken, {DATA: VolumeOwnership(B, 2)}, token))
+        assert stale.code is Code.PLAN_STALE
+        to_nobody = evolve(taken, volumes=(VolumePlacement(DATA, MachineId("machine-x"), 4),))
+        assert (await refusal(log, take_over(to_nobody, seen, token))).code is Code.UNKNOWN_MACHINE
+        await applied(log, take_over(taken, seen, token))
+        owner = await keys.volume(DATA).read(log)
+        assert owner is not None
+        assert owner.value == VolumeOwnership(A, 4)
+        assert await last_fact(log) == taken
+        assert (await refusal(log, take_over(taken, seen, token))).code is Code.DECIDED
 
     run(test)
 

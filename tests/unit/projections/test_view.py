@@ -11,7 +11,10 @@ from ployz.events.types import (
     MachineRemoved,
     OperationKind,
     SlotPlacement,
+    SnapshotTaken,
+    VolumePlacement,
     VolumeRemoved,
+    VolumeTakenOver,
 )
 from ployz.ids import MachineId, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
 from ployz.projections.operations import Status
@@ -43,6 +46,16 @@ FACTS: tuple[Fact, ...] = (
     deployed(),
     started(SECOND, OperationKind.MIGRATE),
     migrated(),
+)
+
+TAKEN = VolumeTakenOver(
+    operation_id=OperationId("op-taken"),
+    namespace=PRODUCTION,
+    by=A,
+    from_machine=B,
+    volumes=(VolumePlacement(DATA, A, 3),),
+    snapshots=(SnapshotTaken(DATA, "ployz-op-1-2", 7),),
+    slots=(evolve(SLOT, machine=A, operation_id=OperationId("op-taken")),),
 )
 
 
@@ -142,6 +155,27 @@ def test_a_volume_that_was_removed_has_no_owner_and_no_base() -> None:
     placement = folded(*FACTS, VolumeRemoved(DATA)).placement
     assert DATA not in placement.volumes
     assert placement.base(DATA) is None
+
+
+def test_a_takeover_gives_the_volume_and_its_slots_to_another_machine_and_keeps_the_rest() -> None:
+    view = folded(*FACTS, TAKEN)
+    assert view.placement.volumes[DATA] == TAKEN.volumes[0]
+    assert view.placement.of_service(ServiceRef.parse("production/db")) == list(TAKEN.slots)
+    assert view.placement.namespaces.keys() == folded(*FACTS).placement.namespaces.keys()
+    base, taken = view.placement.base(DATA), view.placement.takeover(DATA)
+    assert base is not None
+    assert taken is not None
+    assert (base.snapshot, base.guid, taken.from_machine, taken.epoch) == ("ployz-op-1-2", 7, B, 3)
+    operation = view.operations.all[TAKEN.operation_id]
+    assert (operation.kind, operation.status, operation.participants) == ("takeover", Status.COMMITTED, (A,))
+
+
+def test_a_takeover_is_over_with_the_next_move_and_not_with_the_next_deploy() -> None:
+    kept = evolve(migrated(), operation_id=TAKEN.operation_id, volumes=TAKEN.volumes, evidence=())
+    assert folded(*FACTS, TAKEN, kept).placement.takeover(DATA) is not None
+    moved = evolve(kept, volumes=(evolve(TAKEN.volumes[0], owner=B, epoch=4),))
+    assert folded(*FACTS, TAKEN, moved).placement.takeover(DATA) is None
+    assert folded(*FACTS, TAKEN, VolumeRemoved(DATA)).placement.takeover(DATA) is None
 
 
 def test_slots_stand_in_order_of_their_names_in_whatever_order_they_were_committed() -> None:

@@ -42,6 +42,15 @@ def render(detail: VolumeDetail) -> Iterator[Block]:
         empty="none was found",
         indent=2,
     )
+    if detail.asides:
+        yield Heading("Kept aside after a takeover: no part of the volume. Look at it, take what you need, destroy it.")
+        yield Table(
+            columns=("MACHINE", "DATASET", "SIZE"),
+            rows=tuple((each.machine, each.dataset, human.size(each.referenced_bytes)) for each in detail.asides),
+            right=frozenset({"SIZE"}),
+            empty="none",
+            indent=2,
+        )
 
 
 def _copy(copy: CopyRow) -> tuple[str, ...]:

@@ -16,10 +16,13 @@ from ployz.plan.settle import (
     Missing,
     Prune,
     Retire,
+    SetAside,
+    TakeOver,
     VolumeAction,
     settle_volume,
 )
 from ployz.projections.operations import Status
+from ployz.projections.placement import Takeover
 from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import PGDATA
 
@@ -59,12 +62,15 @@ def settled(
     there: FoundDataset | None,
     base: str | None = None,
     declared_quota: int | None = QUOTA,
+    taken: Takeover | None = None,
 ) -> list[VolumeAction]:
     return settle_volume(
         PGDATA,
         fact,
         there,
+        me=ME,
         base=base,
+        taken=taken,
         quota_bytes=declared_quota,
         operation_of=names.operation_of_snapshot,
         status_of=STATUS.get,
@@ -307,3 +313,44 @@ def test_only_who_owns_the_volume_can_write_to_it_in_the_end(world: World) -> No
     assert after is not None
     assert after.readonly
     assert not after.mounted
+
+
+# ---------------------------------------------------------------- takeovers
+
+B = MachineId("machine-b")
+WORD = OperationId("op-word")
+
+
+def taken_from(machine: MachineId) -> Takeover:
+    return Takeover(WORD, machine, 3, BASE)
+
+
+def test_a_new_owner_by_takeover_goes_back_to_the_snapshot_that_was_shown() -> None:
+    there = found(1, BASE, readonly=True)
+    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3, QUOTA)]
+
+
+def test_a_new_owner_by_takeover_also_takes_what_was_never_committed() -> None:
+    there = found(0, BASE, touched_by=ABORTED)
+    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3, QUOTA)]
+
+
+def test_a_new_owner_by_takeover_without_the_snapshot_must_be_looked_at() -> None:
+    assert kinds(settled(owned(3), found(1), BASE, taken=taken_from(B))) == [Missing]
+
+
+def test_a_takeover_that_was_carried_out_is_not_carried_out_again() -> None:
+    assert settled(owned(3), found(3, BASE, mounted=True), BASE, taken=taken_from(B)) == []
+
+
+def test_what_a_dead_owner_had_is_set_aside_when_it_is_back() -> None:
+    assert settled(None, found(2, BASE), BASE, taken=taken_from(ME)) == [SetAside(PGDATA, WORD)]
+
+
+def test_what_a_dead_owner_had_not_come_to_adopt_is_set_aside_too() -> None:
+    there = found(0, BASE, touched_by=MOVED)
+    assert settled(None, there, BASE, taken=taken_from(ME)) == [SetAside(PGDATA, WORD)]
+
+
+def test_an_older_copy_of_a_volume_that_was_taken_over_is_retired_as_ever() -> None:
+    assert kinds(settled(None, found(1, BASE), BASE, taken=taken_from(B))) == [Retire]
