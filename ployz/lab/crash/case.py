@@ -37,6 +37,7 @@ def run(stage: Stage, record: Record, case: Case) -> Outcome:
     cast = Cast.of(stage, source["machine"])
     victim = cast.machine(case.victim)
     stage.restart(victim, case.point)
+    stage.wait_until_reached(cast.machine(case.coordinator))
     began_us = now_us()
     moving = stage.migrate(cast.machine(case.coordinator), cast.target)
     try:

@@ -76,6 +76,14 @@ class Stage:
 
         wait_until(f"{machine}: ployzd", answers, deadline_s=NODE_S)
 
+    def wait_until_reached(self, coordinator: str) -> None:
+        """All machines, by the one that is to coordinate: it pauses before it calls again one that was away."""
+
+        def reached() -> bool:
+            return all(each["reachable"] for each in self.ask(coordinator, "machine", "ls")["machines"])
+
+        wait_until(f"{coordinator} reaches all machines", reached, deadline_s=NODE_S)
+
     def log_of(self, machine: str) -> str:
         return self.node(machine).log.read_text(errors="replace")
 
