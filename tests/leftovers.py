@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ GRACE_S = 5.0
 """What is ending when the command ends may take this long."""
 UNWIND_S = 60.0
 """After the deadline: for fixtures to take down what they made."""
-POLL_S = 0.1
+POLL_S = 0.05
 TIMED_OUT = 124
 PYTEST_FILES = "PYTEST_DEBUG_TEMPROOT"
 """Pytest keeps those of the last runs on purpose, and a path that grew would be too long for the sockets in them."""
@@ -46,19 +45,30 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(command: Sequence[str], deadline_s: float, variables: Mapping[str, str]) -> int:
-    with subprocess.Popen(command, env={**os.environ, **variables}) as running:
-        try:
-            return running.wait(deadline_s)
-        except subprocess.TimeoutExpired:
-            print(f"not done within {deadline_s:g} s: interrupted", file=sys.stderr)
-        except KeyboardInterrupt:
-            pass  # it got the same from the terminal
-        running.send_signal(signal.SIGINT)
-        try:
-            running.wait(UNWIND_S)
-        except subprocess.TimeoutExpired:
-            running.kill()
-        return TIMED_OUT
+    """Its exit code. Whoever died is reaped at once: to a test, a dead process that is still listed looks alive."""
+    pid = os.posix_spawnp(command[0], list(command), {**os.environ, **variables})
+    try:
+        if (exit_code := _reap_until(pid, deadline_s)) is not None:
+            return exit_code
+        print(f"not done within {deadline_s:g} s: interrupted", file=sys.stderr)
+        os.kill(pid, signal.SIGINT)
+    except KeyboardInterrupt:
+        pass  # the command got the same from the terminal
+    if _reap_until(pid, UNWIND_S) is None:
+        os.kill(pid, signal.SIGKILL)
+    return TIMED_OUT
+
+
+def _reap_until(pid: int, deadline_s: float) -> int | None:
+    """The exit code of `pid`; `None`: it has not ended by then."""
+    end_s = time.monotonic() + deadline_s
+    while time.monotonic() < end_s:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == pid:
+            return abs(os.waitstatus_to_exitcode(status))
+        if ended == 0:
+            time.sleep(POLL_S)
+    return None
 
 
 def _wait_until_none(look: Callable[[], list[str]]) -> list[str]:

@@ -36,6 +36,11 @@ def test_a_process_left_behind_fails_the_command_is_named_and_ended() -> None:
     assert not Path("/proc", pid).exists()
 
 
+def test_a_process_that_died_is_gone_for_the_command_too() -> None:
+    look = "pid=$(setsid sh -c 'sleep 0.1 >/dev/null & echo $!'); while [ -e /proc/$pid ]; do sleep 0.05; done"
+    assert run("sh", "-c", look, deadline_s=20).returncode == 0
+
+
 def test_a_file_left_behind_fails_the_command_and_is_named() -> None:
     done = run("mktemp")
     assert done.returncode == 1
