@@ -37,7 +37,7 @@ def _events() -> Iterator[str]:
     yield from (
         "# Events",
         "",
-        "This page is generated from `ployz/events/types.py` by `docs/generate.py`.",
+        "This page is generated from `ployz/events/types` by `docs/generate.py`.",
         "",
         "Every machine appends what happens on it to its own log. Each entry has a number (`seq`, gapless), a wall",
         "time, a stream, a name with a version, a payload, the operation and step it belongs to if there is one, and",

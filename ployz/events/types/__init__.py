@@ -1,0 +1,108 @@
+"""The vocabulary: every kind of event there is, each a frozen value under a name that never changes.
+
+A stored name is `noun.past_tense/version`. To change a class, add a version and an upcaster (`upcast.py`);
+golden bytes in tests/golden hold every (name, version) that was ever written.
+"""
+
+from ployz.events.types.base import Event, Fact, event, vocabulary
+from ployz.events.types.facts import (
+    ClusterFounded,
+    DeployCommitted,
+    MachineJoined,
+    MachineLifecycleChanged,
+    MachineRemoved,
+    OperationAborted,
+    OperationStarted,
+    VolumeRemoved,
+    VolumeTakenOver,
+)
+from ployz.events.types.node import (
+    FactMirrored,
+    NodeStarted,
+    OperationFinished,
+    OperationOrdered,
+    StepBegun,
+    StepFailed,
+)
+from ployz.events.types.values import (
+    Lifecycle,
+    OperationKind,
+    RoundEvidence,
+    SlotPlacement,
+    SnapshotTaken,
+    VolumePlacement,
+)
+from ployz.events.types.volumes import (
+    ReceivePrepared,
+    VolumeCreated,
+    VolumeDestroyed,
+    VolumeMounted,
+    VolumeReceived,
+    VolumeSent,
+    VolumeSetAside,
+    VolumesSnapshotTaken,
+    VolumeUnmounted,
+)
+from ployz.events.types.workloads import (
+    AddressClaimed,
+    ContainerCreated,
+    ContainerExited,
+    ContainerReady,
+    ContainerRemoved,
+    ContainerRestarted,
+    ContainerStarted,
+    ContainerStopped,
+    ImageReceived,
+    ServiceFenced,
+    ServiceUnfenced,
+    VoteCast,
+)
+
+__all__ = [
+    "AddressClaimed",
+    "ClusterFounded",
+    "ContainerCreated",
+    "ContainerExited",
+    "ContainerReady",
+    "ContainerRemoved",
+    "ContainerRestarted",
+    "ContainerStarted",
+    "ContainerStopped",
+    "DeployCommitted",
+    "Event",
+    "Fact",
+    "FactMirrored",
+    "ImageReceived",
+    "Lifecycle",
+    "MachineJoined",
+    "MachineLifecycleChanged",
+    "MachineRemoved",
+    "NodeStarted",
+    "OperationAborted",
+    "OperationFinished",
+    "OperationKind",
+    "OperationOrdered",
+    "OperationStarted",
+    "ReceivePrepared",
+    "RoundEvidence",
+    "ServiceFenced",
+    "ServiceUnfenced",
+    "SlotPlacement",
+    "SnapshotTaken",
+    "StepBegun",
+    "StepFailed",
+    "VolumeCreated",
+    "VolumeDestroyed",
+    "VolumeMounted",
+    "VolumePlacement",
+    "VolumeReceived",
+    "VolumeRemoved",
+    "VolumeSent",
+    "VolumeSetAside",
+    "VolumeTakenOver",
+    "VolumeUnmounted",
+    "VolumesSnapshotTaken",
+    "VoteCast",
+    "event",
+    "vocabulary",
+]

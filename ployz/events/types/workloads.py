@@ -1,0 +1,105 @@
+"""Events of services on one machine: the gate, the votes, images, containers, and their addresses."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.events.types.base import Event, event
+from ployz.events.types.values import SnapshotTaken
+from ployz.ids import OperationId, ServiceRef, SlotRef
+
+
+@event("service.fenced", 1)
+@frozen
+class ServiceFenced(Event):
+    """The start gate is closed: nothing of this service starts here until the operation is decided."""
+
+    service: ServiceRef
+    operation_id: OperationId
+
+
+@event("service.unfenced", 1)
+@frozen
+class ServiceUnfenced(Event):
+    service: ServiceRef
+    operation_id: OperationId
+
+
+@event("vote.cast", 1)
+@frozen
+class VoteCast(Event):
+    """This machine's word on the final snapshots, as the fact store has it."""
+
+    snapshots: tuple[SnapshotTaken, ...]
+
+
+@event("image.received", 1)
+@frozen
+class ImageReceived(Event):
+    image_id: str
+    how: str
+    """`present`, `pulled` or `copied`."""
+
+
+@event("container.created", 1)
+@frozen
+class ContainerCreated(Event):
+    slot: SlotRef
+    container: str
+
+
+@event("container.started", 1)
+@frozen
+class ContainerStarted(Event):
+    slot: SlotRef
+    container: str
+
+
+@event("container.ready", 1)
+@frozen
+class ContainerReady(Event):
+    slot: SlotRef
+    container: str
+    attempts: int
+
+
+@event("container.stopped", 1)
+@frozen
+class ContainerStopped(Event):
+    slot: SlotRef
+    container: str
+
+
+@event("container.removed", 1)
+@frozen
+class ContainerRemoved(Event):
+    slot: SlotRef
+    container: str
+
+
+@event("container.exited", 1)
+@frozen
+class ContainerExited(Event):
+    """By itself: nobody here stopped it."""
+
+    slot: SlotRef
+    container: str
+    exit_code: int
+
+
+@event("container.restarted", 1)
+@frozen
+class ContainerRestarted(Event):
+    slot: SlotRef
+    container: str
+    reason: str
+
+
+@event("address.claimed", 1)
+@frozen
+class AddressClaimed(Event):
+    """A candidate's address is local before it is routed: only this machine reaches it here."""
+
+    slot: SlotRef
+    ipv6: str
+    ipv4: str
