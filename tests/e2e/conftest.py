@@ -16,7 +16,6 @@ from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.manifests import count, counter, web
 from tests.real import need
 
-
 LAB = re.compile(r"test-e2e-([0-9]+)\Z")
 
 
