@@ -1,0 +1,49 @@
+"""The ports: what the actors ask of ZFS, Docker, the overlay and the kernel, as small protocols of values.
+
+Each has a real adapter, a fake, and one contract test suite that both pass. Every method may raise
+`ployz.errors.Failed` with the program's own words; every method may be called twice with the same result.
+"""
+
+from ployz.host.ports.docker import (
+    LABEL_PREFIX,
+    BindMount,
+    BridgeNetwork,
+    Container,
+    ContainerEvent,
+    ContainerSpec,
+    Docker,
+    ExecResult,
+    Image,
+    PublishedPort,
+)
+from ployz.host.ports.machine import Folders, Guards, Looks
+from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
+from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
+
+__all__ = [
+    "LABEL_PREFIX",
+    "BindMount",
+    "BridgeNetwork",
+    "Container",
+    "ContainerEvent",
+    "ContainerSpec",
+    "Dataset",
+    "DatasetState",
+    "Docker",
+    "ExecResult",
+    "Folders",
+    "Guards",
+    "Holder",
+    "Image",
+    "Looks",
+    "Overlay",
+    "OverlayConfig",
+    "OverlayPeer",
+    "OverlayState",
+    "PeerStatus",
+    "PoolSpace",
+    "PublishedPort",
+    "Snapshot",
+    "Zfs",
+    "ZfsFeatures",
+]

@@ -1,0 +1,166 @@
+"""The port to Docker: images, containers and the bridge as values."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+LABEL_PREFIX = "ployz."
+"""Every label of ours begins so. A container without one is somebody else's, and its news is not ours."""
+
+
+@frozen
+class Image:
+    id: str
+    """`sha256:…`: the digest of its configuration, equal wherever it is loaded."""
+    size_bytes: int
+    tags: tuple[str, ...]
+
+
+@frozen
+class BindMount:
+    source: str
+    """A host path, which must exist."""
+    target: str
+    readonly: bool = False
+
+
+@frozen
+class PublishedPort:
+    container_port: int
+    host_port: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+@frozen
+class ContainerSpec:
+    """Everything that a container is made from. Two equal specs make the same container."""
+
+    name: str
+    image_id: str
+    labels: Mapping[str, str]
+    ipv6: str
+    ipv4: str
+    hostname: str = ""
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(factory=dict)
+    user: str = ""
+    mounts: tuple[BindMount, ...] = ()
+    tmpfs: tuple[str, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = field(factory=dict)
+    cpu_millicores: int = 0
+    """0: no limit."""
+    memory_bytes: int = 0
+    """0: no limit."""
+    stop_signal: str = ""
+    """Empty: the image's own."""
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
+
+
+@frozen
+class Container:
+    id: str
+    name: str
+    image_id: str
+    labels: Mapping[str, str]
+    running: bool
+    exit_code: int | None
+    """None while it runs or before it ran."""
+    pid: int
+    """0 when it does not run."""
+
+
+@frozen
+class ExecResult:
+    exit_code: int
+    output: str
+
+
+@frozen
+class ContainerEvent:
+    """Docker's own news: `start`, `die`, `oom` or `destroy` of a container that carries a label of ours."""
+
+    action: str
+    container_id: str
+    labels: Mapping[str, str]
+    """Only ours: Docker mixes the others with attributes of its own."""
+    exit_code: int | None
+    """Of `die`."""
+
+
+@frozen
+class BridgeNetwork:
+    """The bridge that is the same on every machine, so that an address keeps its meaning when it moves."""
+
+    name: str
+    bridge: str
+    ipv6_subnet: str
+    ipv6_gateway: str
+    ipv4_subnet: str
+    ipv4_gateway: str
+    mtu: int = 1420
+    """The overlay's, so that what a container sends fits into the tunnel."""
+
+
+class Docker(Protocol):
+    async def version(self) -> str: ...
+
+    async def image(self, reference: str) -> Image | None:
+        """By tag or id."""
+        ...
+
+    async def pull(self, reference: str) -> Image: ...
+
+    def save_argv(self, image_id: str) -> Sequence[str]:
+        """The program that writes the image to its standard output."""
+        ...
+
+    def load_argv(self) -> Sequence[str]: ...
+
+    async def tag(self, image_id: str, reference: str) -> None: ...
+
+    async def ensure_network(self, network: BridgeNetwork) -> None: ...
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """Its id. A container of this name with these labels that is there already is returned as it is.
+
+        The source of every bind mount must be there now; what is mounted on it may follow until the start.
+        """
+        ...
+
+    async def start(self, name: str) -> None: ...
+
+    async def stop(self, name: str, *, grace_s: float) -> None:
+        """SIGTERM (or its stop signal), after `grace_s` SIGKILL. Absent or stopped is done."""
+        ...
+
+    async def ended(self, name: str) -> None:
+        """Returns when no process of it is left, and so nothing writes to its volumes any more: well before `stop`
+        does, which also takes its network down. Absent or stopped is done.
+        """
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Killed if it runs. Absent is done."""
+        ...
+
+    async def inspect(self, name: str) -> Container | None: ...
+
+    async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
+        """Those that carry all these labels, running or not, by name."""
+        ...
+
+    async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult: ...
+
+    async def logs(self, name: str, *, tail: int) -> str: ...
+
+    def events(self) -> AbstractAsyncContextManager[AsyncIterator[ContainerEvent]]:
+        """Nothing that happens after entering is missed. The iterator ends when Docker goes away."""
+        ...

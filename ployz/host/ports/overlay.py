@@ -1,0 +1,65 @@
+"""The port to the overlay: where every address is, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen
+class OverlayPeer:
+    public_key: str
+    endpoint: str
+    """`192.0.2.7:51820` or `[2001:db8::7]:51820`."""
+    addresses: frozenset[str]
+    """Every single address that lives behind this peer: its own, and those of the instances it runs."""
+
+
+@frozen
+class OverlayState:
+    """Where every overlay address is, as one machine sees it. The driver makes the kernel agree with it."""
+
+    peers: tuple[OverlayPeer, ...]
+    local: frozenset[str]
+    """Addresses of instances on this machine: they are reached over the bridge, not through a peer."""
+    closed: frozenset[str] = frozenset()
+    """Those on this machine's bridge that nothing reaches but ployzd's own looks: what is written there may be lost."""
+
+
+@frozen
+class OverlayConfig:
+    interface: str
+    ipv6: str
+    """This machine's own address, without prefix length."""
+    ipv4: str
+    listen_port: int
+    bridge: str
+    ipv6_subnet: str
+    """The workloads' subnet, `fd…::/64`."""
+    ipv4_subnet: str
+    mtu: int = 1420
+
+
+@frozen
+class PeerStatus:
+    public_key: str
+    handshake_age_s: float | None
+    """None: never."""
+    received_bytes: int
+    sent_bytes: int
+
+
+class Overlay(Protocol):
+    async def public_key(self) -> str: ...
+
+    async def up(self, config: OverlayConfig) -> None:
+        """Makes the interface, its addresses, forwarding and proxy settings. Up already is done."""
+        ...
+
+    async def apply(self, state: OverlayState) -> None:
+        """Makes peers, allowed addresses, routes and proxy neighbours agree with `state`, and nothing else."""
+        ...
+
+    async def status(self) -> Sequence[PeerStatus]: ...

@@ -1,0 +1,164 @@
+"""The port to ZFS: datasets, snapshots and streams as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+Dataset = str
+"""A full ZFS dataset name, `tank/ployz/production/pgdata`."""
+
+
+@frozen
+class ZfsFeatures:
+    """What the installed `zfs` can do, found by probing, never from a version string."""
+
+    estimate: bool  # zfs send -nP
+    resume: bool  # zfs receive -s
+    multi_snapshot: bool  # several names in one `zfs snapshot`
+    multi_set: bool  # several properties in one `zfs set`
+    receive_unmounted: bool  # zfs receive -u
+
+
+@frozen
+class Snapshot:
+    name: str
+    """The part after '@'."""
+    guid: int
+    """Unsigned 64 bit. A received snapshot keeps it: two snapshots with one guid have the same content."""
+    created_s: int
+    referenced_bytes: int
+    used_bytes: int
+    """What only this snapshot holds on to."""
+
+
+@frozen
+class DatasetState:
+    name: Dataset
+    guid: int
+    used_bytes: int
+    referenced_bytes: int
+    available_bytes: int
+    quota_bytes: int
+    """0: none."""
+    mounted_at: str | None
+    readonly: bool
+    properties: Mapping[str, str]
+    """The user properties that begin with `ployz:`, without that prefix (`epoch`, `operation`)."""
+    snapshots: tuple[Snapshot, ...]
+    """Oldest first."""
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        return next((each for each in self.snapshots if each.name == name), None)
+
+
+@frozen
+class PoolSpace:
+    size_bytes: int
+    free_bytes: int
+    """What datasets may still take, after ZFS' own reserve."""
+    healthy: bool
+    """It reads and writes. A degraded pool does: moving away from it must stay possible."""
+    health: str
+    """`ONLINE`, `DEGRADED`, `SUSPENDED`, …"""
+
+
+@frozen
+class Holder:
+    """A process that keeps a dataset from being unmounted or handed over."""
+
+    pid: int
+    command: str
+    container_id: str | None
+    how: str
+    """Ends the sentence "PID …": `has the file /x open`, `has it mounted at /data in a mount namespace of its own`."""
+
+
+class Zfs(Protocol):
+    async def features(self) -> ZfsFeatures: ...
+
+    async def pool_space(self, pool: str) -> PoolSpace: ...
+
+    async def state(self, dataset: Dataset) -> DatasetState | None:
+        """None: there is no such dataset. A failed look is `Failed`, never None."""
+        ...
+
+    async def children(self, dataset: Dataset) -> Sequence[Dataset]:
+        """Every dataset below this one, at any depth, without itself; empty if it does not exist."""
+        ...
+
+    async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
+        """With its parents. `properties` are native (`quota`, `canmount`) and user ones (`ployz:epoch`)."""
+        ...
+
+    async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...
+
+    async def rename(self, dataset: Dataset, name: Dataset) -> None:
+        """With its snapshots, to below a dataset that is there. It is unmounted. Renamed already is done."""
+        ...
+
+    async def destroy(self, dataset: Dataset) -> None:
+        """The dataset and its snapshots; children are a failure. Absent is done."""
+        ...
+
+    async def snapshot(self, datasets: Sequence[Dataset], name: str) -> Mapping[Dataset, Snapshot]:
+        """All datasets at one instant. Snapshots of this name that are there already are returned as they are, if they
+        are of one instant; else it is `Failed`.
+
+        Where one `zfs snapshot` takes one name only, the instant is `snapshot -r` on their parent, and the
+        snapshots of datasets that were not asked for are removed again.
+        """
+        ...
+
+    async def destroy_snapshot(self, dataset: Dataset, name: str) -> None:
+        """Absent is done; held is `Failed`."""
+        ...
+
+    async def hold(self, dataset: Dataset, name: str, tag: str) -> None: ...
+
+    async def release(self, dataset: Dataset, name: str, tag: str) -> None: ...
+
+    async def rollback(self, dataset: Dataset, name: str) -> None:
+        """To this snapshot; later snapshots go. The caller has proven that they may (their epoch is older)."""
+        ...
+
+    async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
+        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`."""
+        ...
+
+    async def unmount(self, dataset: Dataset) -> None:
+        """Until no mount of it is left in any mount namespace that a process is in.
+
+        Busy is `Failed` with DATASET_BUSY, naming processes and containers, after two seconds in which they may let go.
+        """
+        ...
+
+    async def holders(self, dataset: Dataset) -> Sequence[Holder]:
+        """Who uses it: processes with files or folders of it, and mounts in other mount namespaces than ours.
+
+        Our own mount is `DatasetState.mounted_at`. Unmounted and without holders, nobody can write to it.
+        """
+        ...
+
+    async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
+        """What a send from `base` (None: in full) to `snapshot` (None: to now) is expected to take.
+
+        Good to about a tenth for large blocks. Without ZFS' own estimate it may be too large when the dataset has more
+        than two snapshots, and when small blocks were rewritten here and there.
+        """
+        ...
+
+    def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
+        """The program that writes the stream to its standard output."""
+        ...
+
+    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
+        """The program that reads a stream from its standard input. Never forces, never mounts.
+
+        An increment's dataset must be there, and only the caller can see to it: where it is not, zfs-fuse gives the
+        increment to another dataset of the pool that has the base, or to none, and exits with 0. A dataset received in
+        full has `canmount=on`: set it to `noauto` before it gets a mountpoint.
+        """
+        ...
