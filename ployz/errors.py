@@ -130,6 +130,8 @@ class Code(StrEnum):
     """A volume or image stream broke off, stalled, or was refused; the text has both programs' words."""
     GUID_MISMATCH = "guid-mismatch"
     """What arrived is not the snapshot that was sent, or source and target voted differently."""
+    DIGEST_MISMATCH = "digest-mismatch"
+    """A snapshot has the right guid and other content than its source: what arrived is damaged."""
     CLEANUP_PENDING = "cleanup-pending"
     """It is committed; the machines that have not finished are named, and finish by themselves."""
     OUTCOME_UNKNOWN = "outcome-unknown"

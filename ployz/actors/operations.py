@@ -91,11 +91,11 @@ class OperationsActor(Actor):
 
     @handles(PreviewMigration, concurrent=True)
     async def preview_migration(self, message: PreviewMigration) -> Previewed:
-        return await self._preview(render(self._parts.view, message.service, message.to_machine))
+        return await self._preview(render(self._parts.view, message.service, message.to_machine, verify=message.verify))
 
     @handles(RenderMigration, concurrent=True)
     async def render_migration(self, message: RenderMigration) -> Rendered:
-        return Rendered(to_toml(render(self._parts.view, message.service, message.to_machine)))
+        return Rendered(to_toml(render(self._parts.view, message.service, message.to_machine, verify=message.verify)))
 
     async def _preview(self, manifest: Manifest) -> Previewed:
         plan = await self._behind_lock(await self._plan(manifest))
@@ -126,7 +126,7 @@ class OperationsActor(Actor):
 
     @handles(ApplyMigration, concurrent=True)
     async def apply_migration(self, message: ApplyMigration) -> Accepted:
-        manifest = render(self._parts.view, message.service, message.to_machine)
+        manifest = render(self._parts.view, message.service, message.to_machine, verify=message.verify)
         return await self._apply(manifest, f"migrate {message.service} to {message.to_machine}")
 
     @handles(RemoveService, concurrent=True)

@@ -20,6 +20,7 @@ class StorageActor(Actor):
         if await self._parts.zfs.state(root) is None:
             # Never mounted by itself: a received dataset inherits this (zfs-fuse has no `receive -u`).
             await self._parts.zfs.create(root, {"mountpoint": "none", "canmount": "off"})
+        await self._parts.zfs.sweep(self._parts.config.pool)
 
     @handles(TakeSnapshots)
     async def snapshot(self, message: TakeSnapshots) -> SnapshotsTaken:

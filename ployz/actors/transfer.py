@@ -17,6 +17,7 @@ from ployz.actors.core import Home
 from ployz.actors.messages.storage import (
     BeginReceive,
     CancelTransfer,
+    DigestSnapshot,
     EndReceive,
     ReadProgress,
     ReceiveReady,
@@ -28,7 +29,7 @@ from ployz.actors.ref import Ref
 from ployz.actors.story import Story
 from ployz.actors.together import together
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, TRANSFER_TIMEOUT_S
-from ployz.errors import PloyzError
+from ployz.errors import Code, Failed, PloyzError
 from ployz.events.types import RoundEvidence, SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.plan import names
@@ -160,7 +161,24 @@ class Transfer:
             ),
             timeout_s=EFFECT_TIMEOUT_S,
         )
+        if volume.verify:
+            await self._compare(number, volume, taken.snapshot)
         return sent
+
+    async def _compare(self, number: int, volume: VolumePlan, snapshot: str) -> None:
+        """What both sides have read of the round before, they do not read again: the last one reads what changed."""
+        message = DigestSnapshot(self.operation_id, self.position, volume.volume, snapshot)
+        self.story.tell(f"{volume.volume}: reading every file of round {number} on both sides")
+        refs = [self._volume(machine, volume) for machine in (self.source, volume.machine)]
+        ours, theirs = await together(*(partial(ref.ask, message, timeout_s=TRANSFER_TIMEOUT_S) for ref in refs))
+        if ours.digest != theirs.digest:
+            raise Failed(
+                Code.DIGEST_MISMATCH,
+                f"{volume.volume}@{snapshot} has the same guid on {self.source} and {volume.machine}, and not the same "
+                f"content: its digest is {ours.digest[:16]}… on {self.source}, and {theirs.digest[:16]}… on "
+                f"{volume.machine}",
+                f"Look at the pool of {volume.machine} (zpool status), and at its memory.",
+            )
 
     def _took(self, number: int, taken: SnapshotTaken, ready: ReceiveReady, sent: SendDone) -> None:
         self.bases[taken.volume] = (SnapshotReport(taken.snapshot, taken.guid),)
@@ -176,12 +194,16 @@ class Transfer:
             )
         )
         self.story.tell(
-            f"{taken.volume}: round {number} arrived, guids equal",
+            f"{taken.volume}: round {number} arrived, {self._equal(taken.volume)} equal",
             round_number=number,
             sent_bytes=sent.sent_bytes,
             total_bytes=sent.sent_bytes,
             elapsed_ms=sent.duration_ms,
         )
+
+    def _equal(self, volume: VolumeRef) -> str:
+        verified = any(each.verify for each in self.volumes if each.volume == volume)
+        return "guids and digests" if verified else "guids"
 
     async def _report(self, number: int, volume: VolumePlan) -> None:
         expected = volume.first_send_bytes if number == 1 else self.rounds[-1].sent_bytes

@@ -14,6 +14,8 @@ from ployz.actors.messages.storage import (
     CancelTransfer,
     CreateVolume,
     DestroyVolume,
+    Digest,
+    DigestSnapshot,
     EndReceive,
     EstimateSend,
     Mounted,
@@ -31,10 +33,11 @@ from ployz.actors.messages.storage import (
 from ployz.actors.parts import Parts
 from ployz.actors.receiving import Receiving
 from ployz.actors.sending import Sending
+from ployz.actors.verifying import Verifying
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.types import VolumeMounted
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.plan import committed, names, settle
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
@@ -49,6 +52,7 @@ class VolumeActor(Actor):
         self._dataset = VolumeDataset(parts, volume)
         self._sending = Sending(self._dataset)
         self._receiving = Receiving(self._dataset)
+        self._verifying = Verifying(self._dataset)
 
     # ------------------------------------------------------------ making and removing
 
@@ -137,21 +141,29 @@ class VolumeActor(Actor):
         await self._parts.in_operation(message.operation_id, message.position)
         return await self._receiving.finish(message)
 
+    @handles(DigestSnapshot, concurrent=True)
+    async def digest(self, message: DigestSnapshot) -> Digest:
+        await self._parts.in_operation(message.operation_id, message.position)
+        return await self._verifying.digest(message)
+
     @handles(CancelTransfer, concurrent=True)
     async def cancel(self, message: CancelTransfer) -> Done:
-        self._sending.end(message.operation_id)
-        self._receiving.end(message.operation_id)
+        self._end(message.operation_id)
         return Done()
+
+    def _end(self, operation_id: OperationId) -> None:
+        self._sending.end(operation_id)
+        self._receiving.end(operation_id)
+        self._verifying.end(operation_id)
 
     # ------------------------------------------------------------ agreeing with the facts
 
     @handles(SettleVolume)
     async def agree(self, message: SettleVolume) -> Done:  # noqa: ARG002 - it has nothing to say but "now"
         view = self._parts.view
-        for operation_id in self._sending.operations | self._receiving.operations:
+        for operation_id in self._sending.operations | self._receiving.operations | self._verifying.operations:
             if view.operations.status(operation_id) is not Status.UNDECIDED:
-                self._sending.end(operation_id)
-                self._receiving.end(operation_id)
+                self._end(operation_id)
         found = await self._dataset.state()
         if found is None:
             await self._dataset.remove_empty_namespace()

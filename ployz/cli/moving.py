@@ -11,3 +11,9 @@ def add_move_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--to", type=named(MachineId), required=True, dest="to_machine", metavar="MACHINE", help="where it moves"
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every file on both machines, and compare digests: before the cut-over what was sent warm, in it "
+        "what changed since",
+    )

@@ -18,6 +18,7 @@ from ployz.ids import MachineId, Name, Namespace, ServiceName, VolumeName
 Protocol = Literal["tcp", "udp"]
 Restart = Literal["no", "on-failure", "always", "unless-stopped"]
 PullPolicy = Literal["missing", "always", "never"]
+Verify = Literal["guid", "digest"]
 
 
 class PortName(Name):
@@ -45,6 +46,8 @@ class Volume:
     """Of the volume's root folder, set when the volume is made. None: as the file system makes it."""
     owner: Owner | None = None
     """Likewise."""
+    verify: Verify = "guid"
+    """What source and target compare after each round of a move: guids, or the digest of every file too."""
 
 
 # ---------------------------------------------------------------- placement and ports
@@ -240,6 +243,8 @@ class VolumeMove:
     volume: VolumeName
     from_machine: MachineId
     to_machine: MachineId
+    verify: Verify = "guid"
+    """As the volume's own, for this move. The stricter one counts."""
 
 
 @frozen

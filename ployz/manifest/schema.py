@@ -45,6 +45,7 @@ _SERVICE_NAME = s.name(ServiceName)
 _WORDS = ListOf(s.TEXT, PAIRS_MAX)
 _COMMAND = ListOf(s.TEXT, PAIRS_MAX, at_least=1)
 _CAPABILITIES = ListOf(s.CAPABILITY, ENTRIES_MAX)
+_VERIFY = s.word("guid", "digest")
 
 VOLUME = Table(
     Volume,
@@ -52,6 +53,7 @@ VOLUME = Table(
     Field("quota", s.QUOTA, "quota_bytes"),
     Field("mode", s.MODE),
     Field("owner", s.OWNER),
+    Field("verify", _VERIFY),
 )
 
 # ---------------------------------------------------------------- the template
@@ -176,7 +178,10 @@ _INTENT = Table(
             Table(
                 VolumeMove,
                 Field("volume", _VOLUME_NAME),
-                Within("move", (Field("from_machine", s.MACHINE), Field("to_machine", s.MACHINE))),
+                Within(
+                    "move",
+                    (Field("from_machine", s.MACHINE), Field("to_machine", s.MACHINE), Field("verify", _VERIFY)),
+                ),
             ),
             VOLUMES_MAX,
         ),

@@ -94,7 +94,10 @@ class FinishCopy:
     source: MachineId
 
     def __str__(self) -> str:
-        return f"{self.source} -> {self.volume.machine}: send the last changes of {self.volume.volume}, compare guids"
+        compared = "guids and the digests of every file" if self.volume.verify else "guids"
+        return (
+            f"{self.source} -> {self.volume.machine}: send the last changes of {self.volume.volume}, compare {compared}"
+        )
 
 
 @frozen

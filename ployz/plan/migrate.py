@@ -15,7 +15,7 @@ from ployz.plan import committed
 from ployz.projections.view import ClusterView
 
 
-def render(view: ClusterView, ref: ServiceRef, target: MachineId) -> Manifest:
+def render(view: ClusterView, ref: ServiceRef, target: MachineId, *, verify: bool = False) -> Manifest:
     """The namespace as committed, and the intent that moves `ref` with its volumes to `target`.
 
     Refused: UNKNOWN_SERVICE, UNKNOWN_MACHINE, ALREADY_THERE, NOT_MOVABLE, VOLUME_SHARED. What depends on the state of
@@ -33,7 +33,7 @@ def render(view: ClusterView, ref: ServiceRef, target: MachineId) -> Manifest:
         manifest,
         intent=Intent(
             volumes=tuple(
-                VolumeMove(volume=volume, from_machine=owner, to_machine=target)
+                VolumeMove(volume=volume, from_machine=owner, to_machine=target, verify="digest" if verify else "guid")
                 for volume, owner in owned.items()
                 if owner != target
             ),

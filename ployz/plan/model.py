@@ -87,6 +87,9 @@ class VolumePlan:
     replaces_stale_copy: bool = False
     """The target has a copy of an older epoch without a shared snapshot: it is destroyed for the first receive."""
 
+    verify: bool = False
+    """The digests of every file are compared, not the guids alone."""
+
     @property
     def epoch(self) -> int:
         """Under the plan."""

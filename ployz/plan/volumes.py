@@ -50,9 +50,14 @@ class VolumePlanner:
         if found is None:
             self._check_lost(wanted.volume, wanted.previous.owner)
         if wanted.previous.owner != wanted.machine:
-            return self._moved(evolve(plan, change=Change.MOVE), wanted.previous, found)
+            plan = evolve(plan, change=Change.MOVE, verify=self._is_verified(declared))
+            return self._moved(plan, wanted.previous, found)
         requota = found is not None and found.quota_bytes != plan.quota_bytes
         return evolve(plan, change=Change.REPLACE if requota else Change.UNCHANGED)
+
+    def _is_verified(self, declared: Volume) -> bool:
+        moves = [move.verify for move in self.manifest.intent.volumes if move.volume == declared.name]
+        return "digest" in (declared.verify, *moves)
 
     def _moved(self, plan: VolumePlan, previous: VolumePlacement, found: VolumeReport | None) -> VolumePlan:
         copy = self.answers.volume(plan.machine, plan.volume)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ployz.errors import Code
 from ployz.host.ports import Dataset
-from tests.zfs_benches import Bench, go, mountpoint, raises, state_of, volume
+from tests.zfs_benches import MIB, Bench, go, mountpoint, raises, state_of, volume
 
 
 def test_a_snapshot_taken_again_is_the_same_one(bench: Bench, top: Dataset) -> None:
@@ -138,3 +138,37 @@ def test_a_rollback_brings_back_the_content_and_drops_later_snapshots(bench: Ben
 def test_a_rollback_to_an_absent_snapshot_is_a_failure(bench: Bench, top: Dataset) -> None:
     go(lambda: bench.zfs.create(top, {}))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rollback(top, "one"))
+
+
+def test_equal_trees_have_equal_digests_mounted_or_not(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        one, two = await volume(bench, f"{top}/one"), await volume(bench, f"{top}/two")
+        for each in (one, two):
+            bench.write(each, "a", b"x" * MIB)
+            bench.write(each, "b", b"")
+            await bench.zfs.snapshot([each], "same")
+        await bench.zfs.unmount(two)
+        same = await bench.zfs.digest(one, "same")
+        assert await bench.zfs.digest(two, "same") == same
+        assert (await state_of(bench, two)).mounted_at is None
+        bench.write(one, "a", b"y" + b"x" * (MIB - 1))
+        await bench.zfs.snapshot([one], "changed")
+        assert await bench.zfs.digest(one, "changed") != same
+        bench.write(one, "a", b"x" * MIB)
+        await bench.zfs.snapshot([one], "back")
+        assert await bench.zfs.digest(one, "back") == same
+        bench.remove(one, "b")
+        await bench.zfs.snapshot([one], "fewer")
+        assert await bench.zfs.digest(one, "fewer") != same
+        await bench.zfs.sweep(bench.pool)
+        await bench.zfs.destroy_snapshot(one, "same")  # nothing of a digest holds on to it
+
+    go(main)
+
+
+def test_a_snapshot_that_is_not_there_has_no_digest(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await volume(bench, f"{top}/one")
+
+    go(main)
+    raises(Code.ZFS_FAILED, lambda: bench.zfs.digest(f"{top}/one", "none"))

@@ -104,6 +104,7 @@ def samples() -> list[types.Event]:
         types.ReceivePrepared(PGDATA, "op-0.final", 12876633969203214100, True),
         types.VolumeSent(PGDATA, B, None, "op-1.round-1", 536_870_912, 4_200),
         types.VolumeReceived(PGDATA, A, "op-1.round-1", GUID),
+        types.VolumeDigested(PGDATA, "op-1.round-1", "ab" * 32),
         types.ServiceFenced(DB, OPERATION),
         types.ServiceUnfenced(DB, OPERATION),
         types.VoteCast(_SNAPSHOTS),

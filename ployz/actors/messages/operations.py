@@ -38,6 +38,8 @@ class PreviewDeploy(Message[Previewed]):
 class PreviewMigration(Message[Previewed]):
     service: ServiceRef
     to_machine: MachineId
+    verify: bool = False
+    """Also compare the digests of every file."""
 
 
 @frozen
@@ -59,6 +61,7 @@ class ApplyDeploy(Message[Accepted]):
 class ApplyMigration(Message[Accepted]):
     service: ServiceRef
     to_machine: MachineId
+    verify: bool = False
 
 
 @frozen
@@ -71,6 +74,7 @@ class Rendered:
 class RenderMigration(Message[Rendered]):
     service: ServiceRef
     to_machine: MachineId
+    verify: bool = False
 
 
 @message("service.remove", senders=OPERATOR)

@@ -139,6 +139,22 @@ class EndReceive(Message[ReceiveDone]):
     guid: int
 
 
+@frozen
+class Digest:
+    digest: str
+
+
+@message("volume.digest", senders=PEER)
+@frozen
+class DigestSnapshot(Message[Digest]):
+    """From a coordinator, to both sides of a move: of everything in the snapshot."""
+
+    operation_id: OperationId
+    position: int
+    volume: VolumeRef
+    snapshot: str
+
+
 @message("volume.cancel", senders=PEER)
 @frozen
 class CancelTransfer(Message[Done]):

@@ -83,3 +83,12 @@ class VolumeReceived(Event):
     source: MachineId
     snapshot: str
     guid: int
+
+
+@event("volume.digested", 1)
+@frozen
+class VolumeDigested(Event):
+    volume: VolumeRef
+    snapshot: str
+    digest: str
+    """SHA-256, in hex, of the snapshot's tree."""

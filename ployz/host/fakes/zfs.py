@@ -194,6 +194,14 @@ class FakeZfs:
         if snap is not None:
             snap.holds.discard(tag)
 
+    async def digest(self, dataset: Dataset, snapshot: str) -> str:
+        files = self._snap(dataset, snapshot).files
+        parts = [f"{len(path)} {len(content)}\n{path}".encode() + content for path, content in sorted(files.items())]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    async def sweep(self, pool: str) -> None:
+        self._require_pool(pool)
+
     async def rollback(self, dataset: Dataset, name: str) -> None:
         its, snap = self._set(dataset), self._snap(dataset, name)
         place = its.snapshots.index(snap) + 1

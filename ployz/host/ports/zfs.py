@@ -120,6 +120,19 @@ class Zfs(Protocol):
 
     async def release(self, dataset: Dataset, name: str, tag: str) -> None: ...
 
+    async def digest(self, dataset: Dataset, snapshot: str) -> str:
+        """SHA-256, in hex, of everything in the snapshot: paths, kinds, modes, owners, sizes, content; no times. Equal
+        trees have equal digests on every machine.
+
+        The dataset need not be mounted. A file that an earlier digest of the dataset has read, and that did not
+        change since, is not read again.
+        """
+        ...
+
+    async def sweep(self, pool: str) -> None:
+        """Removes what a digest that was killed left in the pool."""
+        ...
+
     async def rollback(self, dataset: Dataset, name: str) -> None:
         """To this snapshot; later snapshots go. The caller has proven that they may (their epoch is older)."""
         ...

@@ -15,6 +15,7 @@ import anyio
 from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures, parse, sizes
+from ployz.host.zfs.clones import Clones
 from ployz.host.zfs.commands import BUSY_PAUSE_S, BUSY_S, Commands, no_pool
 from ployz.host.zfs.failures import Says
 from ployz.host.zfs.mounts import Mount, mounts_of
@@ -36,6 +37,7 @@ class SystemZfs:
 
     def __init__(self, namespace_pid: int | None = None) -> None:
         self._zfs = Commands(namespace_pid)
+        self._clones = Clones(self._zfs)
         self._features: ZfsFeatures | None = None
         self._instant = anyio.Lock()
         """One recursive snapshot at a time: each removes what it took of datasets that were not asked for."""
@@ -168,6 +170,12 @@ class SystemZfs:
 
     async def release(self, dataset: Dataset, name: str, tag: str) -> None:
         await self._zfs.change(dataset, "zfs", "release", tag, f"{dataset}@{name}", settled=Says.NOT_HELD)
+
+    async def digest(self, dataset: Dataset, snapshot: str) -> str:
+        return await self._clones.digest(dataset, snapshot)
+
+    async def sweep(self, pool: str) -> None:
+        await self._clones.sweep(pool)
 
     async def rollback(self, dataset: Dataset, name: str) -> None:
         await self._zfs.change(dataset, "zfs", "rollback", "-r", f"{dataset}@{name}")

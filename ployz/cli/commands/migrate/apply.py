@@ -11,4 +11,6 @@ add_arguments = add_move_arguments
 
 
 def run(call: Call) -> int:
-    return watching.apply(call, ApplyMigration(call.arguments.service, call.arguments.to_machine))
+    return watching.apply(
+        call, ApplyMigration(call.arguments.service, call.arguments.to_machine, call.arguments.verify)
+    )

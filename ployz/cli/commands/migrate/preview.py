@@ -11,4 +11,6 @@ add_arguments = add_move_arguments
 
 
 def run(call: Call) -> int:
-    return previewing.preview(call, PreviewMigration(call.arguments.service, call.arguments.to_machine))
+    return previewing.preview(
+        call, PreviewMigration(call.arguments.service, call.arguments.to_machine, call.arguments.verify)
+    )

@@ -10,6 +10,6 @@ add_arguments = add_move_arguments
 
 
 def run(call: Call) -> None:
-    message = RenderMigration(call.arguments.service, call.arguments.to_machine)
+    message = RenderMigration(call.arguments.service, call.arguments.to_machine, call.arguments.verify)
     rendered = call.node.ask("operations", message, timeout_s=PLAN_S)
     call.out.document("migrate.manifest", rendered, rendered.toml)
