@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.storage import SnapshotsTaken, TakeSnapshots
 from ployz.actors.parts import Parts
+from ployz.errors import PloyzError
 from ployz.events.types import SnapshotTaken, VolumesSnapshotTaken
 from ployz.plan import names
+
+_log = logging.getLogger("ployz.storage")
 
 
 class StorageActor(Actor):
@@ -20,7 +25,10 @@ class StorageActor(Actor):
         if await self._parts.zfs.state(root) is None:
             # Never mounted by itself: a received dataset inherits this (zfs-fuse has no `receive -u`).
             await self._parts.zfs.create(root, {"mountpoint": "none", "canmount": "off"})
-        await self._parts.zfs.sweep(self._parts.config.pool)
+        try:
+            await self._parts.zfs.sweep(self._parts.config.pool)
+        except PloyzError as error:
+            _log.warning("what a digest left behind is not removed yet: %s", error)
 
     @handles(TakeSnapshots)
     async def snapshot(self, message: TakeSnapshots) -> SnapshotsTaken:
