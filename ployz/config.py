@@ -33,9 +33,9 @@ FOLLOW_TIMEOUT_S: Final = 10.0
 """How long a commit waits for every machine to follow before it says which one lags."""
 ALONE_START_S: Final = 300.0
 """How long a machine that reaches nobody when it starts waits with services that have volumes."""
-UNDECIDED_LOOK_S: Final = 5.0
+UNDECIDED_LOOK_S: Final = 2.0
 """How often a participant looks whether an undecided operation has lost its lock."""
-CANDIDATE_LEASE_S: Final = 30.0
+CANDIDATE_LEASE_S: Final = 15.0
 """How long a candidate may run after its machine last asked for "undecided", and hence how long a source waits after
 an abort for a machine that does not answer."""
 RESTART_DELAY_MAX_S: Final = 30.0

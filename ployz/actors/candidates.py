@@ -24,7 +24,7 @@ from ployz.projections.operations import Status
 
 LOOK_EVERY_S: Final = CANDIDATE_LEASE_S / 3
 RETRY_S: Final = 1.0
-REMOVE_S: Final = 5.0
+REMOVE_S: Final = 3.0
 """Of the lease's end is kept for the removal itself."""
 KILL_S: Final = 2.0
 """Of the lease's end is kept for the guard, which comes after ployzd's own removal."""
