@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     print(f"\n{table.summary(outcomes, acknowledged)}")
     if arguments.table:
-        arguments.table.write_text(table.document(outcomes, acknowledged, _commit()))
+        arguments.table.write_text(table.document(outcomes, acknowledged, len(cases), _commit()))
     return 0 if outcomes and not any(each.problem for each in outcomes) else 3
 
 

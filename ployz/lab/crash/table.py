@@ -29,8 +29,8 @@ def summary(outcomes: Sequence[Outcome], acknowledged: int) -> str:
     return "\n".join([*lines, *(f"FAILED {line(each)}" for each in failed)])
 
 
-def document(outcomes: Sequence[Outcome], acknowledged: int, commit: str) -> str:
-    """docs/crash-matrix.md."""
+def document(outcomes: Sequence[Outcome], acknowledged: int, cases: int, commit: str) -> str:
+    """docs/crash-matrix.md. `cases`: how many there are, tried or not."""
     date = dt.datetime.now(dt.UTC).date().isoformat()
     rows = [
         f"| {each.case.coordinator} | {each.case.victim} | `{each.case.point}` | {each.problem or each.ended} "
@@ -40,7 +40,8 @@ def document(outcomes: Sequence[Outcome], acknowledged: int, commit: str) -> str
     head = [
         "# The crash matrix",
         "",
-        f"Written by `bin/crash --table docs/crash-matrix.md` on {date}, at commit {commit}.",
+        f"Written by `bin/crash --table docs/crash-matrix.md` on {date}, at commit {commit}:",
+        f"{len(outcomes)} of {cases} cases.",
         "",
         "In each row a service with a volume was moved while a client wrote to it; one machine's ployzd was killed",
         "with SIGKILL at the point, and started again. *Recovered*: from the kill until exactly one machine owned and",

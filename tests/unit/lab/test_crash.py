@@ -51,7 +51,8 @@ def test_every_case_comes_once_whatever_the_day() -> None:
 def test_the_page_says_what_happened_in_each_case() -> None:
     well = Outcome(Case(Role.SOURCE, Role.TARGET, "after/append/vote.cast:1"), "committed", 5.0, 1.5)
     badly = Outcome(Case(Role.THIRD, Role.SOURCE, "phase/commit:1"), "aborted", 60.0, 9.0, "two run")
-    page = table.document([well, badly], 1234, "abc1234")
+    page = table.document([well, badly], 1234, 305, "abc1234")
+    assert "at commit abc1234:\n2 of 305 cases." in page
     assert "2 kills: 1 recovered, 1 not; 1234 writes acknowledged" in page
     assert "| source | target | `after/append/vote.cast:1` | committed | 5.0 | 1.5 |" in page
     assert "| third | source | `phase/commit:1` | two run | 60.0 | 9.0 |" in page
