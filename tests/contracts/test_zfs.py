@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from ployz.errors import Code, Failed
@@ -42,6 +43,18 @@ def test_creating_again_leaves_the_dataset_as_it_is(bench: Bench, top: Dataset) 
         before = await bench.zfs.state(top)
         await bench.zfs.create(top, {"ployz:epoch": "4"})
         assert await bench.zfs.state(top) == before
+
+    go(main)
+
+
+def test_datasets_with_a_new_parent_are_created_side_by_side(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        for serial in range(5):
+            datasets = [f"{top}/parent{serial}/{name}" for name in ("one", "two", "three")]
+            async with anyio.create_task_group() as tasks:
+                for dataset in datasets:
+                    tasks.start_soon(bench.zfs.create, dataset, {"canmount": "off"})
+            assert sorted(datasets) == list(await bench.zfs.children(f"{top}/parent{serial}"))
 
     go(main)
 

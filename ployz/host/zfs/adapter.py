@@ -82,7 +82,10 @@ class SystemZfs:
 
     async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         options = [part for key, value in properties.items() for part in ("-o", f"{key}={value}")]
-        await self._zfs.change(dataset, "zfs", "create", "-p", *options, dataset)
+        argv = ("zfs", "create", "-p", *options, dataset)
+        # Of two that need the same parent at once, the second is told that it exists; for itself `-p` never minds.
+        if not await self._zfs.change(dataset, *argv, settled=Says.THERE_ALREADY):
+            await self._zfs.change(dataset, *argv)
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         settings = [f"{key}={value}" for key, value in properties.items()]
