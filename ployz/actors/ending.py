@@ -73,7 +73,7 @@ async def decide_abort(work: Work, reason: str) -> Decision:
     raise Unreachable(
         Code.OUTCOME_UNKNOWN,
         f"it is not known how operation {work.operation_id} was decided: the authority gives no answer",
-        f"The machines resolve it by themselves when it is back: ployzctl deploy show {work.operation_id}",
+        f"The machines resolve it by themselves when it is back: ployzctl operation show {work.operation_id}",
     )
 
 

@@ -217,7 +217,7 @@ class OperationsActor(Actor):
     def _find(self, operation_id: OperationId) -> Operation:
         operation = self._parts.view.operations.get(operation_id)
         if operation is None:
-            raise Refused(Code.UNKNOWN_DEPLOY, f"there is no operation {operation_id}", "ployzctl deploy ls")
+            raise Refused(Code.UNKNOWN_DEPLOY, f"there is no operation {operation_id}", "ployzctl operation ls")
         return operation
 
     # ------------------------------------------------------------ resolving what was left behind

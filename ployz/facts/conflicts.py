@@ -40,7 +40,7 @@ def _found(conflict: Conflict, kind: type[V]) -> V | None:
 def _decided(conflict: Conflict, operation: str) -> Problem:
     found = _found(conflict, Decision)
     how = f"{found.verdict} by {found.by}: {found.reason}".removesuffix(": ") if found else "not at all"
-    return Problem(Code.DECIDED, f"operation {operation} is decided: {how}", f"ployzctl deploy show {operation}")
+    return Problem(Code.DECIDED, f"operation {operation} is decided: {how}", f"ployzctl operation show {operation}")
 
 
 def _lock_lost(conflict: Conflict, namespace: str) -> Problem:

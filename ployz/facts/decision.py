@@ -123,5 +123,5 @@ def _unknown(operation_id: OperationId) -> Unreachable:
     return Unreachable(
         Code.OUTCOME_UNKNOWN,
         f"it is not known how operation {operation_id} was decided: the authority gave no answer",
-        f"wait until it is back; then `ployzctl deploy show {operation_id}` says it",
+        f"wait until it is back; then `ployzctl operation show {operation_id}` says it",
     )

@@ -117,8 +117,8 @@ def refusal(namespace: Namespace, other: LockHolder) -> Refused:
     return Refused(
         Code.LOCK_HELD,
         held_by(namespace, other),
-        f"Wait until it has ended: ployzctl deploy show {other.operation_id}. If its coordinator died, the lock lapses "
-        f"within {LEASE_S:.0f} s.",
+        f"Wait until it has ended: ployzctl operation show {other.operation_id}. If its coordinator died, the lock "
+        f"lapses within {LEASE_S:.0f} s.",
     )
 
 

@@ -54,7 +54,7 @@ def test_a_held_lock_is_refused_at_once_with_who_since_when_for_what_and_what_to
             "2023-11-14 22:13:20 UTC",
         ):
             assert part in text
-        assert f"ployzctl deploy show {OP}" in advice
+        assert f"ployzctl operation show {OP}" in advice
 
     run(test)
 
