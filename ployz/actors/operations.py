@@ -12,7 +12,7 @@ import anyio
 from attrs import evolve
 
 from ployz.actors.abandoned import end_own_operations
-from ployz.actors.coordinator import ORDER_STEP, Order, check_blockers
+from ployz.actors.coordinator import Order, check_blockers
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.operations import (
     AbortedNow,
@@ -42,20 +42,20 @@ from ployz.actors.messages.operations import (
     WatchOperation,
     WatchPage,
 )
-from ployz.actors.messages.workload import Settle
 from ployz.actors.operation import OperationActor
 from ployz.actors.parts import Parts
+from ployz.actors.resuming import finish, order_of
 from ployz.actors.story import Story
 from ployz.actors.survey import survey
 from ployz.actors.together import together
 from ployz.actors.undecided import Undecided
-from ployz.actors.work import catch_up, failures
+from ployz.actors.work import catch_up
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, UNDECIDED_LOOK_S
-from ployz.errors import CleanupPending, Code, PloyzError, Refused, Unreachable
-from ployz.events.types import OperationKind, OperationOrdered
+from ployz.errors import Code, PloyzError, Refused, Unreachable
+from ployz.events.types import OperationKind
 from ployz.facts import keys
 from ployz.facts.lock import refusal
-from ployz.ids import MachineId, OperationId
+from ployz.ids import OperationId
 from ployz.manifest import Manifest, parse, to_toml
 from ployz.plan.effects import phases
 from ployz.plan.migrate import render, without_service
@@ -257,7 +257,7 @@ class OperationsActor(Actor):
         await catch_up(self._parts)
         operation = self._find(message.operation_id)
         if operation.status is Status.COMMITTED:
-            await self._finish(operation)
+            await finish(self._parts, self.system, operation)
             return Resumed(_row(operation), None, None)
         if operation.coordinator != self._parts.me:
             return await self._resume_elsewhere(operation, message)
@@ -269,23 +269,10 @@ class OperationsActor(Actor):
             )
         if operation.status is Status.UNDECIDED:
             operation = await self._undecided.abort(operation, f"{self.sender}, to begin it again")
-        return Resumed(_row(operation), await self._again(operation), self._parts.me)
-
-    async def _finish(self, operation: Operation) -> None:
-        """What a machine still has to do after the commit, done while the operator waits."""
-
-        async def settled(machine: MachineId) -> None:
-            workload = self.system.remote(machine, f"workload/{operation.namespace}")
-            await workload.ask(Settle(self._parts.view.position), timeout_s=EFFECT_TIMEOUT_S)
-
-        pending = await failures(operation.participants, settled)
-        if pending:
-            where = "; ".join(f"{machine}: {why}" for machine, why in sorted(pending.items()))
-            raise CleanupPending(
-                Code.CLEANUP_PENDING,
-                f"{operation.operation_id} is committed, and these machines have not finished: {where}",
-                f"They finish by themselves. To ask them again: ployzctl operation resume {operation.operation_id}",
-            )
+        order = await order_of(self._parts, operation)
+        await self._undecided.wait_for_lock(operation)
+        accepted = await self._apply(parse(order.manifest), order.purpose)
+        return Resumed(_row(operation), accepted.operation_id, self._parts.me)
 
     async def _resume_elsewhere(self, operation: Operation, message: ResumeOperation) -> Resumed:
         try:
@@ -299,25 +286,6 @@ class OperationsActor(Actor):
                 + error.problem.text,
                 f"Abort it (`ployzctl operation abort {operation.operation_id}`), and give the command again.",
             ) from error
-
-    async def _again(self, operation: Operation) -> OperationId:
-        """The same order, planned anew from what is committed now."""
-        order = await self._parts.log.find(operation.operation_id, ORDER_STEP)
-        if order is None or not isinstance(order.event, OperationOrdered):
-            raise Refused(
-                Code.UNKNOWN_DEPLOY,
-                f"the log of {self._parts.me} does not say what {operation.operation_id} was asked to do",
-                "Give the command again.",
-            )
-        state = self._parts.view.placement.namespace(operation.namespace)
-        if state is not None and state.position > operation.position:
-            raise Refused(
-                Code.PLAN_STALE,
-                f"{operation.namespace} was changed since {operation.operation_id} ended",
-                "Look at what is there now, and give the command again.",
-            )
-        await self._undecided.wait_for_lock(operation)
-        return (await self._apply(parse(order.event.manifest), order.event.purpose)).operation_id
 
 
 def _kind(manifest: Manifest) -> OperationKind:
