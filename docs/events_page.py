@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - a folder of pages, not a package
+
 """The page about events: every one of the vocabulary, with its fields as they are stored and shown."""
 
 from __future__ import annotations

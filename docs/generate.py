@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - a folder of pages, not a package
+
 """Writes the pages of docs/reference from the code: `.venv/bin/python -m docs.generate`.
 
 A page is a function that returns its text. A test compares each with the file, and says so when it is stale.

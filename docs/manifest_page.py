@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - a folder of pages, not a package
+
 """The page about the manifest: its schema, table by table, as the reader of manifests has it."""
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class VolumePlanner:
         if copy is not None and not 0 < copy.epoch < previous.epoch:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
-                f"{plan.machine} has a dataset for {plan.volume}, and nothing proves that it is an older copy: its epoch "
-                f"is {copy.epoch}, the owner's {previous.epoch}",
+                f"{plan.machine} has a dataset for {plan.volume}, and nothing proves that it is an older copy: its "
+                f"epoch is {copy.epoch}, the owner's {previous.epoch}",
                 f"Look at it there (zfs list | grep {plan.volume}), and rename or destroy it.",
             )
         base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
