@@ -72,7 +72,7 @@ class Coordinator:
         try:
             await self._run_locked()
         except PloyzError as error:
-            problem = error
+            problem = error if self._performer else _before_it_began(error)
         except Exception as error:
             self._end(Failed(Code.BUG, f"{type(error).__name__}: {error}"), began_s)
             raise
@@ -245,6 +245,17 @@ def check_blockers(plan: Plan) -> None:
 async def _then_cancel(wait: Callable[[], Awaitable[object]], tasks: TaskGroup) -> None:
     await wait()
     tasks.cancel_scope.cancel()
+
+
+def _before_it_began(error: PloyzError) -> PloyzError:
+    """An authority that was never reached was asked for nothing: that is a refusal, not an unknown outcome."""
+    if error.code is not Code.MACHINE_UNREACHABLE:
+        return error
+    return Refused(
+        error.code,
+        f"the machine that puts all changes in order does not answer, so nothing was changed: {error.problem.text}",
+        "Bring it back, then run this again. What runs goes on without it.",
+    )
 
 
 def _problem(error: Exception) -> Problem:

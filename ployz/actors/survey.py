@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from attrs import frozen
 
@@ -20,6 +21,12 @@ from ployz.plan.assign import assign
 from ployz.plan.deploy import Move, Questions, moves, questions, resolve
 from ployz.plan.model import Plan
 from ployz.plan.reports import MachineReport, Reports, Unanswered
+
+NO_ANSWER: Final = {
+    Code.TIMED_OUT: f"nothing came within {PROBE_TIMEOUT_S:g} s",
+    Code.OUTCOME_UNKNOWN: "the connection was lost",
+}
+"""Of a probe, which changes nothing: that it may or may not be done would only frighten."""
 
 
 @frozen
@@ -55,7 +62,7 @@ async def _probe(home: Home, machine: MachineId, asked: Questions) -> MachineRep
             ProbeMachine(asked.images, asked.volumes), timeout_s=PROBE_TIMEOUT_S
         )
     except PloyzError as error:
-        return Unanswered(machine, error.problem.text)
+        return Unanswered(machine, NO_ANSWER.get(error.code, error.problem.text))
 
 
 async def _estimate(home: Home, move: Move) -> int | None:

@@ -6,6 +6,7 @@ It is opened by the first ask that needs it, and again by the next ask after it 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -245,7 +246,9 @@ class _Connection:
 def _words(error: Exception) -> str:
     if isinstance(error, anyio.EndOfStream):
         return "it closed the connection"
-    cause = error.__cause__
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or str(cause or "") or "the connection broke"
+    cause: BaseException = error
+    while cause.__cause__ is not None:  # anyio's and trio's sentences stand around what the system said
+        cause = cause.__cause__
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(error) or str(cause) or "the connection broke"
