@@ -101,11 +101,13 @@ def test_a_killed_container_is_started_again_with_its_volume(cluster: Cluster, n
 
 
 def test_a_container_that_may_not_be_started_again_stays_ended(cluster: Cluster, namespace: str) -> None:
-    manifest = ns(namespace, sleeper(command=["sleep 0.5; exit 0"]) | {"restart": "on-failure", "on": ["machine-b"]})
-    cluster.deploy(manifest)
+    until_told = sleeper(command=["until [ -e /tmp/end ]; do sleep 0.1; done"])
+    cluster.deploy(ns(namespace, until_told | {"restart": "on-failure", "on": ["machine-b"]}))
+    cluster.in_container("machine-b", f"{namespace}/sleeper", "touch", "/tmp/end")
     row = eventually(lambda: cluster.slot(f"{namespace}/sleeper"), lambda row: row["state"] != "running")
     assert row["state"] == "exited (0)"
     container = cluster.container("machine-b", f"{namespace}/sleeper")
     assert cluster.inspect("machine-b", container, "{{.State.Status}} {{.State.ExitCode}}") == "exited 0"
-    names = [line["payload"]["name"] for line in cluster.ctl("events", "tail", on="machine-b").lines]
+    stream = ["events", "tail", "--stream", f"service/{namespace}/sleeper"]
+    names = [line["payload"]["name"] for line in cluster.ctl(*stream, on="machine-b").lines]
     assert "container.restarted/1" not in names[names.index("container.exited/1") :]

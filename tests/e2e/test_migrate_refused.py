@@ -39,7 +39,7 @@ def refused(cluster: Cluster, service: str, to: str, on: str = "machine-a") -> A
     assert answer.message in answer.stderr
     if preview.exit_code == 0:
         codes = [each["code"] for each in preview.payload["plan"]["blockers"]]
-        assert answer.code in (codes[0] if len(codes) == 1 else "blocked", "blocked")
+        assert answer.code == (codes[0] if len(codes) == 1 else "blocked")
     else:
         assert (preview.exit_code, preview.code) == (1, answer.code)
     return answer
@@ -78,7 +78,7 @@ def test_a_target_that_does_not_answer(cluster: Cluster, service: str) -> None:
 def test_a_source_that_does_not_answer(cluster: Cluster, service: str) -> None:
     cluster.run("daemon", "machine-b", "kill")
     answer = refused(cluster, service, "machine-c")
-    assert answer.code in ("machine-unreachable", "blocked")
+    assert answer.code == "machine-unreachable"
     assert "machine-b" in answer.message
     cluster.run("daemon", "machine-b", "start")
 
@@ -86,8 +86,9 @@ def test_a_source_that_does_not_answer(cluster: Cluster, service: str) -> None:
 def test_machines_that_reach_the_coordinator_but_not_each_other(cluster: Cluster, service: str) -> None:
     cluster.run("cut", "machine-b", "machine-c")
     answer = cluster.try_migrate(service, "machine-c")
-    assert answer.exit_code in (1, 3), answer
-    assert "machine-c" in answer.message
+    assert (answer.exit_code, answer.code) == (3, "machine-unreachable"), answer
+    assert "from machine-b to machine-c" in answer.message
+    assert "nothing was stopped" in answer.message
     cluster.run("heal")
     eventually(lambda: cluster.slot(service)["state"] == "running")
     assert cluster.slot(service)["machine"] == "machine-b"
@@ -97,8 +98,7 @@ def test_the_founder_alone_knows_but_every_machine_may_ask(cluster: Cluster, ser
     """Without the authority nothing begins, and nothing waits for ever."""
     cluster.run("daemon", "machine-a", "kill")
     answer = cluster.try_migrate(service, "machine-c", on="machine-b")
-    assert answer.exit_code in (1, 5), answer
-    assert answer.code in ("machine-unreachable", "node-unreachable", "blocked")
+    assert (answer.exit_code, answer.code) == (1, "machine-unreachable"), answer
     assert "machine-a" in answer.message
     cluster.run("daemon", "machine-a", "start")
     eventually(lambda: all(each["reachable"] for each in cluster.get("machine", "ls")["machines"]))
