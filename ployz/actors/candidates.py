@@ -94,9 +94,10 @@ class CandidateLease:
         while True:
             self._news = anyio.Event()
             wait_s = self._lease.good_s + LOOK_EVERY_S - self._now_s() if self._lease else float("inf")
-            with anyio.move_on_after(max(wait_s, 0)):
+            with anyio.move_on_after(max(wait_s, 0)) as waiting:
                 await self._news.wait()
-            if self._lease is not None and self._now_s() >= self._lease.good_s + LOOK_EVERY_S:
+            # Not by asking the clock again: rounding can make it say "not yet", with nothing left to wait for.
+            if waiting.cancelled_caught and self._lease is not None:
                 await self._look(self._lease)
 
     def _hold(self, operation_id: OperationId, slot: SlotRef, container: str, good_s: float) -> None:

@@ -67,8 +67,8 @@ class Restarts:
         while True:
             self._news = anyio.Event()
             pending = [due for due in self._due.values() if due.pending]
-            wait_s = min((due.at_s for due in pending), default=float("inf")) - anyio.current_time()
-            with anyio.move_on_after(max(wait_s, 0)):
+            next_s = min((due.at_s for due in pending), default=float("inf"))
+            with anyio.CancelScope(deadline=next_s):
                 await self._news.wait()
             for container, due in list(self._due.items()):
                 if due.pending and due.at_s <= anyio.current_time():

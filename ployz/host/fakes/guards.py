@@ -41,7 +41,7 @@ class FakeGuards:
         """The guards' own life: for as long as there is a machine."""
         while True:
             self._news = anyio.Event()
-            with anyio.move_on_after(max(min(self._leases.values(), default=float("inf")) - anyio.current_time(), 0)):
+            with anyio.CancelScope(deadline=min(self._leases.values(), default=float("inf"))):
                 await self._news.wait()
             for container, until_s in list(self._leases.items()):
                 if until_s <= anyio.current_time():
