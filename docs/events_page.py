@@ -1,4 +1,3 @@
-
 """The page about events: every one of the vocabulary, with its fields as they are stored and shown."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """Writes the pages of docs/reference from the code: `.venv/bin/python -m docs.generate`.
 
 A page is a function that returns its text. A test compares each with the file, and says so when it is stale.

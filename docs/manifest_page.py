@@ -1,4 +1,3 @@
-
 """The page about the manifest: its schema, table by table, as the reader of manifests has it."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-
 """What the source says about classes and their attributes: the strings that stand below them.
 
 Python throws these away at run time, so they are read from the source. What they are used for is in `generate`.
