@@ -15,15 +15,11 @@ pytestmark = pytest.mark.lab
 
 
 @contextmanager
-def unchanged(cluster: Cluster, *machines: str) -> Iterator[None]:
+def unchanged(cluster: Cluster) -> Iterator[None]:
     """No fact, no dataset, no snapshot, no container comes or goes."""
 
     def world() -> list[object]:
-        found: list[object] = [cluster.facts()]
-        for machine in machines or MACHINES:
-            found.append(cluster.inside(machine, "zfs", "list", "-H", "-t", "all", "-o", "name"))
-            found.append(cluster.inside(machine, "docker", "ps", "-a", "-q"))
-        return found
+        return [cluster.facts(), *(cluster.inventory(machine) for machine in MACHINES)]
 
     before = world()
     yield
