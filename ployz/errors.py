@@ -55,6 +55,8 @@ class Code(StrEnum):
     """No machine of the cluster has that name."""
     MACHINE_NOT_ACTIVE = "machine-not-active"
     """The machine is standby or draining: it takes nothing new."""
+    INVALID_SETTING = "invalid-setting"
+    """A machine has no such setting, or it takes no such value; the text lists what there is."""
     MACHINE_UNREACHABLE = "machine-unreachable"
     """A machine that takes part does not answer."""
     NODE_UNREACHABLE = "node-unreachable"

@@ -16,19 +16,24 @@ from ployz.actors.messages.machine import (
     Ping,
     Pong,
     ProbeMachine,
+    SetMachine,
+    SettingRow,
+    ShowMachine,
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
-from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined
+from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined, MachineSettingChanged
+from ployz.facts.conflicts import explain
 from ployz.facts.port import Conflict
-from ployz.facts.transactions import join_machine
-from ployz.ids import VolumeRef
+from ployz.facts.transactions import join_machine, set_machine
+from ployz.ids import MachineId, VolumeRef
 from ployz.plan import names
 from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
 from ployz.projections.machines import Member
+from ployz.projections.settings import DEFAULTS, parse_settings
 
 
 class MachineActor(Actor):
@@ -123,7 +128,37 @@ class MachineActor(Actor):
             position=pong.position if pong else 0,
             slots=sum(slot.machine == member.machine for _, slot in placement.slots()),
             volumes=len(placement.volumes_on(member.machine)),
+            settings=tuple(SettingRow(each.key, each.value, each in DEFAULTS) for each in member.settings.listed()),
         )
+
+    @handles(ShowMachine, concurrent=True)
+    async def show(self, message: ShowMachine) -> MachineRow:
+        return await self._row(self._member(message.machine), self._parts.view.machines.cluster)
+
+    @handles(SetMachine)
+    async def set(self, message: SetMachine) -> MachineRow:
+        """What it is already is no fact."""
+        member = self._member(message.machine)
+        settings = parse_settings(message.settings)
+        changes = [
+            MachineSettingChanged(member.machine, each.key, each.value)
+            for each in settings
+            if member.settings.with_(each) != member.settings
+        ]
+        if changes:
+            outcome = await self._parts.facts.transact(set_machine(member.lifecycle, changes))
+            if isinstance(outcome, Conflict):
+                problem = explain(outcome)
+                raise Refused(problem.code, problem.text, problem.advice)
+            await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
+        return await self._row(self._member(message.machine), self._parts.view.machines.cluster)
+
+    def _member(self, machine: MachineId) -> Member:
+        member = self._parts.view.machines.get(machine)
+        if member is None:
+            known = ", ".join(each.machine for each in self._parts.view.machines.in_order())
+            raise Refused(Code.UNKNOWN_MACHINE, f"there is no machine {machine}", f"There are: {known}.")
+        return member
 
     @handles(AdmitMachine)
     async def admit(self, message: AdmitMachine) -> JoinDocument:

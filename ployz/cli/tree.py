@@ -32,6 +32,8 @@ GROUPS: Final[Mapping[str, Group]] = {
         "The machines of the cluster, and how another one joins it.",
         {
             "ls": "List the machines, and whether each one answers.",
+            "show": "Show a machine, and what is set about it.",
+            "set": "Set what a machine is for, and what it may use: a gateway, a bandwidth, labels.",
             "init": "Set this machine up for joining a cluster, and print its request for admission.",
             "admit": "Admit a machine by its request, and print what it needs for joining.",
             "join": "Make this machine a member, with what `machine admit` printed.",

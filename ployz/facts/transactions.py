@@ -6,13 +6,14 @@ so they stand in the order in which they explain most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ployz.events.types import (
     ClusterFounded,
     Lifecycle,
     MachineJoined,
     MachineLifecycleChanged,
+    MachineSettingChanged,
     OperationAborted,
     OperationStarted,
     VolumeRemoved,
@@ -56,6 +57,16 @@ def change_lifecycle(machine: MachineId, before: Lifecycle, after: Lifecycle) ->
         compares=(record.is_(MachineRecord(before)),),
         puts=(record.put(MachineRecord(after)),),
         facts=(MachineLifecycleChanged(machine, after),),
+    )
+
+
+def set_machine(seen: Lifecycle, changes: Sequence[MachineSettingChanged]) -> Transaction:
+    """The machine is a member, as the operator saw it. Of two changes of one setting the later one counts."""
+    machines = sorted({each.machine for each in changes})
+    return Transaction(
+        compares=tuple(keys.machine(each).is_(MachineRecord(seen)) for each in machines),
+        puts=(),
+        facts=tuple(changes),
     )
 
 

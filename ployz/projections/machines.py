@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ployz.events.types import (
     ClusterFounded,
@@ -16,8 +16,10 @@ from ployz.events.types import (
     MachineJoined,
     MachineLifecycleChanged,
     MachineRemoved,
+    MachineSettingChanged,
 )
 from ployz.ids import MachineId
+from ployz.projections.settings import MachineSettings, Setting
 
 
 @frozen
@@ -29,6 +31,7 @@ class Member:
     endpoint: str
     public_key: str
     lifecycle: Lifecycle
+    settings: MachineSettings = field(factory=MachineSettings)
 
     @property
     def active(self) -> bool:
@@ -71,6 +74,10 @@ class Machines:
                 )
             case MachineLifecycleChanged():
                 self._members[fact.machine] = evolve(self._members[fact.machine], lifecycle=fact.lifecycle)
+            case MachineSettingChanged():
+                member = self._members[fact.machine]
+                changed = member.settings.with_(Setting(fact.key, fact.value))
+                self._members[fact.machine] = evolve(member, settings=changed)
             case MachineRemoved():
                 self._members.pop(fact.machine, None)
             case _:

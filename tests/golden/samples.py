@@ -42,6 +42,7 @@ def samples() -> list[types.Event]:
         types.ClusterFounded(ClusterName("home"), A, "fd12:3456:789a::/48", "10.210.0.0/24", "10.211.0.0/16"),
         _JOINED,
         types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
+        types.MachineSettingChanged(B, "bandwidth", "50M"),
         types.MachineRemoved(B),
         types.OperationStarted(OPERATION, types.OperationKind.MIGRATE, PRODUCTION, A, (A, B), 42, "sha256:ab"),
         types.DeployCommitted(

@@ -33,6 +33,13 @@ class ProbeMachine(Message[MachineReport]):
 
 
 @frozen
+class SettingRow:
+    key: str
+    value: str
+    is_default: bool
+
+
+@frozen
 class MachineRow:
     machine: MachineId
     lifecycle: Lifecycle
@@ -47,6 +54,7 @@ class MachineRow:
     """How far it has followed the fact log; 0 when it is not reachable."""
     slots: int
     volumes: int
+    settings: tuple[SettingRow, ...] = ()
 
 
 @frozen
@@ -60,6 +68,23 @@ class MachineList:
 @frozen
 class ListMachines(Message[MachineList]):
     """From ployzctl. Asks every member whether it answers."""
+
+
+@message("machine.show", senders=OPERATOR)
+@frozen
+class ShowMachine(Message[MachineRow]):
+    """From ployzctl on any member."""
+
+    machine: MachineId
+
+
+@message("machine.set", senders=OPERATOR)
+@frozen
+class SetMachine(Message[MachineRow]):
+    """From ployzctl on any member: `KEY=VALUE`, each checked here. Answers when this machine follows them."""
+
+    machine: MachineId
+    settings: tuple[str, ...]
 
 
 @frozen

@@ -47,6 +47,16 @@ class MachineLifecycleChanged(Fact):
     lifecycle: Lifecycle
 
 
+@event("machine.setting_changed", 1)
+@frozen
+class MachineSettingChanged(Fact):
+    """An operator's word about a machine: `gateway` is `on`, `label.zone` is `cellar`; an empty label is none."""
+
+    machine: MachineId
+    key: str
+    value: str
+
+
 @event("machine.removed", 1)
 @frozen
 class MachineRemoved(Fact):

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from ployz.actors.messages.events import EventsPage, ReadEvents, VerifyEvents
-from ployz.actors.messages.machine import AdmitMachine, ListMachines, Ping
+from ployz.actors.messages.machine import AdmitMachine, ListMachines, Ping, SetMachine, ShowMachine
 from ployz.actors.messages.operations import (
     ApplyMigration,
     ListDeploys,
@@ -267,5 +267,38 @@ def test_the_log_is_read_by_operation_tailed_and_verified() -> None:
             cluster[A].docker.exit(cluster[A].docker.names()[0], 1)
         assert [each.name for each in pages[0].events] == ["container.exited"]
         assert (await cluster.ask(A, "events", VerifyEvents())).findings == ()
+
+    simulate(body)
+
+
+def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
+    async def body(cluster: Cluster) -> None:
+        row = await cluster.ask(B, "machine", SetMachine(C, ("gateway=on", "bandwidth=1024K", "label.zone=cellar")))
+        assert [f"{each.key}={each.value}" for each in row.settings] == [
+            "gateway=on",
+            "bandwidth=1M",
+            "label.zone=cellar",
+        ]
+        await cluster.agreed()
+        for machine in cluster.machines:
+            shown = await cluster.ask(machine, "machine", ShowMachine(C))
+            assert shown.settings == row.settings
+        before = cluster.head
+        await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
+        assert cluster.head == before
+
+    simulate(body)
+
+
+def test_what_cannot_be_set_is_refused_and_changes_nothing() -> None:
+    async def body(cluster: Cluster) -> None:
+        before = cluster.head
+        for settings in (("gateway=on", "speed=1"), ("gateway=on", "gateway=off"), ("gateway",), ()):
+            with pytest.raises(Refused) as refusal:
+                await cluster.ask(A, "machine", SetMachine(B, settings))
+            assert refusal.value.code == Code.INVALID_SETTING
+        with pytest.raises(Refused, match="there is no machine machine-x"):
+            await cluster.ask(A, "machine", SetMachine(MachineId("machine-x"), ("gateway=on",)))
+        assert cluster.head == before
 
     simulate(body)

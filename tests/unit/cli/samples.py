@@ -40,7 +40,22 @@ MACHINES = machine.MachineList(
     17,
     (
         machine.MachineRow(
-            A, types.Lifecycle.ACTIVE, True, "fd12::1", "10.211.0.1", "192.0.2.7:51820", True, "0.1.0", 17, 2, 1
+            A,
+            types.Lifecycle.ACTIVE,
+            True,
+            "fd12::1",
+            "10.211.0.1",
+            "192.0.2.7:51820",
+            True,
+            "0.1.0",
+            17,
+            2,
+            1,
+            (
+                machine.SettingRow("gateway", "on", False),
+                machine.SettingRow("bandwidth", "none", True),
+                machine.SettingRow("label.zone", "cellar", False),
+            ),
         ),
         machine.MachineRow(
             B, types.Lifecycle.STANDBY, False, "fd12::2", "10.211.0.2", "[2001:db8::7]:51820", False, "", 0, 0, 0

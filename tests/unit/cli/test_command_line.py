@@ -64,6 +64,8 @@ def test_a_wrong_command_line_is_refused_with_2_and_a_hint(argv: list[str], said
         (["volume", "show", "production/" + "x" * 64], "at most 63 characters"),
         (["deploy", "show", "op@1"], "'op@1' is no operation id"),
         (["machine", "init", "a\nb", "--endpoint", "192.0.2.7:1"], "is no machine name"),
+        (["machine", "set", "machine-b", "gatway=on"], "a machine has no setting 'gatway'"),
+        (["machine", "set", "machine-b", "gateway=yes"], "gateway is on or off, not 'yes'"),
     ],
 )
 def test_a_name_that_is_none_is_refused_with_its_sentence(argv: list[str], said: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
-from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList
+from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList, SetMachine, ShowMachine
 from ployz.actors.messages.operations import (
     AbortOperation,
     Accepted,
@@ -40,6 +40,11 @@ MOVE = ("production/db", "--to", "machine-b")
 
 CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "machine-ls": (("machine", "ls"), {ListMachines: samples.MACHINES}),
+    "machine-show": (("machine", "show", "machine-a"), {ShowMachine: samples.MACHINES.machines[0]}),
+    "machine-set": (
+        ("machine", "set", "machine-a", "gateway=on", "label.zone=cellar"),
+        {SetMachine: samples.MACHINES.machines[0]},
+    ),
     "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
     "deploy-ls": (("deploy", "ls"), {ListDeploys: samples.DEPLOYS}),
     "deploy-show": (("deploy", "show", samples.OPERATION), {ShowDeploy: samples.DEPLOY_DETAIL}),

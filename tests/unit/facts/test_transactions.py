@@ -12,6 +12,7 @@ from ployz.errors import Code, Problem
 from ployz.events.types import (
     Lifecycle,
     MachineLifecycleChanged,
+    MachineSettingChanged,
     SnapshotTaken,
     VolumePlacement,
     VolumeRemoved,
@@ -30,6 +31,7 @@ from ployz.facts.transactions import (
     found_cluster,
     join_machine,
     remove_volume,
+    set_machine,
     start_operation,
     take_over,
 )
@@ -214,3 +216,15 @@ def test_a_takeover_is_of_what_was_shown_under_the_lock_and_to_an_active_machine
 def test_a_conflict_about_an_unknown_kind_of_record_still_has_words() -> None:
     problem = explain(Conflict(Absent("invite/x"), b"1"))
     assert (problem.code, "invite/x" in problem.text) == (Code.CONFLICT, True)
+
+
+def test_a_setting_is_a_fact_about_a_member() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        changed = MachineSettingChanged(A, "gateway", "on")
+        await applied(log, set_machine(Lifecycle.ACTIVE, [changed]))
+        assert await last_fact(log) == changed
+        stranger = MachineSettingChanged(B, "gateway", "on")
+        assert (await refusal(log, set_machine(Lifecycle.ACTIVE, [stranger]))).code == Code.UNKNOWN_MACHINE
+
+    run(test)

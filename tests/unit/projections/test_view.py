@@ -9,6 +9,7 @@ from ployz.events.types import (
     Lifecycle,
     MachineLifecycleChanged,
     MachineRemoved,
+    MachineSettingChanged,
     OperationKind,
     SlotPlacement,
     SnapshotTaken,
@@ -19,6 +20,7 @@ from ployz.events.types import (
 from ployz.ids import MachineId, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
 from ployz.projections.operations import Status
 from ployz.projections.routing import Route, routes
+from ployz.projections.settings import MachineSettings
 from ployz.projections.view import ClusterView, fold
 from tests.unit.projections.examples import (
     DATA,
@@ -98,6 +100,14 @@ def test_a_lifecycle_changes_and_nothing_else_of_the_machine() -> None:
     assert view.machines[B] == evolve(folded(*FACTS).machines[B], lifecycle=Lifecycle.DRAINING)
     assert not view.machines[B].active
     assert view.machines[A].active
+
+
+def test_a_setting_changes_and_nothing_else_of_the_machine() -> None:
+    settings = [MachineSettingChanged(B, key, value) for key, value in (("gateway", "on"), ("label.zone", "cellar"))]
+    view = folded(*FACTS, *settings)
+    kept = MachineSettings(gateway=True, labels={"zone": "cellar"})
+    assert view.machines[B] == evolve(folded(*FACTS).machines[B], settings=kept)
+    assert not folded(*FACTS, *settings, MachineSettingChanged(B, "gateway", "off")).machines[B].settings.gateway
 
 
 def test_a_machine_that_was_removed_is_no_member() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ployz.actors.messages.machine import ListMachines, MachineList, MachineRow
+from ployz.cli import human
 from ployz.cli.arguments import Parser
 from ployz.cli.blocks import Block, Fields, Table
 from ployz.cli.call import ANSWER_S, Call
@@ -21,7 +22,18 @@ def run(call: Call) -> None:
 def render(listed: MachineList) -> Iterator[Block]:
     yield Fields((("cluster", listed.cluster or "none"), ("facts", str(listed.position))))
     yield Table(
-        columns=("MACHINE", "LIFECYCLE", "ANSWERS", "ENDPOINT", "OVERLAY", "FACTS", "SLOTS", "VOLUMES", "VERSION"),
+        columns=(
+            "MACHINE",
+            "LIFECYCLE",
+            "ANSWERS",
+            "ENDPOINT",
+            "OVERLAY",
+            "FACTS",
+            "SLOTS",
+            "VOLUMES",
+            "VERSION",
+            "SETTINGS",
+        ),
         rows=tuple(_row(machine) for machine in listed.machines),
         right=frozenset({"FACTS", "SLOTS", "VOLUMES"}),
         empty="this machine is in no cluster",
@@ -39,4 +51,5 @@ def _row(row: MachineRow) -> tuple[str, ...]:
         str(row.slots),
         str(row.volumes),
         row.version or "-",
+        human.listed(f"{each.key}={each.value}" for each in row.settings if not each.is_default),
     )
