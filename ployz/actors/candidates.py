@@ -1,8 +1,9 @@
 """The lease of candidates: they run here while the facts still place their slots on another machine.
 
-Each third of the lease the decision is read again. A machine that cannot read "undecided" any more removes its
-candidates before the lease is over, and when ployzd is dead their guards do; a source that waited a whole lease after
-an abort may start the service again.
+It is a lease of the fact log, with a record under it that says where candidates may run. Each third of it, it is
+renewed and the decision read again. A machine that cannot read "undecided" any more removes its candidates before the
+lease is over, and when ployzd is dead their guards do. So where there is no such record after an abort, there is no
+candidate, and a source may start the service again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ployz.actors.parts import Parts
 from ployz.config import CANDIDATE_LEASE_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.facts import keys
-from ployz.facts.keys import Verdict
+from ployz.facts.keys import Decision, Verdict
+from ployz.facts.port import Conflict
+from ployz.facts.transactions import run_candidates
 from ployz.ids import OperationId, SlotRef
 from ployz.projections.operations import Status
 
@@ -43,7 +46,9 @@ class _Lease:
 
     operation_id: OperationId
     good_s: float
-    """When the last read that said "undecided" was *sent*."""
+    """When the last renewal that was answered, and found it undecided, was *sent*."""
+    number: int = 0
+    """Of the fact log's lease; 0: a ployzd before this one took it, and this one takes another."""
     containers: dict[str, SlotRef] = field(factory=dict)
 
     @property
@@ -63,14 +68,16 @@ class CandidateLease:
         self._remove = remove
         self._lease: _Lease | None = None
         self._news = anyio.Event()
+        self._renewing = anyio.Lock()
 
     async def take(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
         """Before the candidate is started. `Refused` (DECIDED) and `Unreachable`: it must not be."""
         sent_s = self._now_s()
-        if await keys.decision(operation_id).read(self._parts.facts) is not None:
+        lease = self._of(operation_id, sent_s)
+        if await self._renewed(lease) is not None:
             raise Refused(Code.DECIDED, f"operation {operation_id} is decided: {container} does not start any more")
         await self._parts.guards.guard(container, _guarded_until_s(sent_s))
-        self._hold(operation_id, slot, container, sent_s)
+        self._hold(lease, slot, container)
 
     async def resume(self, operation_id: OperationId, slot: SlotRef, container: str) -> None:
         """A candidate that was found running goes on with the lease that it has: a ployzd before this one took it."""
@@ -80,7 +87,7 @@ class CandidateLease:
         if guarded_until_s is None:
             guarded_until_s = self._now_s() + RESUME_S + REMOVE_S - KILL_S
             await self._parts.guards.guard(container, guarded_until_s)
-        self._hold(operation_id, slot, container, guarded_until_s + KILL_S - CANDIDATE_LEASE_S)
+        self._hold(self._of(operation_id, guarded_until_s + KILL_S - CANDIDATE_LEASE_S), slot, container)
 
     async def release_committed(self) -> bool:
         """By the facts that are here, it is a candidate no more: nobody needs to be asked."""
@@ -100,10 +107,14 @@ class CandidateLease:
             if waiting.cancelled_caught and self._lease is not None:
                 await self._look(self._lease)
 
-    def _hold(self, operation_id: OperationId, slot: SlotRef, container: str, good_s: float) -> None:
-        if self._lease is None or self._lease.operation_id != operation_id:
-            self._lease = _Lease(operation_id, good_s)
-        self._lease.containers[container] = slot
+    def _of(self, operation_id: OperationId, good_s: float) -> _Lease:
+        """The one that the operation has here, or a new one."""
+        held = self._lease
+        return held if held is not None and held.operation_id == operation_id else _Lease(operation_id, good_s)
+
+    def _hold(self, lease: _Lease, slot: SlotRef, container: str) -> None:
+        self._lease = lease
+        lease.containers[container] = slot
         self._news.set()
 
     async def _look(self, lease: _Lease) -> None:
@@ -112,9 +123,9 @@ class CandidateLease:
             if await self.release_committed():
                 return
             with anyio.fail_after(max(lease.ends_s - sent_s, 0)):
-                decision = await keys.decision(lease.operation_id).read(self._parts.facts)
+                decision = await self._renewed(lease)
                 if decision is None:
-                    await self._renew(lease, sent_s)
+                    await self._renew_guards(lease, sent_s)
         except (PloyzError, TimeoutError) as error:
             if self._now_s() < lease.ends_s:
                 await anyio.sleep(min(RETRY_S, lease.ends_s - self._now_s()))
@@ -122,12 +133,28 @@ class CandidateLease:
             _log.warning("%s could not be read as undecided for too long: %s", lease.operation_id, error)
             await self._end(lease)
         else:
-            if decision is not None and decision.value.verdict is Verdict.COMMIT:
+            if decision is not None and decision.verdict is Verdict.COMMIT:
                 await self._release(lease)
             elif decision is not None:
                 await self._end(lease)
 
-    async def _renew(self, lease: _Lease, sent_s: float) -> None:
+    async def _renewed(self, lease: _Lease) -> Decision | None:
+        """None: it is undecided, and stands for a whole lease from now on. The end of one lease is no harm while it
+        is undecided: another takes its place, and what was guarded until then was guarded by the first.
+        """
+        facts, operation_id = self._parts.facts, lease.operation_id
+        async with self._renewing:
+            if lease.number and await facts.keep_alive(lease.number):
+                decision = await keys.decision(operation_id).read(facts)
+                return decision.value if decision else None
+            number = await facts.grant(CANDIDATE_LEASE_S)
+            outcome = await facts.transact(run_candidates(operation_id, self._parts.me, number))
+            if isinstance(outcome, Conflict):
+                return keys.decision(operation_id).decode(outcome.found or b"")
+            lease.number = number
+            return None
+
+    async def _renew_guards(self, lease: _Lease, sent_s: float) -> None:
         for container in lease.containers:
             await self._parts.guards.renew(container, _guarded_until_s(sent_s))
         lease.good_s = sent_s

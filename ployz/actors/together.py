@@ -1,4 +1,4 @@
-"""Several effects side by side, all of which must succeed."""
+"""Several effects side by side: all of which must succeed, or the first of which is enough."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ async def together(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
             raise
         raise declared from group
     return results
+
+
+async def first(*calls: Callable[[], Awaitable[Any]]) -> None:
+    """Returns when one of them has, and ends the others."""
+    async with anyio.create_task_group() as tasks:
+
+        async def run(call: Callable[[], Awaitable[Any]]) -> None:
+            await call()
+            tasks.cancel_scope.cancel()
+
+        for call in calls:
+            tasks.start_soon(run, call)

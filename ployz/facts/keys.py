@@ -93,6 +93,13 @@ class Vote:
     snapshots: tuple[SnapshotTaken, ...] = field(converter=_by_volume)
 
 
+@frozen
+class Candidates:
+    """A machine may run candidates of an operation, for as long as the lease under which this stands."""
+
+    machine: MachineId
+
+
 # ---------------------------------------------------------------- keys
 
 
@@ -162,6 +169,10 @@ def started(operation_id: OperationId) -> Key[Started]:
 
 def vote(operation_id: OperationId, machine: MachineId) -> Key[Vote]:
     return Key(f"vote/{operation_id}/{machine}", Vote)
+
+
+def candidates(operation_id: OperationId, machine: MachineId) -> Key[Candidates]:
+    return Key(f"candidates/{operation_id}/{machine}", Candidates)
 
 
 def lock(namespace: Namespace) -> Key[LockHolder]:

@@ -20,7 +20,7 @@ from ployz.events.types import (
     VolumeTakenOver,
 )
 from ployz.facts import keys
-from ployz.facts.keys import Cluster, Decision, MachineRecord, Started, Verdict, VolumeOwnership, Vote
+from ployz.facts.keys import Candidates, Cluster, Decision, MachineRecord, Started, Verdict, VolumeOwnership, Vote
 from ployz.facts.port import Delete, Put, Transaction
 from ployz.ids import ClusterName, MachineId, OperationId, VolumeRef
 
@@ -94,6 +94,17 @@ def cast_vote(operation_id: OperationId, machine: MachineId, vote: Vote) -> Tran
     return Transaction(
         compares=(keys.decision(operation_id).absent(),),
         puts=(keys.vote(operation_id, machine).put(vote),),
+    )
+
+
+def run_candidates(operation_id: OperationId, machine: MachineId, lease: int) -> Transaction:
+    """Undecided: after an abort no candidate starts any more, and whoever finds no such record needs to wait for none.
+
+    The record goes when the lease ends, which is later than any candidate that was started under it.
+    """
+    return Transaction(
+        compares=(keys.decision(operation_id).absent(),),
+        puts=(keys.candidates(operation_id, machine).put(Candidates(machine), lease),),
     )
 
 
