@@ -161,7 +161,8 @@ class CandidateLease:
 
     async def _release(self, lease: _Lease) -> None:
         for container in lease.containers:
-            await self._parts.guards.release(container)
+            if not await self._parts.guards.killed(container):  # else it has to be started again first
+                await self._parts.guards.release(container)
         self._forget(lease)
 
     async def _end(self, lease: _Lease) -> None:

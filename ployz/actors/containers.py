@@ -58,6 +58,11 @@ class Containers:
         placement = state.slots.get((slot.service.service, slot.slot)) if state else None
         return placement is not None and placement.machine != self._parts.me
 
+    def is_volume_elsewhere(self, volume: VolumeRef) -> bool:
+        """By the facts, another machine owns it: what is here of it is that machine's to give."""
+        owned = self._parts.view.placement.volumes.get(volume)
+        return owned is not None and owned.owner != self._parts.me
+
     def slot(self, service: ServiceName, slot: SlotName) -> SlotRef:
         return SlotRef(ServiceRef(self.namespace, service), slot)
 

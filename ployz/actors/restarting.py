@@ -53,13 +53,15 @@ class Restarts:
         if container in self._expected:
             return
         await self._parts.journal.record(f"service/{slot.service}", ContainerExited(slot, container, exit_code))
-        if not should_restart(policy, exit_code):
-            return
+        if should_restart(policy, exit_code):
+            self.due(slot, container, f"exited with {exit_code}, policy {policy}")
+
+    def due(self, slot: SlotRef, container: str, reason: str) -> None:
+        """It is to run, and is started after its pause."""
         now_s = anyio.current_time()
         before = self._due.get(container)
         settled = before is None or now_s - before.at_s > SETTLED_AFTER_S
         failures = 1 if before is None or settled else before.failures + 1
-        reason = f"exited with {exit_code}, policy {policy}"
         self._due[container] = _Due(slot, failures, now_s + delay_s(failures), reason)
         self._news.set()
 

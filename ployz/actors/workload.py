@@ -36,7 +36,7 @@ from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
-from ployz.events.types import ContainerReady, ContainerRestarted, SlotPlacement
+from ployz.events.types import ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
 from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
 from ployz.plan import committed, names
@@ -114,7 +114,7 @@ class WorkloadActor(Actor):
             *(partial(self._containers.mount, volume, message.operation_id) for volume in volumes),
             *(
                 [partial(self._lease.take, message.operation_id, slot, name)]
-                if self._containers.is_elsewhere(slot)
+                if self._containers.is_elsewhere(slot) or any(map(self._containers.is_volume_elsewhere, volumes))
                 else []
             ),
         )
@@ -171,13 +171,26 @@ class WorkloadActor(Actor):
     async def _watch_candidates(self) -> None:
         """Those that a ployzd before this one has started. What is committed is none any more."""
         await self._lease.release_committed()
+        guards = self._parts.guards
         for slot, each in await self._containers.found():
             operation_id = OperationId(each.labels[names.LABEL_OPERATION])
             status = self._parts.view.operations.status(operation_id)
             if status is Status.COMMITTED:
-                await self._parts.guards.release(each.name)
-            elif status is Status.UNDECIDED and each.running and self._containers.is_elsewhere(slot):
+                if not await guards.killed(each.name):
+                    await guards.release(each.name)
+                elif not each.running:  # else it is about to end, and Docker will say so
+                    await self._killed(slot, each.name, operation_id)
+            elif (
+                status is Status.UNDECIDED
+                and each.running
+                and (self._containers.is_elsewhere(slot) or await guards.until_s(each.name) is not None)
+            ):
                 await self._lease.resume(operation_id, slot, each.name)
+
+    async def _killed(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
+        """By its guard, and its commit had come: it did not end by itself, whatever its restart policy says of that."""
+        await self._containers.record(slot, ContainerStopped(slot, name), operation_id)
+        await self._parts.guards.release(name)
 
     # ------------------------------------------------------------ restarting
 
@@ -185,11 +198,19 @@ class WorkloadActor(Actor):
     async def died(self, message: ContainerDied) -> Done:
         for slot, placement in self._containers.placed():
             if names.container(slot, placement.operation_id) == message.container:
-                service = committed.service(self._parts.view, slot.service)
-                if service is not None:
-                    restarts = self._containers.restarts
-                    await restarts.exited(slot, message.container, message.exit_code, service.restart)
+                await self._ended(slot, placement.operation_id, message)
         return Done()
+
+    async def _ended(self, slot: SlotRef, operation_id: OperationId, message: ContainerDied) -> None:
+        service = committed.service(self._parts.view, slot.service)
+        if service is None:
+            return
+        restarts = self._containers.restarts
+        if await self._parts.guards.killed(message.container):
+            await self._killed(slot, message.container, operation_id)
+            restarts.due(slot, message.container, "its guard ended it when its commit had come")
+        else:
+            await restarts.exited(slot, message.container, message.exit_code, service.restart)
 
     async def _restart(self, slot: SlotRef, name: str, reason: str) -> None:
         """Behind the gate, and only what the facts still place here."""

@@ -20,6 +20,8 @@ from typing import Final
 LOOK_EVERY_S: Final = 0.5
 """How late a kill may be, and how soon a guard ends that is no longer needed."""
 DOCKER_TIMEOUT_S: Final = 5.0
+KILLED: Final = "killed\n"
+"""A guard's last word in its lease, before it kills: what ended then did not end by itself."""
 
 
 def now_s() -> float:
@@ -29,8 +31,23 @@ def now_s() -> float:
 
 def write_lease(path: Path, until_s: float) -> None:
     """Atomic: the guard reads the old deadline or the new one."""
+    _write(path, f"{until_s:.3f}\n")
+
+
+def write_killed(path: Path) -> None:
+    _write(path, KILLED)
+
+
+def was_killed(path: Path) -> bool:
+    try:
+        return path.read_text() == KILLED
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(f"{until_s:.3f}\n")
+    part.write_text(text)
     part.replace(path)
 
 
@@ -115,6 +132,7 @@ class Candidate:
 
 def watch(candidate: Candidate, lease: Path) -> None:
     """Until the lease is taken away, or has ended and the container with it."""
+    killed = False
     while (until_s := read_lease(lease)) is not None:
         left_s = until_s - now_s()
         if left_s > 0:
@@ -122,8 +140,12 @@ def watch(candidate: Candidate, lease: Path) -> None:
                 candidate.look()
             time.sleep(min(left_s, LOOK_EVERY_S))
         elif candidate.look():
+            write_killed(lease)
+            killed = True
             candidate.kill()
             time.sleep(LOOK_EVERY_S)
+        elif killed:
+            return  # the lease stays, for ployzd to read
         else:
             lease.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Failed
-from ployz.host.guard import guard_argv, read_lease, write_lease
+from ployz.host.guard import guard_argv, read_lease, was_killed, write_lease
 
 SPAWN_S: Final = 5.0
 
@@ -40,6 +40,8 @@ class SystemGuards:
             raise Failed(Code.PART_FAILED, f"the guard of {container} could not be started: {error}") from error
 
     async def renew(self, container: str, until_s: float) -> None:
+        if await self.killed(container):
+            raise Failed(Code.PART_FAILED, f"{container} was killed by its guard: its lease was over")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_lease(self._lease(container), until_s)
@@ -51,6 +53,9 @@ class SystemGuards:
 
     async def until_s(self, container: str) -> float | None:
         return read_lease(self._lease(container))
+
+    async def killed(self, container: str) -> bool:
+        return was_killed(self._lease(container))
 
     def _lease(self, container: str) -> Path:
         return self.folder / container

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ployz.host.guard import guard_argv, now_s, read_lease, write_lease
+from ployz.host.guard import guard_argv, now_s, read_lease, was_killed, write_lease
 from tests.engines import Engine, busybox_archive
 
 pytestmark = pytest.mark.real
@@ -60,6 +60,16 @@ def test_a_candidate_whose_lease_ends_is_killed_and_the_guard_ends(engine: Engin
         assert until(lambda: process.poll() is not None)
     assert process.returncode == 0
     assert not running(engine, "candidate")
+    assert was_killed(lease)
+
+
+def test_a_candidate_that_ended_before_its_lease_leaves_no_word_of_a_kill(engine: Engine, tmp_path: Path) -> None:
+    lease = tmp_path / "lease"
+    write_lease(lease, now_s() + 2.0)
+    start(engine, "candidate")
+    with guard(engine, "candidate", lease) as process:
+        engine.docker("kill", "candidate")
+        assert until(lambda: process.poll() is not None)
     assert read_lease(lease) is None
 
 

@@ -15,7 +15,9 @@ class Guards(Protocol):
         """Before it is started: from here on it does not outlive its lease."""
         ...
 
-    async def renew(self, container: str, until_s: float) -> None: ...
+    async def renew(self, container: str, until_s: float) -> None:
+        """`Failed`: its lease was over, and it was killed."""
+        ...
 
     async def release(self, container: str) -> None:
         """It needs no guard any more. Not guarded is done."""
@@ -23,6 +25,10 @@ class Guards(Protocol):
 
     async def until_s(self, container: str) -> float | None:
         """When its lease ends. None: it has none."""
+        ...
+
+    async def killed(self, container: str) -> bool:
+        """Its lease was over while it ran. Known until it is released, or the machine loses its power."""
         ...
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
-from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.config import CANDIDATE_LEASE_S
 from ployz.host.fakes.docker import Program
 from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
-from tests.cluster.endings import RESOLVED_S, D, after, before, ends, moving
-from tests.cluster.manifests import DB, A, B, C
-from tests.cluster.scenes import (
-    running,
-    starts,
-)
+from tests.cluster.endings import RESOLVED_S, D, after, before, commit, ends, moving, on
+from tests.cluster.manifests import DB, A, B, C, manifest, service, volume
+from tests.cluster.scenes import add_image, deploy, running, starts
 
 
 def test_an_abort_starts_the_source_only_after_the_candidate_is_gone() -> None:
@@ -141,7 +139,6 @@ def test_a_candidate_whose_ployzd_is_dead_ends_with_its_lease() -> None:
         cluster.kill(C)
         cluster.crash(D)
         await cluster.until(lambda: C not in running(cluster), within_s=CANDIDATE_LEASE_S)
-        assert cluster[C].guards.leases == frozenset()
         await cluster.boot(D)
         await cluster.start(C)
         assert await ends(cluster, operation_id) is Status.ABORTED
@@ -189,6 +186,59 @@ def test_a_candidate_that_was_committed_runs_on_when_the_authority_goes_away() -
         await anyio.sleep(2 * CANDIDATE_LEASE_S)
         assert running(cluster) == {C: ["db/slot-1"]}
         assert starts(cluster, C) == ["a", "b", "c"]
+
+    simulate(body, machines=4)
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure", "always"])
+def test_a_service_that_its_guard_killed_just_after_the_commit_is_started_again(restart: str) -> None:
+    """It did not end by itself, so its restart policy has no say."""
+
+    async def body(cluster: Cluster) -> None:
+        add_image(cluster)
+        await deploy(cluster, manifest(volume(), service(volumes=("pgdata",), restart=restart)))
+        assert (await cluster.run(A, ApplyMigration(DB, B))).exit_code == 0
+        cluster.effects.at(on(D, commit, done=True), lambda _: _kill(cluster))
+        operation_id = await cluster.begin(D, ApplyMigration(DB, C))
+        await cluster.until(lambda: cluster[C].life is None, within_s=60)
+        await cluster.until(lambda: running(cluster) == {}, within_s=CANDIDATE_LEASE_S)
+        await cluster.start(C)
+        assert await ends(cluster, operation_id) is Status.COMMITTED
+
+    simulate(body, machines=4)
+
+
+def moved(name: str) -> str:
+    return f'{{ service = "{name}", move = {{ to_machine = "{C}" }} }}'
+
+
+async def _kill(cluster: Cluster) -> None:
+    cluster.kill(C)
+
+
+def test_a_new_service_on_a_volume_that_moves_to_it_is_a_candidate_too() -> None:
+    """No fact places it anywhere, and it runs on what the source may still get back."""
+
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        both = manifest(
+            volume(),
+            service(volumes=("pgdata",)),
+            service("reader", volumes=("pgdata",)),
+            "[intent]",
+            f'volumes = [{{ volume = "pgdata", move = {{ from_machine = "{B}", to_machine = "{C}" }} }}]',
+            f"services = [{moved('db')}, {moved('reader')}]",
+        )
+        cluster[C].docker.program = lambda _: Program(ready_s=3600)
+        operation_id = await cluster.begin(D, ApplyDeploy(both))
+        await cluster.until(lambda: C in running(cluster), within_s=30)
+        cluster.kill(C)
+        assert len(cluster[C].guards.leases) == len(running(cluster)[C])
+        cluster.crash(D)
+        await cluster.until(lambda: C not in running(cluster), within_s=CANDIDATE_LEASE_S)
+        await cluster.boot(D)
+        await cluster.start(C)
+        assert await ends(cluster, operation_id) is Status.ABORTED
 
     simulate(body, machines=4)
 

@@ -173,8 +173,11 @@ FAILURES = {
     "the target is drained before the commit": Failure(
         "commit", Code.MACHINE_NOT_ACTIVE, target_is_drained, stopped=True
     ),
+    "the target's candidates get no lease": Failure(
+        "cut-over", Code.PART_FAILED, effect_fails(A, "facts.transact", skip=4), stopped=True
+    ),
     "the commit is refused": Failure(
-        "commit", Code.PART_FAILED, effect_fails(A, "facts.transact", skip=4), stopped=True
+        "commit", Code.PART_FAILED, effect_fails(A, "facts.transact", skip=5), stopped=True
     ),
 }
 

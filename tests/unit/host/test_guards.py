@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import pytest
 
-from ployz.host.guard import now_s
+from ployz.errors import Failed
+from ployz.host.guard import now_s, write_killed
 from ployz.host.guards import SystemGuards
 
 PATIENCE_S = 20.0
@@ -55,6 +57,24 @@ def test_a_guard_is_a_session_of_its_own_and_ends_when_its_container_is_released
 
     anyio.run(main, backend="trio")
     assert until(lambda: not guards_of(lease))
+
+
+def test_what_a_guard_killed_is_known_until_it_is_released_and_gets_no_new_lease(tmp_path: Path) -> None:
+    guards = SystemGuards(tmp_path / "docker.sock", tmp_path)
+
+    async def main() -> None:
+        await guards.renew("db", 12345.5)
+        assert not await guards.killed("db")
+        write_killed(tmp_path / "db")
+        assert await guards.killed("db")
+        with pytest.raises(Failed, match="killed by its guard"):
+            await guards.renew("db", 12345.5)
+        await guards.release("db")
+        assert not await guards.killed("db")
+        await guards.renew("db", 12345.5)
+        assert await guards.until_s("db") == 12345.5
+
+    anyio.run(main, backend="trio")
 
 
 def test_a_lease_that_ends_without_a_container_is_taken_away_by_its_guard(tmp_path: Path) -> None:
