@@ -17,11 +17,13 @@ import anyio
 
 from ployz import __version__
 from ployz.actors.cell import Make
+from ployz.actors.distance import DistanceActor
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor, RemoteFactLog
 from ployz.actors.images import ImagesActor
 from ployz.actors.journal import Journal
 from ployz.actors.machine import MachineActor
+from ployz.actors.membership import MembershipActor
 from ployz.actors.operations import OperationsActor
 from ployz.actors.parts import Parts
 from ployz.actors.routing import RoutingActor, overlay_config
@@ -59,6 +61,7 @@ from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
 from ployz.wire.tcp_streams import TcpStreams
 
+LAST_WORD_S: Final = 1.0
 PART_TRIES: Final = 60
 PART_PAUSE_S: Final = 1.0
 """Docker and the pool may come up after ployzd: it waits a minute for each, saying so."""
@@ -94,6 +97,7 @@ async def run_node(config: Config) -> None:
                 await found(config, parts)
                 spawn_actors(system, parts)
                 tasks.start_soon(parts.mirror.run)
+                tasks.start_soon(_end_connections, parts, server, peers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
                 await tasks.start(streams.serve, own_ipv6, config.stream_port)
                 await tasks.start(server.serve_local, config.socket)
@@ -139,6 +143,21 @@ def _address(config: Config, view: ClusterView, machine: MachineId) -> str | Non
 def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:
     address = _address(config, view, machine)
     return (address, config.peer_port) if address is not None else None
+
+
+async def _end_connections(parts: Parts, server: WireServer, peers: PeerClient) -> None:
+    """With machines that are removed, a moment later: the fact that says so is the last thing that they hear."""
+    before = set(parts.view.machines.members)
+    while True:
+        members = set(parts.view.machines.members)
+        gone, before = before - members, members
+        if not gone:
+            await parts.next_change()
+            continue
+        await anyio.sleep(LAST_WORD_S)
+        for machine in gone - set(parts.view.machines.members):
+            server.drop(machine)
+            await peers.drop(machine)
 
 
 # ---------------------------------------------------------------- the parts
@@ -237,6 +256,8 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "operations": partial(OperationsActor, parts),
         "services": partial(ServicesActor, parts),
         "takeover": partial(TakeoverActor, parts),
+        "membership": partial(MembershipActor, parts),
+        "distance": partial(DistanceActor, parts),
         "events": partial(EventsActor, parts),
     }
     spawners: dict[str, Spawner] = {

@@ -41,7 +41,9 @@ class Containers:
     # ------------------------------------------------------------ by the facts
 
     def placed(self) -> list[tuple[SlotRef, SlotPlacement]]:
-        """The slots that the facts place here."""
+        """The slots that the facts place here; none on a machine that was removed, whatever they still say."""
+        if self._parts.is_removed:
+            return []
         state = self._parts.view.placement.namespace(self.namespace)
         return [
             (self.slot(each.service, each.slot), each)

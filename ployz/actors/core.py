@@ -55,6 +55,8 @@ class Home(Protocol):
 
     def remote(self, machine: MachineId, address: str) -> Ref: ...
 
+    def silent_s(self, machine: MachineId) -> float | None: ...
+
 
 class Place(Protocol):
     """Where one actor runs: given to it before `started`."""

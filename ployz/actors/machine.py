@@ -9,8 +9,10 @@ from ployz.actors.core import Actor, handles
 from ployz.actors.dataset import epoch_of
 from ployz.actors.messages.machine import (
     AdmitMachine,
+    AskSilence,
     JoinDocument,
     ListMachines,
+    MachineDetail,
     MachineList,
     MachineRow,
     Ping,
@@ -19,6 +21,7 @@ from ployz.actors.messages.machine import (
     SetMachine,
     SettingRow,
     ShowMachine,
+    Silence,
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
@@ -31,6 +34,7 @@ from ployz.facts.transactions import join_machine, set_machine
 from ployz.ids import MachineId, VolumeRef
 from ployz.plan import names
 from ployz.plan.addresses import Subnets, machine_numbers_free
+from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, parse_settings
@@ -108,7 +112,8 @@ class MachineActor(Actor):
         view = self._parts.view
         cluster = view.machines.cluster
         calls = [partial(self._row, member, cluster) for member in view.machines.in_order()]
-        return MachineList(cluster.cluster if cluster else None, view.position, tuple(await together(*calls)))
+        rows = tuple(await together(*calls))
+        return MachineList(cluster.cluster if cluster else None, view.position, rows, self._parts.is_removed)
 
     async def _row(self, member: Member, cluster: ClusterFounded | None) -> MachineRow:
         try:
@@ -129,16 +134,41 @@ class MachineActor(Actor):
             slots=sum(slot.machine == member.machine for _, slot in placement.slots()),
             volumes=len(placement.volumes_on(member.machine)),
             settings=tuple(SettingRow(each.key, each.value, each in DEFAULTS) for each in member.settings.listed()),
+            silent_ms=0 if pong else await self._silent_ms(member.machine),
         )
 
+    @handles(AskSilence, concurrent=True)
+    async def silence(self, message: AskSilence) -> Silence:
+        silent_s = self.system.silent_s(message.machine)
+        return Silence(-1 if silent_s is None else round(silent_s * 1000))
+
+    async def _silent_ms(self, machine: MachineId) -> int:
+        """By whoever heard from it last: most machines hear from the authority alone, and it from all."""
+        others = [each.machine for each in self._parts.view.machines.in_order() if each.machine != machine]
+        heard = await together(*(partial(self._ask_silence, each, machine) for each in others))
+        return min((each for each in heard if each >= 0), default=-1)
+
+    async def _ask_silence(self, asked: MachineId, about: MachineId) -> int:
+        try:
+            reply = await self.system.remote(asked, "machine").ask(AskSilence(about), timeout_s=PROBE_TIMEOUT_S)
+        except PloyzError:
+            return -1
+        return reply.silent_ms
+
     @handles(ShowMachine, concurrent=True)
-    async def show(self, message: ShowMachine) -> MachineRow:
-        return await self._row(self._member(message.machine), self._parts.view.machines.cluster)
+    async def show(self, message: ShowMachine) -> MachineDetail:
+        return await self._detail(message.machine)
+
+    async def _detail(self, machine: MachineId) -> MachineDetail:
+        view = self._parts.view
+        row = await self._row(member_of(view, machine), view.machines.cluster)
+        held = holdings(view, machine)
+        return MachineDetail(row, held.volumes, held.slots, held.operations)
 
     @handles(SetMachine)
-    async def set(self, message: SetMachine) -> MachineRow:
+    async def set(self, message: SetMachine) -> MachineDetail:
         """What it is already is no fact."""
-        member = self._member(message.machine)
+        member = member_of(self._parts.view, message.machine)
         settings = parse_settings(message.settings)
         changes = [
             MachineSettingChanged(member.machine, each.key, each.value)
@@ -151,14 +181,7 @@ class MachineActor(Actor):
                 problem = explain(outcome)
                 raise Refused(problem.code, problem.text, problem.advice)
             await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
-        return await self._row(self._member(message.machine), self._parts.view.machines.cluster)
-
-    def _member(self, machine: MachineId) -> Member:
-        member = self._parts.view.machines.get(machine)
-        if member is None:
-            known = ", ".join(each.machine for each in self._parts.view.machines.in_order())
-            raise Refused(Code.UNKNOWN_MACHINE, f"there is no machine {machine}", f"There are: {known}.")
-        return member
+        return await self._detail(message.machine)
 
     @handles(AdmitMachine)
     async def admit(self, message: AdmitMachine) -> JoinDocument:

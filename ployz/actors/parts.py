@@ -12,7 +12,7 @@ from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
 from ployz.events.feed import Feed
-from ployz.events.types import DeployCommitted, Fact, OperationAborted, VolumeTakenOver
+from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.host.ports import Docker, Folders, Guards, Looks, Overlay, Zfs
@@ -61,6 +61,11 @@ class Parts:
     def new_operation_id(self) -> OperationId:
         return OperationId.make(self.clock.wall_ms(), self.entropy(6))
 
+    @property
+    def is_removed(self) -> bool:
+        """By the facts this machine was a member, and is none any more: nothing of the cluster may run here."""
+        return self.view.machines.was_removed(self.me)
+
     # ------------------------------------------------------------ following the facts
 
     def take_fact(self, fact: Fact, position: int, at_ms: int) -> None:
@@ -68,6 +73,8 @@ class Parts:
         self.view.apply(fact, position, at_ms)
         if isinstance(fact, DeployCommitted | OperationAborted | VolumeTakenOver):
             self._decided.add(fact.namespace)
+        if isinstance(fact, MachineRemoved) and fact.machine == self.me:
+            self._decided |= self.view.placement.namespaces.keys()
         self.facts_changed()
 
     @property

@@ -21,7 +21,7 @@ from ployz.actors.mailbox import Letter
 from ployz.actors.ref import Peers, Ref, RemoteRef
 from ployz.errors import Code, Refused, Unreachable
 from ployz.ids import InvalidName, MachineId
-from ployz.wire.message import Local, Message, Sender
+from ployz.wire.message import Local, Message, Peer, Sender
 
 MAILBOX_SIZE = 64
 ADDRESS_LENGTH_MAX = 255
@@ -50,6 +50,7 @@ class ActorSystem:
         self._spawners = dict(spawners or {})
         self._mailbox_size = mailbox_size
         self._cells: dict[str, Cell] = {}
+        self._heard_at_s: dict[MachineId, float] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -82,6 +83,13 @@ class ActorSystem:
             raise AssertionError("this system was made without peers")
         return RemoteRef(machine, address, self._peers)
 
+    def silent_s(self, machine: MachineId) -> float | None:
+        """How long ago a message of that machine last arrived here; 0 for this one, None: none did."""
+        if machine == self.machine:
+            return 0.0
+        heard_at_s = self._heard_at_s.get(machine)
+        return None if heard_at_s is None else anyio.current_time() - heard_at_s
+
     async def stop(self, address: str) -> None:
         """Cancels what the actor does, answers everyone, and returns when it is gone. Gone already is done."""
         cell = self._cells.get(address)
@@ -93,6 +101,8 @@ class ActorSystem:
         """A message from anywhere to an actor of this node. Errors as `Ref.ask`, and NOT_ALLOWED."""
         if sender.origin not in message.senders:
             raise Refused(Code.NOT_ALLOWED, f"{message.tag} is not taken from {sender}")
+        if isinstance(sender, Peer):
+            self._heard_at_s[sender.machine] = anyio.current_time()
         letter = Letter(message, sender)
         mailbox = self._cell(to).mailbox
         mailbox.put(letter)

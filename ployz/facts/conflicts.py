@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from ployz.errors import Code, Problem
 from ployz.facts.keys import Cluster, Decision, Key, LockHolder, MachineRecord, VolumeOwnership
-from ployz.facts.port import Absent, Conflict
+from ployz.facts.port import Absent, Conflict, RevisionIs
 
 V = TypeVar("V")
 
@@ -67,6 +67,8 @@ def _machine_differs(conflict: Conflict, machine: str) -> Problem:
     found = _found(conflict, MachineRecord)
     if found is None:
         return Problem(Code.UNKNOWN_MACHINE, f"{machine} is no machine of this cluster", "ployzctl machine ls")
+    if isinstance(conflict.failed, RevisionIs):
+        return Problem(Code.CONFLICT, f"machine {machine} was made {found.lifecycle} meanwhile", "ployzctl machine ls")
     return Problem(Code.MACHINE_NOT_ACTIVE, f"machine {machine} is {found.lifecycle} now", "ployzctl machine ls")
 
 

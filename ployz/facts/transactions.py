@@ -13,6 +13,7 @@ from ployz.events.types import (
     Lifecycle,
     MachineJoined,
     MachineLifecycleChanged,
+    MachineRemoved,
     MachineSettingChanged,
     OperationAborted,
     OperationStarted,
@@ -57,6 +58,26 @@ def change_lifecycle(machine: MachineId, before: Lifecycle, after: Lifecycle) ->
         compares=(record.is_(MachineRecord(before)),),
         puts=(record.put(MachineRecord(after)),),
         facts=(MachineLifecycleChanged(machine, after),),
+    )
+
+
+def rest_machine(machine: MachineId, revision: int) -> Transaction:
+    """Its record is the very one that said it was not active when it was looked at: it got nothing since then."""
+    record = keys.machine(machine)
+    return Transaction(
+        compares=(record.written_by(revision),),
+        puts=(record.put(MachineRecord(Lifecycle.STANDBY)),),
+        facts=(MachineLifecycleChanged(machine, Lifecycle.STANDBY),),
+    )
+
+
+def remove_machine(machine: MachineId, number: int, revision: int) -> Transaction:
+    """Its record is the one that was looked at. Its name and its number are free again, and its addresses with that."""
+    record = keys.machine(machine)
+    return Transaction(
+        compares=(record.written_by(revision), keys.number(number).is_(machine)),
+        puts=(record.delete(), keys.number(number).delete()),
+        facts=(MachineRemoved(machine),),
     )
 
 

@@ -44,6 +44,7 @@ class Machines:
     def __init__(self) -> None:
         self.cluster: ClusterFounded | None = None
         self._members: dict[MachineId, Member] = {}
+        self._removed: set[MachineId] = set()
 
     @property
     def members(self) -> Mapping[MachineId, Member]:
@@ -55,6 +56,10 @@ class Machines:
     def get(self, machine: MachineId) -> Member | None:
         return self._members.get(machine)
 
+    def was_removed(self, machine: MachineId) -> bool:
+        """It was a member, and is none any more."""
+        return machine in self._removed
+
     def in_order(self) -> list[Member]:
         return sorted(self._members.values(), key=lambda member: member.number)
 
@@ -63,6 +68,7 @@ class Machines:
             case ClusterFounded():
                 self.cluster = fact
             case MachineJoined():
+                self._removed.discard(fact.machine)
                 self._members[fact.machine] = Member(
                     machine=fact.machine,
                     number=fact.number,
@@ -80,5 +86,6 @@ class Machines:
                 self._members[fact.machine] = evolve(member, settings=changed)
             case MachineRemoved():
                 self._members.pop(fact.machine, None)
+                self._removed.add(fact.machine)
             case _:
                 pass

@@ -79,6 +79,12 @@ class PeerClient:
             raise Unreachable(Code.TIMED_OUT, text) from None
         return decode_reply(message, answer)
 
+    async def drop(self, machine: MachineId) -> None:
+        """Ends the connection to a machine that is no member any more. Whoever waits for it is told."""
+        link = self._links.pop(machine, None)
+        if link is not None and link.connection is not None:
+            await link.connection.close()
+
     async def _connection(self, machine: MachineId) -> _Connection:
         link = self._links.setdefault(machine, _Link())
         async with link.connecting:
@@ -171,6 +177,9 @@ class _Connection:
         if isinstance(answer, PloyzError):
             raise answer
         return answer.body
+
+    async def close(self) -> None:
+        await anyio.aclose_forcefully(self._stream)
 
     async def run(self) -> None:
         """Reads answers until the connection ends; then everyone who waits is told so."""

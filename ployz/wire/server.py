@@ -64,6 +64,12 @@ class WireServer:
         self._identity = identity
         self._deliver = deliver
         self._membership = membership
+        self._open: set[_Connection] = set()
+
+    def drop(self, machine: MachineId) -> None:
+        """Ends its connections: it is no member any more. What its requests began in an actor goes on without it."""
+        for connection in list(self._open):
+            connection.drop(machine)
 
     async def serve_local(self, path: Path, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
         """The operator's socket, 0660: for root and its group. A folder that is not there is made, 0750; one that
@@ -96,9 +102,12 @@ class WireServer:
                     _log.warning("a connection was closed at once: %d are open", open_now)
                     return
                 open_now += 1
+                connection = _Connection(self._identity, self._deliver, stream, greet, silence_s)
+                self._open.add(connection)
                 try:
-                    await _Connection(self._identity, self._deliver, stream, greet, silence_s).serve()
+                    await connection.serve()
                 finally:
+                    self._open.discard(connection)
                     open_now -= 1
 
         return handle
@@ -144,6 +153,13 @@ class _Connection:
         self._silence_s = silence_s
         self._session = Session(Role.SERVER)
         self._writing = anyio.Lock()
+        self._sender: Sender | None = None
+        self._scope = anyio.CancelScope()
+
+    def drop(self, machine: MachineId) -> None:
+        if self._sender == Peer(machine):
+            _log.warning("%s was dropped: it was removed from the cluster", self._sender)
+            self._scope.cancel()
 
     async def serve(self) -> None:
         """Until the client goes, or must go. What its requests began in an actor goes on without it."""
@@ -152,6 +168,11 @@ class _Connection:
             sender = await self._hello()
         if sender is None:
             return
+        self._sender = sender
+        with self._scope:
+            await self._serve(sender)
+
+    async def _serve(self, sender: Sender) -> None:
         async with anyio.create_task_group() as requests:
             with _logged(str(sender)):
                 while (frame := await self._next_frame()) is not None:

@@ -3,6 +3,32 @@
 The daemon imports it. The command line imports only the modules of the messages that it sends.
 """
 
-from ployz.actors.messages import events, facts, images, machine, operations, routing, services, storage, workload
+from ployz.actors.messages import (
+    distance,
+    events,
+    facts,
+    images,
+    machine,
+    membership,
+    operations,
+    routing,
+    services,
+    storage,
+    takeover,
+    workload,
+)
 
-__all__ = ["events", "facts", "images", "machine", "operations", "routing", "services", "storage", "workload"]
+__all__ = [
+    "distance",
+    "events",
+    "facts",
+    "images",
+    "machine",
+    "membership",
+    "operations",
+    "routing",
+    "services",
+    "storage",
+    "takeover",
+    "workload",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.events.types import Lifecycle
-from ployz.ids import ClusterName, MachineId, VolumeRef
+from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
 from ployz.plan.reports import MachineReport
 from ployz.wire.message import OPERATOR, PEER, Message, message
 
@@ -55,6 +55,8 @@ class MachineRow:
     slots: int
     volumes: int
     settings: tuple[SettingRow, ...] = ()
+    silent_ms: int = -1
+    """Since a message of it last arrived on any machine that answers; 0: it answers now, -1: nobody knows."""
 
 
 @frozen
@@ -62,6 +64,8 @@ class MachineList:
     cluster: ClusterName | None
     position: int
     machines: tuple[MachineRow, ...]
+    removed: bool = False
+    """The machine that was asked is no member any more, and knows the others as they were then."""
 
 
 @message("machine.list", senders=OPERATOR)
@@ -70,9 +74,33 @@ class ListMachines(Message[MachineList]):
     """From ployzctl. Asks every member whether it answers."""
 
 
+@frozen
+class Silence:
+    """How long a machine heard nothing from another one; -1: never since its ployzd started."""
+
+    silent_ms: int
+
+
+@message("machine.ask_silence", senders=PEER)
+@frozen
+class AskSilence(Message[Silence]):
+    """From a machine that cannot reach this one: who heard from it last?"""
+
+    machine: MachineId
+
+
+@frozen
+class MachineDetail:
+    row: MachineRow
+    volumes: tuple[VolumeRef, ...]
+    slots: tuple[SlotRef, ...]
+    operations: tuple[OperationId, ...]
+    """Undecided ones that it takes part in."""
+
+
 @message("machine.show", senders=OPERATOR)
 @frozen
-class ShowMachine(Message[MachineRow]):
+class ShowMachine(Message[MachineDetail]):
     """From ployzctl on any member."""
 
     machine: MachineId
@@ -80,7 +108,7 @@ class ShowMachine(Message[MachineRow]):
 
 @message("machine.set", senders=OPERATOR)
 @frozen
-class SetMachine(Message[MachineRow]):
+class SetMachine(Message[MachineDetail]):
     """From ployzctl on any member: `KEY=VALUE`, each checked here. Answers when this machine follows them."""
 
     machine: MachineId

@@ -273,7 +273,8 @@ def test_the_log_is_read_by_operation_tailed_and_verified() -> None:
 
 def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
     async def body(cluster: Cluster) -> None:
-        row = await cluster.ask(B, "machine", SetMachine(C, ("gateway=on", "bandwidth=1024K", "label.zone=cellar")))
+        settings = ("gateway=on", "bandwidth=1024K", "label.zone=cellar")
+        row = (await cluster.ask(B, "machine", SetMachine(C, settings))).row
         assert [f"{each.key}={each.value}" for each in row.settings] == [
             "gateway=on",
             "bandwidth=1M",
@@ -282,7 +283,7 @@ def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
         await cluster.agreed()
         for machine in cluster.machines:
             shown = await cluster.ask(machine, "machine", ShowMachine(C))
-            assert shown.settings == row.settings
+            assert shown.row.settings == row.settings
         before = cluster.head
         await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
         assert cluster.head == before

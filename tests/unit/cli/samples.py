@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.actors.messages import events, machine, operations, services, takeover
+from ployz.actors.messages import distance, events, machine, membership, operations, services, takeover
 from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
@@ -58,9 +58,42 @@ MACHINES = machine.MachineList(
             ),
         ),
         machine.MachineRow(
-            B, types.Lifecycle.STANDBY, False, "fd12::2", "10.211.0.2", "[2001:db8::7]:51820", False, "", 0, 0, 0
+            B,
+            types.Lifecycle.STANDBY,
+            False,
+            "fd12::2",
+            "10.211.0.2",
+            "[2001:db8::7]:51820",
+            False,
+            "",
+            0,
+            0,
+            0,
+            silent_ms=185_000,
         ),
     ),
+)
+MACHINE = machine.MachineDetail(MACHINES.machines[0], (PGDATA,), (SlotRef(SERVICE, SLOT),), (OPERATION,))
+DRAINING = membership.LifecycleChanged(
+    A, types.Lifecycle.ACTIVE, types.Lifecycle.DRAINING, 18, (PGDATA,), (SlotRef(SERVICE, SLOT),), (OPERATION,)
+)
+RESTING = membership.LifecycleChanged(B, types.Lifecycle.STANDBY, types.Lifecycle.STANDBY, 0, (), (), ())
+LEAVING = membership.Removal(B, answers=True, volumes=(), slots=(), operations=(), now_ms=AT_MS)
+GONE = membership.Removal(
+    A,
+    answers=False,
+    volumes=(
+        membership.LostVolume(PGDATA, (membership.OlderCopy(B, AT_MS - 3 * 3_600_000),)),
+        membership.LostVolume(VolumeRef.parse("production/wal"), ()),
+    ),
+    slots=(SlotRef(SERVICE, SLOT),),
+    operations=(OPERATION,),
+    now_ms=AT_MS,
+)
+DISTANCES = distance.DistanceTable(
+    (A, B, MachineId("machine-c")),
+    (distance.Distance(A, B, 1_234, 56, 10), distance.Distance(B, A, -1, 0, 0)),
+    (MachineId("machine-c"),),
 )
 JOIN_DOCUMENT = machine.JoinDocument(
     cluster=ClusterName("home"),

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ployz.actors.messages.distance import ShowDistances
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
 from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList, SetMachine, ShowMachine
+from ployz.actors.messages.membership import ChangeLifecycle, PreviewRemoval, Removed, RemoveMachine
 from ployz.actors.messages.operations import (
     AbortOperation,
     Accepted,
@@ -40,12 +42,23 @@ MOVE = ("production/db", "--to", "machine-b")
 
 CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "machine-ls": (("machine", "ls"), {ListMachines: samples.MACHINES}),
-    "machine-show": (("machine", "show", "machine-a"), {ShowMachine: samples.MACHINES.machines[0]}),
+    "machine-show": (("machine", "show", "machine-a"), {ShowMachine: samples.MACHINE}),
     "machine-set": (
         ("machine", "set", "machine-a", "gateway=on", "label.zone=cellar"),
-        {SetMachine: samples.MACHINES.machines[0]},
+        {SetMachine: samples.MACHINE},
     ),
     "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
+    "machine-drain": (("machine", "drain", "machine-a"), {ChangeLifecycle: samples.DRAINING}),
+    "machine-standby": (("machine", "standby", "machine-b"), {ChangeLifecycle: samples.RESTING}),
+    "machine-rm": (
+        ("machine", "rm", "machine-b"),
+        {PreviewRemoval: samples.LEAVING, RemoveMachine: Removed(samples.LEAVING, 18, (samples.A,))},
+    ),
+    "machine-rm-force": (
+        ("machine", "rm", "machine-a", "--force", "--yes"),
+        {PreviewRemoval: samples.GONE, RemoveMachine: Removed(samples.GONE, 18, ())},
+    ),
+    "machine-rtt": (("machine", "rtt"), {ShowDistances: samples.DISTANCES}),
     "deploy-ls": (("deploy", "ls"), {ListDeploys: samples.DEPLOYS}),
     "deploy-show": (("deploy", "show", samples.OPERATION), {ShowDeploy: samples.DEPLOY_DETAIL}),
     "operation-ls": (("operation", "ls"), {ListOperations: samples.OPERATIONS}),

@@ -12,6 +12,7 @@ from ployz.errors import Code, Problem
 from ployz.events.types import (
     Lifecycle,
     MachineLifecycleChanged,
+    MachineRemoved,
     MachineSettingChanged,
     SnapshotTaken,
     VolumePlacement,
@@ -30,7 +31,9 @@ from ployz.facts.transactions import (
     forestall,
     found_cluster,
     join_machine,
+    remove_machine,
     remove_volume,
+    rest_machine,
     set_machine,
     start_operation,
     take_over,
@@ -109,6 +112,42 @@ def test_a_lifecycle_changes_only_from_what_the_operator_saw() -> None:
         assert (await refusal(log, drain)).text == "machine machine-a is draining now"
         unknown = change_lifecycle(MachineId("machine-z"), Lifecycle.ACTIVE, Lifecycle.DRAINING)
         assert (await refusal(log, unknown)).code is Code.UNKNOWN_MACHINE
+
+    run(test)
+
+
+async def revision_of(log: MemoryFactLog, machine: MachineId) -> int:
+    standing = await keys.machine(machine).read(log)
+    assert standing is not None
+    return standing.revision
+
+
+def test_a_machine_rests_only_if_its_record_is_the_one_that_was_looked_at() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, change_lifecycle(A, Lifecycle.ACTIVE, Lifecycle.DRAINING))
+        looked_at = await revision_of(log, A)
+        await applied(log, change_lifecycle(A, Lifecycle.DRAINING, Lifecycle.ACTIVE))
+        await applied(log, change_lifecycle(A, Lifecycle.ACTIVE, Lifecycle.DRAINING))
+        refused = await refusal(log, rest_machine(A, looked_at))
+        assert (refused.code, refused.text) == (Code.CONFLICT, "machine machine-a was made draining meanwhile")
+        await applied(log, rest_machine(A, await revision_of(log, A)))
+        assert await last_fact(log) == MachineLifecycleChanged(A, Lifecycle.STANDBY)
+
+    run(test)
+
+
+def test_a_removed_machine_leaves_its_name_and_its_number_free() -> None:
+    async def test(log: MemoryFactLog) -> None:
+        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, join_machine(HOME, joined(B, 2)))
+        revision = await revision_of(log, B)
+        assert (await refusal(log, remove_machine(B, 2, revision - 1))).code is Code.CONFLICT
+        await applied(log, remove_machine(B, 2, revision))
+        assert await last_fact(log) == MachineRemoved(B)
+        assert (await refusal(log, remove_machine(B, 2, revision))).code is Code.UNKNOWN_MACHINE
+        await applied(log, join_machine(HOME, joined(MachineId("machine-d"), 2)))
+        await applied(log, join_machine(HOME, joined(B, 3)))
 
     run(test)
 

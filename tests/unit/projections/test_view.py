@@ -113,6 +113,9 @@ def test_a_setting_changes_and_nothing_else_of_the_machine() -> None:
 def test_a_machine_that_was_removed_is_no_member() -> None:
     view = folded(*FACTS, MachineRemoved(A))
     assert view.machines.get(A) is None
+    assert view.machines.was_removed(A)
+    assert not view.machines.was_removed(B)
+    assert not folded(*FACTS, MachineRemoved(A), joined(A, 1)).machines.was_removed(A)
     assert set(view.machines.members) == {B}
 
 

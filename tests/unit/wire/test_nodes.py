@@ -68,6 +68,7 @@ class Node:
 @frozen(eq=False)
 class Running:
     node: Node
+    server: WireServer
     path: Path
     port: int
 
@@ -81,7 +82,7 @@ async def running(path: Path, members: dict[MachineId, str], cluster: str = "pro
         async with anyio.create_task_group() as tasks:
             await tasks.start(server.serve_local, path)
             port = await tasks.start(server.serve_peers, "::1", 0)
-            yield Running(node, path, port)
+            yield Running(node, server, path, port)
             tasks.cancel_scope.cancel()
 
 
@@ -313,6 +314,42 @@ def test_a_lost_connection_leaves_pending_asks_unknown_and_the_next_ask_connects
                 raw_socket(connection._stream).shutdown(socket.SHUT_RDWR)
             assert [(type(error), error.code) for error in errors] == [(Unreachable, Code.OUTCOME_UNKNOWN)]
             assert (await peers.ask(B, "echo", Say("again"), timeout_s=5)).text == "again"
+
+    run(body, tmp_path)
+
+
+def test_a_removed_machine_loses_its_connections_and_is_not_let_in_again(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        members = {A: "::1", C: "::1"}
+        async with running(path, members) as there, peers_of_a(there.port) as a, peers_of_a(there.port, me=C) as c:
+            assert (await c.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_lost, a)
+                await there.node.begun.wait()
+                del members[A]
+                there.server.drop(A)
+            assert (await problem_of(a.ask(B, "echo", Say("again"), timeout_s=5))).code is Code.NOT_A_MEMBER
+            assert (await c.ask(B, "echo", Say("still"), timeout_s=5)).text == "still"
+
+    async def _lost(peers: PeerClient) -> None:
+        assert (await problem_of(peers.ask(B, "slow", Say(""), timeout_s=20))).code is Code.OUTCOME_UNKNOWN
+
+    run(body, tmp_path)
+
+
+def test_who_waits_for_a_removed_machine_is_told_at_once(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        async with (
+            running(path, {A: "::1"}) as there,
+            peers_of_a(there.port) as peers,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(_lost, peers)
+            await there.node.begun.wait()
+            await peers.drop(B)
+
+    async def _lost(peers: PeerClient) -> None:
+        assert (await problem_of(peers.ask(B, "slow", Say(""), timeout_s=20))).code is Code.OUTCOME_UNKNOWN
 
     run(body, tmp_path)
 

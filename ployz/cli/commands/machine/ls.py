@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ployz.actors.messages.machine import ListMachines, MachineList, MachineRow
 from ployz.cli import human
 from ployz.cli.arguments import Parser
-from ployz.cli.blocks import Block, Fields, Table
+from ployz.cli.blocks import Block, Fields, Lines, Table
 from ployz.cli.call import ANSWER_S, Call
 
 
@@ -21,11 +21,13 @@ def run(call: Call) -> None:
 
 def render(listed: MachineList) -> Iterator[Block]:
     yield Fields((("cluster", listed.cluster or "none"), ("facts", str(listed.position))))
+    if listed.removed:
+        yield Lines.of([f"This machine was removed from {listed.cluster}: it hears no more of the others."])
     yield Table(
         columns=(
             "MACHINE",
-            "LIFECYCLE",
-            "ANSWERS",
+            "STATE",
+            "LAST SEEN",
             "ENDPOINT",
             "OVERLAY",
             "FACTS",
@@ -44,7 +46,7 @@ def _row(row: MachineRow) -> tuple[str, ...]:
     return (
         f"{row.machine}{' (founder)' if row.founder else ''}",
         row.lifecycle,
-        "yes" if row.reachable else "no",
+        seen(row),
         row.endpoint,
         f"{row.ipv4}, {row.ipv6}",
         str(row.position) if row.reachable else "-",
@@ -53,3 +55,10 @@ def _row(row: MachineRow) -> tuple[str, ...]:
         row.version or "-",
         human.listed(f"{each.key}={each.value}" for each in row.settings if not each.is_default),
     )
+
+
+def seen(row: MachineRow) -> str:
+    """`now`, `3 min 5 s ago`, or `-` where nobody who answers has heard of it."""
+    if row.reachable:
+        return "now"
+    return human.NOTHING if row.silent_ms < 0 else f"{human.duration(row.silent_ms)} ago"

@@ -24,5 +24,5 @@ def run(call: Call) -> None:
         parse_settings(settings)
     except Refused as error:
         raise Usage(error.code, error.problem.text, error.problem.advice) from None
-    row = call.node.ask("machine", SetMachine(call.arguments.machine, settings), timeout_s=ANSWER_S)
-    call.out.show("machine.detail", row, render)
+    detail = call.node.ask("machine", SetMachine(call.arguments.machine, settings), timeout_s=ANSWER_S)
+    call.out.show("machine.detail", detail, render)
