@@ -18,7 +18,7 @@ def peers(cluster: Cluster, machine: str) -> list[str]:
 
 
 def row(cluster: Cluster, machine: str) -> dict[str, Any]:
-    (found,) = [each for each in cluster.get("machine", "ls")["machines"] if each["machine"] == machine]
+    found: dict[str, Any] = cluster.get("machine", "show", machine)["row"]
     return found
 
 
