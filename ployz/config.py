@@ -14,7 +14,7 @@ import cattrs
 from attrs import frozen
 
 from ployz.errors import Code, Refused
-from ployz.ids import ClusterName, InvalidName, MachineId
+from ployz.ids import Certificate, ClusterName, InvalidName, MachineId
 
 CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
 SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
@@ -71,6 +71,7 @@ class Join:
     founder_ipv4: str
     founder_endpoint: str
     founder_public_key: str
+    founder_certificate: Certificate
 
 
 @frozen
@@ -98,6 +99,11 @@ class Config:
     @property
     def private_key(self) -> Path:
         return self.state_dir / "wireguard.key"
+
+    @property
+    def identity(self) -> Path:
+        """The key that never leaves this machine, and its certificate."""
+        return self.state_dir / "identity.pem"
 
     @property
     def log_path(self) -> Path:
@@ -162,5 +168,6 @@ def _checked_name(value: object, kind: type) -> object:
 _converter = cattrs.Converter(forbid_extra_keys=True)
 _converter.register_structure_hook(MachineId, _checked_name)
 _converter.register_structure_hook(ClusterName, _checked_name)
+_converter.register_structure_hook(Certificate, _checked_name)
 _converter.register_structure_hook(Path, lambda value, _: Path(value))
 _converter.register_unstructure_hook(Path, str)

@@ -47,6 +47,8 @@ class Code(StrEnum):
     """Whoever connects is no machine of this cluster, by the facts."""
     WRONG_ADDRESS = "wrong-address"
     """A machine connects from, or answers on, an overlay address that is not its own."""
+    IDENTITY = "identity"
+    """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name."""
     NOT_FOUNDED = "not-founded"
     """This machine is in no cluster, or does not know its cluster yet."""
     MACHINE_EXISTS = "machine-exists"

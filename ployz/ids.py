@@ -6,6 +6,8 @@ msgpack, SQLite and argv lists take them as they are) whose constructor refuses 
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from typing import ClassVar, Self
 
@@ -13,6 +15,8 @@ from attrs import frozen
 
 NAME_LENGTH_MAX = 63
 """The longest label that DNS allows (RFC 1035, section 2.3.4): service names become host names."""
+CERTIFICATE_LENGTH_MAX = 2_000
+"""Characters. One with an Ed25519 key and a short name has about 400."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z")
 
@@ -92,6 +96,22 @@ class OperationId(Name):
 
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Certificate(Name):
+    """A machine's X.509 certificate, DER in base64: what a committed fact names, and TLS compares."""
+
+    __slots__ = ()
+    kind = "certificate"
+
+    @classmethod
+    def _check(cls, text: str) -> None:
+        if not 0 < len(text) <= CERTIFICATE_LENGTH_MAX:
+            raise InvalidName(f"a certificate has 1 to {CERTIFICATE_LENGTH_MAX} characters, not {len(text)}")
+        try:
+            base64.b64decode(text, validate=True)
+        except binascii.Error:
+            raise InvalidName(f"{text[:24]!r}… is no certificate: it is not base64") from None
 
 
 @frozen(order=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 
@@ -40,7 +40,7 @@ from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
 from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
-from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined, NodeStarted
+from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, NodeStarted
 from ployz.facts.killable import KillableFactLog
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
@@ -52,7 +52,8 @@ from ployz.host.guards import SystemGuards
 from ployz.host.readiness import SocketLooks
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
-from ployz.ids import ClusterName, MachineId, Namespace, VolumeName, VolumeRef
+from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
+from ployz.install.identity import read_identity
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
 from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
@@ -60,6 +61,7 @@ from ployz.wire.client import PeerClient
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
 from ployz.wire.tcp_streams import TcpStreams
+from ployz.wire.tls import MachineTls
 
 LAST_WORD_S: Final = 1.0
 PART_TRIES: Final = 60
@@ -80,9 +82,11 @@ async def run_node(config: Config) -> None:
     ):
         identity = partial(Identity, config.machine, cluster)
         view = ClusterView()
+        certificate = read_identity(config.identity)
+        tls = MachineTls(config.identity, partial(_trusted, config, view))
         locate = partial(_locate, config, view)
         async with (
-            PeerClient(identity, locate, source=own_ipv6) as peers,
+            PeerClient(identity, locate, tls, source=own_ipv6) as peers,
             ActorSystem(config.machine, peers) as system,
             _authority(config, clock, system) as facts,
         ):
@@ -92,12 +96,12 @@ async def run_node(config: Config) -> None:
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool))
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
-            server = WireServer(identity, system.deliver, partial(_address, config, view))
+            server = WireServer(identity, system.deliver, partial(_address, config, view), tls)
             async with anyio.create_task_group() as tasks:
-                await found(config, parts)
+                await found(config, parts, certificate)
                 spawn_actors(system, parts)
                 tasks.start_soon(parts.mirror.run)
-                tasks.start_soon(_end_connections, parts, server, peers)
+                tasks.start_soon(_end_strangers, parts, server, peers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
                 await tasks.start(streams.serve, own_ipv6, config.stream_port)
                 await tasks.start(server.serve_local, config.socket)
@@ -140,24 +144,28 @@ def _address(config: Config, view: ClusterView, machine: MachineId) -> str | Non
     return join.founder_ipv6 if join is not None and view.position == 0 and machine == join.founder else None
 
 
+def _trusted(config: Config, view: ClusterView) -> Mapping[MachineId, Certificate]:
+    """Whom this machine believes by their keys: as `_address`."""
+    join = config.join
+    if join is not None and view.position == 0:
+        return {join.founder: join.founder_certificate}
+    return view.machines.certificates
+
+
+async def _end_strangers(parts: Parts, server: WireServer, peers: PeerClient) -> NoReturn:
+    """A machine that was removed, or has a new key, loses the connections that it has, a moment later: the fact that
+    says so is the last thing that it hears.
+    """
+    while True:
+        await parts.next_change()
+        await anyio.sleep(LAST_WORD_S)
+        server.end_strangers()
+        peers.end_strangers()
+
+
 def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:
     address = _address(config, view, machine)
     return (address, config.peer_port) if address is not None else None
-
-
-async def _end_connections(parts: Parts, server: WireServer, peers: PeerClient) -> None:
-    """With machines that are removed, a moment later: the fact that says so is the last thing that they hear."""
-    before = set(parts.view.machines.members)
-    while True:
-        members = set(parts.view.machines.members)
-        gone, before = before - members, members
-        if not gone:
-            await parts.next_change()
-            continue
-        await anyio.sleep(LAST_WORD_S)
-        for machine in gone - set(parts.view.machines.members):
-            server.drop(machine)
-            await peers.drop(machine)
 
 
 # ---------------------------------------------------------------- the parts
@@ -222,8 +230,8 @@ async def _parts(
     return parts
 
 
-async def found(config: Config, parts: Parts) -> None:
-    """At the founding machine's first start: the first two facts. Founded already is done."""
+async def found(config: Config, parts: Parts, certificate: Certificate) -> None:
+    """At the founding machine's first start: the first facts. Founded already is done."""
     if config.founding is None or parts.view.position > 0:
         return
     ipv6, ipv4, _ = own_addresses(config)
@@ -243,7 +251,8 @@ async def found(config: Config, parts: Parts) -> None:
         public_key=await parts.overlay.public_key(),
         lifecycle=Lifecycle.ACTIVE,
     )
-    await parts.facts.transact(found_cluster(founded, founder))
+    identified = MachineIdentified(config.machine, certificate)
+    await parts.facts.transact(found_cluster(founded, founder, identified))
 
 
 def spawn_actors(system: ActorSystem, parts: Parts) -> None:

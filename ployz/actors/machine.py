@@ -26,8 +26,8 @@ from ployz.actors.messages.machine import (
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, PROBE_TIMEOUT_S
-from ployz.errors import Code, PloyzError, Refused
-from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined, MachineSettingChanged
+from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, MachineSettingChanged
 from ployz.facts.conflicts import explain
 from ployz.facts.port import Conflict
 from ployz.facts.transactions import join_machine, set_machine
@@ -205,12 +205,17 @@ class MachineActor(Actor):
         )
         known = machines.get(message.machine)
         if known is None:
-            outcome = await self._parts.facts.transact(join_machine(cluster.cluster, joined))
+            identified = MachineIdentified(message.machine, message.certificate)
+            outcome = await self._parts.facts.transact(join_machine(cluster.cluster, joined, identified))
             if isinstance(outcome, Conflict):
                 text = f"{message.machine} was not admitted: another change of the membership came first"
                 raise Refused(Code.MACHINE_EXISTS, text, "Look at `ployzctl machine ls`, and try again.")
             await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
-        elif known.public_key != message.public_key or known.endpoint != message.endpoint:
+        elif (known.public_key, known.endpoint, known.certificate) != (
+            message.public_key,
+            message.endpoint,
+            message.certificate,
+        ):
             text = f"there is a machine {message.machine} already, with another key or endpoint"
             raise Refused(Code.MACHINE_EXISTS, text, "Give the new machine another name.")
         else:
@@ -218,6 +223,8 @@ class MachineActor(Actor):
                 known.machine, known.number, known.ipv6, known.ipv4, known.endpoint, known.public_key, known.lifecycle
             )
         founder = machines[cluster.founder]
+        if founder.certificate is None:
+            raise Failed(Code.IDENTITY, f"no fact names a certificate of {founder.machine}")
         return JoinDocument(
             cluster=cluster.cluster,
             machine=joined.machine,
@@ -231,4 +238,5 @@ class MachineActor(Actor):
             founder_ipv4=founder.ipv4,
             founder_endpoint=founder.endpoint,
             founder_public_key=founder.public_key,
+            founder_certificate=founder.certificate,
         )

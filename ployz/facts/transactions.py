@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from ployz.events.types import (
     ClusterFounded,
     Lifecycle,
+    MachineIdentified,
     MachineJoined,
     MachineLifecycleChanged,
     MachineRemoved,
@@ -26,16 +27,16 @@ from ployz.facts.port import Delete, Put, Transaction
 from ployz.ids import ClusterName, MachineId, OperationId, VolumeRef
 
 
-def found_cluster(founded: ClusterFounded, founder: MachineJoined) -> Transaction:
+def found_cluster(founded: ClusterFounded, founder: MachineJoined, identified: MachineIdentified) -> Transaction:
     """Only in an empty fact log: a cluster is founded once, and its founder is its first machine."""
     return Transaction(
         compares=(keys.CLUSTER.absent(), keys.machine(founder.machine).absent()),
         puts=(keys.CLUSTER.put(Cluster(founded.cluster)), *_membership(founder)),
-        facts=(founded, founder),
+        facts=(founded, founder, identified),
     )
 
 
-def join_machine(cluster: ClusterName, joined: MachineJoined) -> Transaction:
+def join_machine(cluster: ClusterName, joined: MachineJoined, identified: MachineIdentified) -> Transaction:
     """The cluster is the one that the machine was invited to. Its name and its number are free.
 
     Its overlay addresses follow from the number, so that they are free too.
@@ -47,7 +48,7 @@ def join_machine(cluster: ClusterName, joined: MachineJoined) -> Transaction:
             keys.number(joined.number).absent(),
         ),
         puts=_membership(joined),
-        facts=(joined,),
+        facts=(joined, identified),
     )
 
 

@@ -12,12 +12,13 @@ from attrs import evolve, frozen
 from ployz.config import Config, Founding, Join
 from ployz.errors import Code, Failed, Refused, Usage
 from ployz.host.wireguard.keys import ensure_private_key
-from ployz.ids import ClusterName, MachineId
+from ployz.ids import Certificate, ClusterName, MachineId
 from ployz.install.files import write_durably
+from ployz.install.identity import ensure_identity
 from ployz.plan.addresses import Subnets, unique_local_prefix
 
 CONFIG_MODE = 0o644
-"""It holds no secret: the key is a file of its own."""
+"""It holds no secret: keys are files of their own."""
 STATE_DIR_MODE = 0o700
 BEGIN_ANEW = "To begin anew, stop ployzd, and remove the configuration and the state folder."
 
@@ -27,6 +28,7 @@ class Founded:
     config: Config
     founding: Founding
     public_key: str
+    certificate: Certificate
 
 
 @frozen
@@ -36,6 +38,16 @@ class AdmissionRequest:
     machine: MachineId
     endpoint: str
     public_key: str
+    certificate: Certificate
+
+
+@frozen
+class Keys:
+    """What this machine is known by; the private halves stay in its state folder."""
+
+    public_key: str
+    """WireGuard's, base64."""
+    certificate: Certificate
 
 
 def found(
@@ -59,7 +71,8 @@ def found(
     config = evolve(setup, cluster=cluster, founding=founding)
     if existing is not None and existing.cluster is not None:
         _same_or_refuse(existing, config, path)
-    return Founded(config, founding, _settle(config, path))
+    keys = _settle(config, path)
+    return Founded(config, founding, keys.public_key, keys.certificate)
 
 
 def prepare_to_join(setup: Config, path: Path) -> AdmissionRequest:
@@ -74,7 +87,8 @@ def prepare_to_join(setup: Config, path: Path) -> AdmissionRequest:
     if existing is not None and existing.cluster is not None:
         config = evolve(setup, cluster=existing.cluster, founding=existing.founding, join=existing.join)
         _same_or_refuse(existing, config, path)
-    return AdmissionRequest(config.machine, config.endpoint, _settle(config, path))
+    keys = _settle(config, path)
+    return AdmissionRequest(config.machine, config.endpoint, keys.public_key, keys.certificate)
 
 
 def join(path: Path, machine: MachineId, cluster: ClusterName, way: Join) -> Config:
@@ -110,15 +124,15 @@ def check_subnets(founding: Founding) -> None:
             raise Usage(Code.USAGE, f"{subnet} is too small", "A cluster needs a /24 at least for each.")
 
 
-def _settle(config: Config, path: Path) -> str:
-    """The key before the configuration: who reads the configuration finds the key. Returns the public one."""
+def _settle(config: Config, path: Path) -> Keys:
+    """The keys before the configuration: who reads the configuration finds them."""
     try:
         config.state_dir.mkdir(mode=STATE_DIR_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(Code.PART_FAILED, f"{config.state_dir} cannot be made: {error.strerror}") from error
-    public_key = ensure_private_key(config.private_key)
+    keys = Keys(ensure_private_key(config.private_key), ensure_identity(config.identity, config.machine))
     write_durably(path, config.to_toml(), mode=CONFIG_MODE)
-    return public_key
+    return keys
 
 
 def _existing(path: Path) -> Config | None:

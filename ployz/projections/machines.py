@@ -13,12 +13,13 @@ from ployz.events.types import (
     ClusterFounded,
     Fact,
     Lifecycle,
+    MachineIdentified,
     MachineJoined,
     MachineLifecycleChanged,
     MachineRemoved,
     MachineSettingChanged,
 )
-from ployz.ids import MachineId
+from ployz.ids import Certificate, MachineId
 from ployz.projections.settings import MachineSettings, Setting
 
 
@@ -32,6 +33,8 @@ class Member:
     public_key: str
     lifecycle: Lifecycle
     settings: MachineSettings = field(factory=MachineSettings)
+    certificate: Certificate | None = None
+    """None: it is not identified, and trusted by nobody."""
 
     @property
     def active(self) -> bool:
@@ -63,6 +66,11 @@ class Machines:
     def in_order(self) -> list[Member]:
         return sorted(self._members.values(), key=lambda member: member.number)
 
+    @property
+    def certificates(self) -> dict[MachineId, Certificate]:
+        """Of every member that is identified: whom this machine trusts."""
+        return {each.machine: each.certificate for each in self._members.values() if each.certificate is not None}
+
     def apply(self, fact: Fact) -> None:
         match fact:
             case ClusterFounded():
@@ -78,6 +86,8 @@ class Machines:
                     public_key=fact.public_key,
                     lifecycle=fact.lifecycle,
                 )
+            case MachineIdentified():
+                self._members[fact.machine] = evolve(self._members[fact.machine], certificate=fact.certificate)
             case MachineLifecycleChanged():
                 self._members[fact.machine] = evolve(self._members[fact.machine], lifecycle=fact.lifecycle)
             case MachineSettingChanged():

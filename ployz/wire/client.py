@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeVar
 
 import anyio
-from anyio.abc import SocketStream
+from anyio.abc import ByteStream
 from attrs import frozen
 
 from ployz.errors import Code, PloyzError, Refused, Unreachable
-from ployz.ids import MachineId
+from ployz.ids import Certificate, MachineId
 from ployz.wire.codec import decode_reply, encode
 from ployz.wire.message import Message
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session
 from ployz.wire.sockets import raw_socket, watch_link
+from ployz.wire.tls import MachineTls, in_words
 
 CONNECT_S = 4.0
-"""TCP connection and both hellos."""
+"""TCP connection, TLS handshake and both hellos."""
 PING_S = 3.0
 """How often an idle connection is tried."""
 SILENCE_S = 9.0
@@ -42,14 +44,17 @@ Locate = Callable[[MachineId], tuple[str, int] | None]
 
 
 class PeerClient:
-    """`async with PeerClient(identity, locate) as peers: await peers.ask(machine, "volume/…", message, timeout_s=…)`.
+    """`async with PeerClient(identity, locate, tls) as peers: await peers.ask(machine, "volume/…", message, …)`.
 
     `source`: the local address to connect from, this machine's overlay address: the other side checks it.
     """
 
-    def __init__(self, identity: Callable[[], Identity], locate: Locate, *, source: str | None = None) -> None:
+    def __init__(
+        self, identity: Callable[[], Identity], locate: Locate, tls: MachineTls, *, source: str | None = None
+    ) -> None:
         self._identity = identity
         self._locate = locate
+        self._tls = tls
         self._source = source
         self._links: dict[MachineId, _Link] = {}
         self._stack = AsyncExitStack()
@@ -79,11 +84,11 @@ class PeerClient:
             raise Unreachable(Code.TIMED_OUT, text) from None
         return decode_reply(message, answer)
 
-    async def drop(self, machine: MachineId) -> None:
-        """Ends the connection to a machine that is no member any more. Whoever waits for it is told."""
-        link = self._links.pop(machine, None)
-        if link is not None and link.connection is not None:
-            await link.connection.close()
+    def end_strangers(self) -> None:
+        """Ends the connections to machines that are no members with that key any more."""
+        for machine, link in self._links.items():
+            if link.connection is not None and not self._tls.is_trusted(machine, link.connection.certificate):
+                link.connection.end("it is no member of the cluster any more")
 
     async def _connection(self, machine: MachineId) -> _Connection:
         link = self._links.setdefault(machine, _Link())
@@ -108,8 +113,9 @@ class PeerClient:
         if place is None:
             raise Refused(Code.UNKNOWN_MACHINE, f"{machine} is no machine of this cluster, as far as this one knows")
         stream = await anyio.connect_tcp(*place, local_host=self._source)
-        connection = _Connection(machine, stream)
         try:
+            watch_link(raw_socket(stream), give_up_s=SILENCE_S)
+            connection = _Connection(machine, *await self._tls.connect(stream, machine))
             await connection.greet(self._identity())
         except BaseException:
             await anyio.aclose_forcefully(stream)
@@ -142,17 +148,19 @@ class _Pending:
 
 
 class _Connection:
-    def __init__(self, machine: MachineId, stream: SocketStream) -> None:
+    def __init__(self, machine: MachineId, stream: ByteStream, certificate: Certificate) -> None:
+        self.certificate = certificate
         self._machine = machine
         self._stream = stream
         self._session = Session(Role.CLIENT)
         self._writing = anyio.Lock()
         self._pending: dict[int, _Pending] = {}
+        self._scope = anyio.CancelScope()
+        self._why = "this node stops"
         self.is_lost = False
 
     async def greet(self, me: Identity) -> None:
         """Both hellos. Raises the server's refusal, or `Refused` when another machine answers at that address."""
-        watch_link(raw_socket(self._stream), give_up_s=SILENCE_S)
         await self._stream.send(self._session.send(me.hello()))
         frame = await self._next_frame()
         if isinstance(frame, Refusal):
@@ -178,20 +186,21 @@ class _Connection:
             raise answer
         return answer.body
 
-    async def close(self) -> None:
-        await anyio.aclose_forcefully(self._stream)
-
     async def run(self) -> None:
         """Reads answers until the connection ends; then everyone who waits is told so."""
-        why = "this node stops"
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._ping)
-                why = await self._read()
-                tasks.cancel_scope.cancel()
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._ping)
+                    self._why = await self._read()
+                    tasks.cancel_scope.cancel()
         finally:
-            self._lose(why)
+            self._lose(self._why)
             await anyio.aclose_forcefully(self._stream)
+
+    def end(self, why: str) -> None:
+        self._why = why
+        self._scope.cancel()
 
     async def _read(self) -> str:
         """Why the connection ended."""
@@ -213,7 +222,7 @@ class _Connection:
                         pass
         except TimeoutError:
             return f"nothing came for {SILENCE_S:g} s"
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError) as error:
             return _words(error)
         except Refused as error:  # bytes that are no legal frame
             _log.warning("the connection to %s was given up: %s", self._machine, error)
@@ -236,7 +245,7 @@ class _Connection:
         try:
             with anyio.fail_after(SILENCE_S):
                 await self._stream.send(data)
-        except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
             await anyio.aclose_forcefully(self._stream)
 
     def _settle(self, number: int, answer: Reply | PloyzError) -> None:
@@ -255,6 +264,8 @@ class _Connection:
 def _words(error: Exception) -> str:
     if isinstance(error, anyio.EndOfStream):
         return "it closed the connection"
+    if isinstance(error, ssl.SSLError):
+        return in_words(error)
     cause: BaseException = error
     while cause.__cause__ is not None:  # anyio's and trio's sentences stand around what the system said
         cause = cause.__cause__

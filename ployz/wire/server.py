@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import ByteStream, SocketStream, TaskStatus
 
 from ployz.errors import Code, Failed, PloyzError, Refused
-from ployz.ids import InvalidName, MachineId
+from ployz.ids import Certificate, InvalidName, MachineId
 from ployz.wire.codec import decode_message, encode_reply
 from ployz.wire.frames import BadFrame
 from ployz.wire.message import Message, Peer, Sender
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session, State
 from ployz.wire.sockets import peer_credentials, raw_socket, watch_link
+from ployz.wire.tls import MachineTls, in_words
 
 HELLO_S = 5.0
-"""From connecting to the end of the hello."""
+"""For the TLS handshake, and again to the end of the hello."""
 FRAME_S = 30.0
 """From the first byte of a frame to its last."""
 WRITE_S = 20.0
@@ -51,7 +54,7 @@ class Deliver(Protocol):
 Membership = Callable[[MachineId], str | None]
 """The overlay address of a machine by the committed facts; None: no member."""
 
-Greet = Callable[[SocketStream, Hello], Sender]
+Greet = Callable[[ByteStream, Hello], Sender]
 """Who the client is, or raises `Refused`."""
 
 
@@ -60,16 +63,15 @@ class WireServer:
     the address once clients can connect.
     """
 
-    def __init__(self, identity: Callable[[], Identity], deliver: Deliver, membership: Membership) -> None:
+    def __init__(
+        self, identity: Callable[[], Identity], deliver: Deliver, membership: Membership, tls: MachineTls
+    ) -> None:
         self._identity = identity
         self._deliver = deliver
         self._membership = membership
-        self._open: set[_Connection] = set()
-
-    def drop(self, machine: MachineId) -> None:
-        """Ends its connections: it is no member any more. What its requests began in an actor goes on without it."""
-        for connection in list(self._open):
-            connection.drop(machine)
+        self._tls = tls
+        self._peers: dict[anyio.CancelScope, tuple[MachineId, Certificate]] = {}
+        """Every connection of a machine that was let in."""
 
     async def serve_local(self, path: Path, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
         """The operator's socket, 0660: for root and its group. A folder that is not there is made, 0750; one that
@@ -83,16 +85,23 @@ class WireServer:
             raise Refused(Code.CONFLICT, text, "Stop it, or give this one another socket.")
         async with await anyio.create_unix_listener(path, mode=SOCKET_MODE) as listener:
             task_status.started(str(path))
-            await listener.serve(self._bounded(self._greet_operator, silence_s=None))
+            await listener.serve(self._bounded(self._serve_operator))
 
     async def serve_peers(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
         """The other machines, on this machine's overlay address alone. Starts with the port (0: any)."""
         listener = await anyio.create_tcp_listener(local_host=address, local_port=port, reuse_port=False)
         async with listener:
             task_status.started(raw_socket(listener.listeners[0]).getsockname()[1])
-            await listener.serve(self._bounded(self._greet_peer, silence_s=PEER_SILENCE_S))
+            await listener.serve(self._bounded(self._serve_peer))
 
-    def _bounded(self, greet: Greet, silence_s: float | None) -> Callable[[SocketStream], Awaitable[None]]:
+    def end_strangers(self) -> None:
+        """Ends the connections of machines that were let in, and are no members with that key any more."""
+        for scope, (machine, certificate) in list(self._peers.items()):
+            if not self._tls.is_trusted(machine, certificate):
+                _log.warning("machine %s is no member any more: its connection was ended", machine)
+                scope.cancel()
+
+    def _bounded(self, serve: Callable[[SocketStream], Awaitable[None]]) -> Callable[[SocketStream], Awaitable[None]]:
         open_now = 0
 
         async def handle(stream: SocketStream) -> None:
@@ -102,22 +111,36 @@ class WireServer:
                     _log.warning("a connection was closed at once: %d are open", open_now)
                     return
                 open_now += 1
-                connection = _Connection(self._identity, self._deliver, stream, greet, silence_s)
-                self._open.add(connection)
                 try:
-                    await connection.serve()
+                    await serve(stream)
                 finally:
-                    self._open.discard(connection)
                     open_now -= 1
 
         return handle
 
-    def _greet_operator(self, stream: SocketStream, hello: Hello) -> Sender:
+    # ------------------------------------------------------------ who they are
+
+    async def _serve_operator(self, stream: SocketStream) -> None:
+        await _Connection(self._identity, self._deliver, stream, self._greet_operator, None).serve()
+
+    def _greet_operator(self, stream: ByteStream, hello: Hello) -> Sender:
         if hello.machine:
             raise Refused(Code.NOT_ALLOWED, "machines connect over the overlay, not on the operator's socket")
         return peer_credentials(raw_socket(stream))
 
-    def _greet_peer(self, stream: SocketStream, hello: Hello) -> Sender:
+    async def _serve_peer(self, stream: SocketStream) -> None:
+        with anyio.CancelScope() as scope, _logged(_stranger(stream)):
+            with anyio.fail_after(HELLO_S):
+                secured, certificate = await self._tls.accept(stream)
+            greet = partial(self._greet_peer, certificate, scope)
+            try:
+                await _Connection(self._identity, self._deliver, secured, greet, PEER_SILENCE_S).serve()
+            finally:
+                self._peers.pop(scope, None)
+
+    def _greet_peer(
+        self, certificate: Certificate, scope: anyio.CancelScope, stream: ByteStream, hello: Hello
+    ) -> Sender:
         raw = raw_socket(stream)
         source = raw.getpeername()[0].partition("%")[0]
         try:
@@ -130,10 +153,13 @@ class WireServer:
         address = self._membership(machine)
         if address is None:
             raise Refused(Code.NOT_A_MEMBER, f"{machine} is no machine of this cluster, as far as this one knows")
+        if not self._tls.is_trusted(machine, certificate):
+            raise Refused(Code.IDENTITY, f"{source} claims to be {machine}, and has another machine's key")
         if ip_address(source) != ip_address(address):
             text = f"{source} claims to be {machine}, whose overlay address is {address}"
             raise Refused(Code.WRONG_ADDRESS, text)
         watch_link(raw, give_up_s=PEER_SILENCE_S)
+        self._peers[scope] = (machine, certificate)
         return Peer(machine)
 
 
@@ -142,7 +168,7 @@ class _Connection:
         self,
         identity: Callable[[], Identity],
         deliver: Deliver,
-        stream: SocketStream,
+        stream: ByteStream,
         greet: Greet,
         silence_s: float | None,
     ) -> None:
@@ -153,26 +179,14 @@ class _Connection:
         self._silence_s = silence_s
         self._session = Session(Role.SERVER)
         self._writing = anyio.Lock()
-        self._sender: Sender | None = None
-        self._scope = anyio.CancelScope()
-
-    def drop(self, machine: MachineId) -> None:
-        if self._sender == Peer(machine):
-            _log.warning("%s was dropped: it was removed from the cluster", self._sender)
-            self._scope.cancel()
 
     async def serve(self) -> None:
         """Until the client goes, or must go. What its requests began in an actor goes on without it."""
         sender: Sender | None = None
-        with _logged(f"a client {_where(self._stream)}, which was not let in,"):
+        with _logged(_stranger(self._stream)):
             sender = await self._hello()
         if sender is None:
             return
-        self._sender = sender
-        with self._scope:
-            await self._serve(sender)
-
-    async def _serve(self, sender: Sender) -> None:
         async with anyio.create_task_group() as requests:
             with _logged(str(sender)):
                 while (frame := await self._next_frame()) is not None:
@@ -245,7 +259,7 @@ class _Connection:
             try:
                 with anyio.fail_after(WRITE_S):
                     await self._stream.send(data)
-            except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
                 await anyio.aclose_forcefully(self._stream)
 
 
@@ -256,19 +270,22 @@ def _logged(who: str) -> Iterator[None]:
         yield
     except TimeoutError:
         _log.warning("%s was dropped: it stalled", who)
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+    except ssl.SSLError as error:
+        _log.warning("%s was dropped: %s", who, in_words(error))
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
         _log.debug("%s went away in the middle of something", who)
     except Refused as error:
         _log.warning("%s was dropped: %s", who, error)
 
 
-def _where(stream: SocketStream) -> str:
+def _stranger(stream: ByteStream) -> str:
     """The log's only trace of a client that was never let in."""
     try:
         name = raw_socket(stream).getpeername()
     except OSError:
-        return "that is gone"
-    return f"at {name[0]}" if isinstance(name, tuple) else "of the operator's socket"
+        return "a client that is gone, and was not let in,"
+    where = f"at {name[0]}" if isinstance(name, tuple) else "of the operator's socket"
+    return f"a client {where}, which was not let in,"
 
 
 def _is_alive(path: Path) -> bool:

@@ -38,7 +38,7 @@ from ployz.ids import ClusterName, MachineId, OperationId
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.message import Message, Operator
 from tests.cluster.effects import Effects
-from tests.cluster.machine import Life, Machine, Shared, endpoint, new_machine
+from tests.cluster.machine import Life, Machine, Shared, certificate, endpoint, new_machine
 from tests.cluster.network import Network, ask_as_operator
 from tests.cluster.virtual_time import VirtualClock, run_seeded
 from tests.cluster.world import World
@@ -95,7 +95,7 @@ class Cluster:
     async def admit(self, name: MachineId) -> None:
         founder = next(iter(self.machines))
         place = endpoint(len(self.machines) + 1)
-        document = await self.ask(founder, "machine", AdmitMachine(name, place, f"key-{name}"))
+        document = await self.ask(founder, "machine", AdmitMachine(name, place, f"key-{name}", certificate(name)))
         await self._add(Config(name, place, cluster=CLUSTER, join=_join(document)))
 
     async def _add(self, config: Config) -> None:
@@ -247,4 +247,5 @@ def _join(document: JoinDocument) -> Join:
         founder_ipv4=document.founder_ipv4,
         founder_endpoint=document.founder_endpoint,
         founder_public_key=document.founder_public_key,
+        founder_certificate=document.founder_certificate,
     )

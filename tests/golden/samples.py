@@ -5,6 +5,7 @@ from __future__ import annotations
 from ployz.errors import Code
 from ployz.events import types
 from ployz.ids import (
+    Certificate,
     ClusterName,
     MachineId,
     Namespace,
@@ -41,6 +42,7 @@ def samples() -> list[types.Event]:
     return [
         types.ClusterFounded(ClusterName("home"), A, "fd12:3456:789a::/48", "10.210.0.0/24", "10.211.0.0/16"),
         _JOINED,
+        types.MachineIdentified(B, Certificate("MIIBPjCB8aADAgECAhQ=")),
         types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
         types.MachineSettingChanged(B, "bandwidth", "50M"),
         types.MachineRemoved(B),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.events.types import Lifecycle
-from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
+from ployz.ids import Certificate, ClusterName, MachineId, OperationId, SlotRef, VolumeRef
 from ployz.plan.reports import MachineReport
 from ployz.wire.message import OPERATOR, PEER, Message, message
 
@@ -131,13 +131,16 @@ class JoinDocument:
     founder_ipv4: str
     founder_endpoint: str
     founder_public_key: str
+    founder_certificate: Certificate
 
 
 @message("machine.admit", senders=OPERATOR)
 @frozen
 class AdmitMachine(Message[JoinDocument]):
-    """From ployzctl on any member: the machine with this WireGuard key becomes a member."""
+    """From ployzctl on any member: the machine with these keys becomes a member."""
 
     machine: MachineId
     endpoint: str
     public_key: str
+    """WireGuard's, base64."""
+    certificate: Certificate

@@ -8,6 +8,7 @@ from ployz.events.types.base import Event, Fact, event, vocabulary
 from ployz.events.types.facts import (
     ClusterFounded,
     DeployCommitted,
+    MachineIdentified,
     MachineJoined,
     MachineLifecycleChanged,
     MachineRemoved,
@@ -76,6 +77,7 @@ __all__ = [
     "FactMirrored",
     "ImageReceived",
     "Lifecycle",
+    "MachineIdentified",
     "MachineJoined",
     "MachineLifecycleChanged",
     "MachineRemoved",

@@ -13,7 +13,7 @@ from ployz.events.types.values import (
     SnapshotTaken,
     VolumePlacement,
 )
-from ployz.ids import ClusterName, MachineId, Namespace, OperationId, VolumeRef
+from ployz.ids import Certificate, ClusterName, MachineId, Namespace, OperationId, VolumeRef
 
 
 @event("cluster.founded", 1)
@@ -38,6 +38,15 @@ class MachineJoined(Fact):
     public_key: str
     """WireGuard's, base64."""
     lifecycle: Lifecycle
+
+
+@event("machine.identified", 1)
+@frozen
+class MachineIdentified(Fact):
+    """By which key the others know the machine from here on, on every connection that they make with it."""
+
+    machine: MachineId
+    certificate: Certificate
 
 
 @event("machine.lifecycle_changed", 1)

@@ -14,6 +14,7 @@ from ployz.wire.client import PeerClient
 from ployz.wire.message import PEER, Message, message
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
+from tests.identities import tls
 
 A, B = MachineId("machine-a"), MachineId("machine-b")
 
@@ -54,12 +55,12 @@ def test_a_remote_actor_is_asked_as_a_local_one() -> None:
         ports: dict[MachineId, tuple[str, int]] = {}
         with anyio.fail_after(30):
             async with (
-                PeerClient(lambda: Identity(A, "prod"), ports.get) as peers,
+                PeerClient(lambda: Identity(A, "prod"), ports.get, tls(A, [B])) as peers,
                 ActorSystem(A, peers) as here,
                 ActorSystem(B) as there,
                 anyio.create_task_group() as tasks,
             ):
-                server = WireServer(lambda: Identity(B, "prod"), there.deliver, {A: "::1"}.get)
+                server = WireServer(lambda: Identity(B, "prod"), there.deliver, {A: "::1"}.get, tls(B, [A]))
                 ports[B] = ("::1", await tasks.start(server.serve_peers, "::1", 0))
                 here.spawn("greeter", Greeter)
                 there.spawn("greeter", Greeter)

@@ -8,15 +8,16 @@ from ployz.actors.facts import FactsActor
 from ployz.actors.messages.facts import FollowFacts, ReadRecord
 from ployz.actors.system import ActorSystem
 from ployz.config import MACHINES_MAX
-from ployz.events.types import ClusterFounded, Lifecycle, MachineJoined
+from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.transactions import found_cluster
-from ployz.ids import ClusterName, MachineId
+from ployz.ids import Certificate, ClusterName, MachineId
 from tests.cluster.virtual_time import VirtualClock, run_seeded
 
 A = MachineId("machine-a")
 FOUNDED = ClusterFounded(ClusterName("home"), A, "fd00:5eed::/48", "10.211.0.0/16", "10.210.0.0/16")
 FOUNDER = MachineJoined(A, 1, "fd00:5eed::1", "10.211.0.1", "192.0.2.1:51820", "key", Lifecycle.ACTIVE)
+IDENTIFIED = MachineIdentified(A, Certificate("Y2VydA=="))
 
 
 def test_every_machine_may_wait_for_the_next_fact_while_others_ask() -> None:
@@ -34,7 +35,7 @@ def test_every_machine_may_wait_for_the_next_fact_while_others_ask() -> None:
                 tasks.start_soon(follow)
                 await anyio.sleep(0.001)
             assert (await facts.ask(ReadRecord("cluster"), timeout_s=1)).held is None
-            await log.transact(found_cluster(FOUNDED, FOUNDER))
-        assert told == [2] * MACHINES_MAX
+            await log.transact(found_cluster(FOUNDED, FOUNDER, IDENTIFIED))
+        assert told == [3] * MACHINES_MAX
 
     run_seeded(main, seed=0)

@@ -232,7 +232,7 @@ def test_a_machine_that_left_can_be_admitted_again() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)
         await cluster.ask(A, "membership", RemoveMachine(C, force=False))
-        await cluster.ask(A, "machine", AdmitMachine(C, endpoint(3), cluster[C].key))
+        await cluster.ask(A, "machine", AdmitMachine(C, endpoint(3), cluster[C].key, cluster[C].certificate))
         await cluster.until(lambda: not cluster[C].parts.is_removed, within_s=SETTLED_S)
         await cluster.agreed()
         assert (await cluster.run(C, ApplyMigration(DB, C))).exit_code == 0

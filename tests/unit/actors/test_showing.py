@@ -25,7 +25,7 @@ from ployz.errors import CleanupPending, Code, Refused
 from ployz.host.fakes.docker import Program
 from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
 from tests.cluster.cluster import Cluster, simulate
-from tests.cluster.machine import endpoint
+from tests.cluster.machine import certificate, endpoint
 from tests.cluster.manifests import DB, PGDATA, A, B, C, manifest, service, volume
 from tests.cluster.scenes import datasets, deploy, deployed, left_by, running
 
@@ -162,12 +162,12 @@ def test_machines_are_listed_with_those_that_do_not_answer() -> None:
 def test_a_machine_is_admitted_on_any_member_and_again_as_it_was() -> None:
     async def body(cluster: Cluster) -> None:
         newcomer = MachineId("machine-d")
-        asked = AdmitMachine(newcomer, endpoint(4), "key-machine-d")
+        asked = AdmitMachine(newcomer, endpoint(4), "key-machine-d", certificate(newcomer))
         document = await cluster.ask(B, "machine", asked)
         assert await cluster.ask(B, "machine", asked) == document
         assert (document.founder, document.machine) == (A, newcomer)
         with pytest.raises(Refused) as refusal:
-            await cluster.ask(B, "machine", AdmitMachine(newcomer, endpoint(4), "another key"))
+            await cluster.ask(B, "machine", AdmitMachine(newcomer, endpoint(4), "another key", certificate(newcomer)))
         assert refusal.value.code == Code.MACHINE_EXISTS
 
     simulate(body)
@@ -178,7 +178,7 @@ def test_of_two_admitted_at_once_on_two_members_each_gets_a_number_of_its_own() 
         admitted: list[str] = []
 
         async def admit(by: MachineId, name: str, number: int) -> None:
-            asked = AdmitMachine(MachineId(name), endpoint(number), f"key-{name}")
+            asked = AdmitMachine(MachineId(name), endpoint(number), f"key-{name}", certificate(MachineId(name)))
             try:
                 document = await cluster.ask(by, "machine", asked)
             except Refused:

@@ -9,6 +9,7 @@ from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
 from ployz.ids import (
+    Certificate,
     ClusterName,
     MachineId,
     Namespace,
@@ -108,6 +109,7 @@ JOIN_DOCUMENT = machine.JoinDocument(
     founder_ipv4="10.211.0.1",
     founder_endpoint="192.0.2.7:51820",
     founder_public_key="Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE=",
+    founder_certificate=Certificate("Y2VydA=="),
 )
 
 

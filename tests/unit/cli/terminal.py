@@ -22,6 +22,7 @@ from ployz.ids import MachineId
 from ployz.wire.message import Message, Sender
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
+from tests.identities import tls
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "cli"
 
@@ -110,7 +111,9 @@ def ployzctl(
 
     async def beside_a_node(answers: Mapping[type[Message[Any]], Answer]) -> tuple[int, Node]:
         node = Node(answers)
-        server = WireServer(lambda: Identity(MachineId("machine-a"), "home"), node.deliver, lambda _: None)
+        server = WireServer(
+            lambda: Identity(MachineId("machine-a"), "home"), node.deliver, lambda _: None, tls("machine-a", [])
+        )
         exit_code = None
         async with anyio.create_task_group() as tasks:
             serving = anyio.CancelScope()

@@ -18,7 +18,7 @@ from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, Servic
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.cli.reference import reference
 from ployz.cli.tree import GROUPS, load
-from ployz.ids import SlotName
+from ployz.ids import Certificate, SlotName
 from ployz.wire.message import Done, Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Keyboard, Screen, ployzctl
@@ -142,9 +142,10 @@ def test_a_bad_request_for_admission_is_refused_before_the_node_is_asked(text: s
 
 def test_an_admission_request_may_come_wrapped_by_json_output() -> None:
     request = {"kind": "machine.admission_request", "machine": "machine-b", "endpoint": "e", "public_key": "k"}
+    request["certificate"] = "Y2VydA=="
     wrapped = json.dumps({"ok": True, "code": "ok", "message": "", "payload": request})
     ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=io.StringIO(wrapped))
-    assert ended.asked == (("machine", AdmitMachine(samples.B, "e", "k")),)
+    assert ended.asked == (("machine", AdmitMachine(samples.B, "e", "k", Certificate("Y2VydA=="))),)
 
 
 # ---------------------------------------------------------------- confirmations

@@ -34,6 +34,7 @@ from ployz.actors.messages.services import (
     ShowVolume,
 )
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
+from ployz.ids import Certificate
 from ployz.wire.message import Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Ended, golden, pages, ployzctl
@@ -161,11 +162,12 @@ def test_a_guid_keeps_every_digit_in_json() -> None:
 
 
 def test_an_admission_is_a_document_that_join_can_read() -> None:
-    request = json.dumps({"machine": "machine-b", "endpoint": "192.0.2.8:51820", "public_key": "key-b"})
+    keys = {"public_key": "key-b", "certificate": "Y2VydA=="}
+    request = json.dumps({"machine": "machine-b", "endpoint": "192.0.2.8:51820", **keys})
     ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=_typed(request))
     assert ended.exit_code == 0
     assert json.loads(ended.out)["founder_endpoint"] == "192.0.2.7:51820"
-    assert ended.asked == (("machine", AdmitMachine(samples.B, "192.0.2.8:51820", "key-b")),)
+    assert ended.asked == (("machine", AdmitMachine(samples.B, "192.0.2.8:51820", "key-b", Certificate("Y2VydA=="))),)
     golden("machine-admit.json", ended.out)
 
 

@@ -8,6 +8,7 @@ from ployz.events.types import (
     ClusterFounded,
     DeployCommitted,
     Lifecycle,
+    MachineIdentified,
     MachineJoined,
     OperationAborted,
     OperationKind,
@@ -21,7 +22,7 @@ from ployz.facts.commit import Seen, commit
 from ployz.facts.keys import LockHolder, VolumeOwnership, Vote
 from ployz.facts.port import Applied, FactLog, Transaction
 from ployz.facts.transactions import cast_vote, found_cluster, join_machine, start_operation
-from ployz.ids import ClusterName, MachineId, Namespace, OperationId, ServiceName, SlotName, VolumeRef
+from ployz.ids import Certificate, ClusterName, MachineId, Namespace, OperationId, ServiceName, SlotName, VolumeRef
 
 HOME = ClusterName("home")
 A, B = MachineId("machine-a"), MachineId("machine-b")
@@ -48,6 +49,20 @@ def joined(machine: MachineId, number: int, lifecycle: Lifecycle = Lifecycle.ACT
     return MachineJoined(
         machine, number, f"fd00:1::{number}", f"10.211.0.{number}", f"192.0.2.{number}:51820", "key=", lifecycle
     )
+
+
+def identified(machine: MachineId) -> MachineIdentified:
+    return MachineIdentified(machine, Certificate("Y2VydA=="))
+
+
+def founding(machine: MachineId, founded: ClusterFounded = FOUNDED) -> Transaction:
+    return found_cluster(founded, joined(machine, 1), identified(machine))
+
+
+def joining(
+    machine: MachineId, number: int, cluster: ClusterName = HOME, lifecycle: Lifecycle = Lifecycle.ACTIVE
+) -> Transaction:
+    return join_machine(cluster, joined(machine, number, lifecycle), identified(machine))
 
 
 def holder(operation_id: OperationId = OP, machine: MachineId = A) -> LockHolder:
@@ -99,8 +114,8 @@ class Migration:
 
 
 async def ready_to_commit(log: FactLog) -> Migration:
-    await applied(log, found_cluster(FOUNDED, joined(A, 1)))
-    await applied(log, join_machine(HOME, joined(B, 2)))
+    await applied(log, founding(A))
+    await applied(log, joining(B, 2))
     await applied(log, Transaction((), (keys.volume(DATA).put(VolumeOwnership(A, 1)),)))
     lease, token = await take_lock(log)
     start = await applied(log, start_operation(started(token)))

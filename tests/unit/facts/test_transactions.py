@@ -29,8 +29,6 @@ from ployz.facts.transactions import (
     cast_vote,
     change_lifecycle,
     forestall,
-    found_cluster,
-    join_machine,
     remove_machine,
     remove_volume,
     rest_machine,
@@ -45,14 +43,16 @@ from tests.unit.facts.samples import (
     DATA,
     FINAL,
     FOUNDED,
-    HOME,
     OP,
     A,
     B,
     Migration,
     applied,
     commit_of,
+    founding,
+    identified,
     joined,
+    joining,
     ready_to_commit,
     started,
     take_lock,
@@ -82,9 +82,9 @@ async def last_fact(log: MemoryFactLog) -> object:
 
 def test_a_cluster_is_founded_once_with_its_founder_as_its_first_machine() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
-        assert [each.fact for each in await log.facts(0, limit=9, wait_s=0)] == [FOUNDED, joined(A, 1)]
-        again = await refusal(log, found_cluster(evolve(FOUNDED, cluster=ClusterName("other")), joined(B, 1)))
+        await applied(log, founding(A))
+        assert [each.fact for each in await log.facts(0, limit=9, wait_s=0)] == [FOUNDED, joined(A, 1), identified(A)]
+        again = await refusal(log, founding(B, evolve(FOUNDED, cluster=ClusterName("other"))))
         assert (again.code, "home" in again.text) == (Code.CONFLICT, True)
 
     run(test)
@@ -92,20 +92,20 @@ def test_a_cluster_is_founded_once_with_its_founder_as_its_first_machine() -> No
 
 def test_a_machine_joins_the_cluster_that_it_was_invited_to_under_a_free_name_and_number() -> None:
     async def test(log: MemoryFactLog) -> None:
-        assert (await refusal(log, join_machine(HOME, joined(B, 2)))).code is Code.CONFLICT  # nothing is founded
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
-        assert (await refusal(log, join_machine(ClusterName("other"), joined(B, 2)))).code is Code.CONFLICT
-        assert (await refusal(log, join_machine(HOME, joined(A, 2)))).code is Code.MACHINE_EXISTS
-        assert "number 1" in (await refusal(log, join_machine(HOME, joined(B, 1)))).text
-        await applied(log, join_machine(HOME, joined(B, 2, Lifecycle.STANDBY)))
-        assert await last_fact(log) == joined(B, 2, Lifecycle.STANDBY)
+        assert (await refusal(log, joining(B, 2))).code is Code.CONFLICT  # nothing is founded
+        await applied(log, founding(A))
+        assert (await refusal(log, joining(B, 2, ClusterName("other")))).code is Code.CONFLICT
+        assert (await refusal(log, joining(A, 2))).code is Code.MACHINE_EXISTS
+        assert "number 1" in (await refusal(log, joining(B, 1))).text
+        await applied(log, joining(B, 2, lifecycle=Lifecycle.STANDBY))
+        assert await last_fact(log) == identified(B)
 
     run(test)
 
 
 def test_a_lifecycle_changes_only_from_what_the_operator_saw() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, founding(A))
         drain = change_lifecycle(A, Lifecycle.ACTIVE, Lifecycle.DRAINING)
         await applied(log, drain)
         assert await last_fact(log) == MachineLifecycleChanged(A, Lifecycle.DRAINING)
@@ -124,7 +124,7 @@ async def revision_of(log: MemoryFactLog, machine: MachineId) -> int:
 
 def test_a_machine_rests_only_if_its_record_is_the_one_that_was_looked_at() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, founding(A))
         await applied(log, change_lifecycle(A, Lifecycle.ACTIVE, Lifecycle.DRAINING))
         looked_at = await revision_of(log, A)
         await applied(log, change_lifecycle(A, Lifecycle.DRAINING, Lifecycle.ACTIVE))
@@ -139,15 +139,15 @@ def test_a_machine_rests_only_if_its_record_is_the_one_that_was_looked_at() -> N
 
 def test_a_removed_machine_leaves_its_name_and_its_number_free() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
-        await applied(log, join_machine(HOME, joined(B, 2)))
+        await applied(log, founding(A))
+        await applied(log, joining(B, 2))
         revision = await revision_of(log, B)
         assert (await refusal(log, remove_machine(B, 2, revision - 1))).code is Code.CONFLICT
         await applied(log, remove_machine(B, 2, revision))
         assert await last_fact(log) == MachineRemoved(B)
         assert (await refusal(log, remove_machine(B, 2, revision))).code is Code.UNKNOWN_MACHINE
-        await applied(log, join_machine(HOME, joined(MachineId("machine-d"), 2)))
-        await applied(log, join_machine(HOME, joined(B, 3)))
+        await applied(log, joining(MachineId("machine-d"), 2))
+        await applied(log, joining(B, 3))
 
     run(test)
 
@@ -224,7 +224,7 @@ def test_a_volume_is_removed_under_the_lock_as_the_operator_saw_it() -> None:
 
 def test_a_takeover_is_of_what_was_shown_under_the_lock_and_to_an_active_machine() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, founding(A))
         seen = {DATA: VolumeOwnership(B, 3)}
         await applied(log, Transaction((), (keys.volume(DATA).put(seen[DATA]),)))
         taken = VolumeTakenOver(
@@ -259,7 +259,7 @@ def test_a_conflict_about_an_unknown_kind_of_record_still_has_words() -> None:
 
 def test_a_setting_is_a_fact_about_a_member() -> None:
     async def test(log: MemoryFactLog) -> None:
-        await applied(log, found_cluster(FOUNDED, joined(A, 1)))
+        await applied(log, founding(A))
         changed = MachineSettingChanged(A, "gateway", "on")
         await applied(log, set_machine(Lifecycle.ACTIVE, [changed]))
         assert await last_fact(log) == changed

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from ployz.config import Config, Founding, Join
 from ployz.errors import Code, Failed, PloyzError, Refused, Usage
-from ployz.ids import ClusterName, MachineId
+from ployz.ids import Certificate, ClusterName, MachineId
 from ployz.install.files import write_durably
 from ployz.install.settling import AdmissionRequest, Founded, check_subnets, found, join, prepare_to_join
 from tests.real import need
@@ -27,6 +27,7 @@ WAY = Join(
     founder_ipv4="10.211.0.1",
     founder_endpoint="192.0.2.7:51820",
     founder_public_key="key-a",
+    founder_certificate=Certificate("Y2VydA=="),
 )
 
 
@@ -104,7 +105,7 @@ def test_a_founder_does_not_join(tmp_path: Path, path: Path) -> None:
 
 def test_a_newcomer_asks_with_the_key_that_it_keeps(tmp_path: Path, path: Path) -> None:
     request = prepare_to_join(setup(tmp_path, B), path)
-    assert request == AdmissionRequest(B, "192.0.2.7:51820", request.public_key)
+    assert request == AdmissionRequest(B, "192.0.2.7:51820", request.public_key, request.certificate)
     assert prepare_to_join(setup(tmp_path, B), path) == request
     assert Config.load(path).cluster is None
 

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.streams.tls import TLSStream
 from attrs import frozen
 
 from ployz.errors import Code, Failed, PloyzError, Refused, Unreachable
@@ -23,6 +24,8 @@ from ployz.wire.message import OPERATOR, PEER, Message, Sender, message
 from ployz.wire.server import WireServer
 from ployz.wire.session import Hello, Identity, Request, Role, Session
 from ployz.wire.sockets import raw_socket
+from ployz.wire.tls import MachineTls
+from tests.identities import certificate, identity, tls
 
 A, B, C = MachineId("machine-a"), MachineId("machine-b"), MachineId("machine-c")
 
@@ -77,7 +80,7 @@ class Running:
 async def running(path: Path, members: dict[MachineId, str], cluster: str = "prod") -> AsyncIterator[Running]:
     """Machine b, with its two listeners."""
     node = Node()
-    server = WireServer(lambda: Identity(B, cluster), node.deliver, members.get)
+    server = WireServer(lambda: Identity(B, cluster), node.deliver, members.get, tls(B, members))
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             await tasks.start(server.serve_local, path)
@@ -89,7 +92,7 @@ async def running(path: Path, members: dict[MachineId, str], cluster: str = "pro
 @asynccontextmanager
 async def peers_of_a(port: int, cluster: str = "prod", me: MachineId = A) -> AsyncIterator[PeerClient]:
     places = {B: ("::1", port), C: ("::1", port)}
-    async with PeerClient(lambda: Identity(me, cluster), places.get) as peers:
+    async with PeerClient(lambda: Identity(me, cluster), places.get, tls(me, places)) as peers:
         yield peers
 
 
@@ -110,8 +113,10 @@ async def problem_of(ask: Awaitable[object]) -> PloyzError:
     return caught.value
 
 
-async def raw_peer(port: int) -> anyio.abc.SocketStream:
-    return await anyio.connect_tcp("::1", port)
+async def raw_peer(port: int) -> TLSStream:
+    """Machine a, after the handshake, and before its hello."""
+    stream, _ = await tls(A, [B]).connect(await anyio.connect_tcp("::1", port), B)
+    return stream
 
 
 async def assert_still_serving(port: int) -> None:
@@ -176,7 +181,7 @@ def test_a_dead_daemons_socket_is_replaced_and_a_live_ones_is_not(tmp_path: Path
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
         async with running(path, {}) as first:
-            server = WireServer(lambda: Identity(A, ""), first.node.deliver, lambda _: None)
+            server = WireServer(lambda: Identity(A, ""), first.node.deliver, lambda _: None, tls(A, []))
             error = await problem_of(server.serve_local(path))
             assert error.code is Code.CONFLICT
             assert (await to_thread.run_sync(lambda: ask(path, "echo", Say("hi"), timeout_s=5))).text == "hi"
@@ -242,21 +247,26 @@ def test_many_asks_share_one_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "me", "cluster", "code"),
+    ("members", "me", "key_of", "cluster", "code"),
     [
-        ({}, A, "prod", Code.NOT_A_MEMBER),
-        ({A: "fd00::1"}, A, "prod", Code.WRONG_ADDRESS),
-        ({A: "::1"}, C, "prod", Code.NOT_A_MEMBER),
-        ({A: "::1"}, A, "other", Code.NOT_A_MEMBER),
+        ({}, A, A, "prod", Code.MACHINE_UNREACHABLE),
+        ({A: "::1"}, C, C, "prod", Code.MACHINE_UNREACHABLE),
+        ({A: "::1"}, A, C, "prod", Code.MACHINE_UNREACHABLE),
+        ({A: "::1", C: "::1"}, A, C, "prod", Code.IDENTITY),
+        ({A: "::1"}, C, A, "prod", Code.NOT_A_MEMBER),
+        ({A: "fd00::1"}, A, A, "prod", Code.WRONG_ADDRESS),
+        ({A: "::1"}, A, A, "other", Code.NOT_A_MEMBER),
     ],
 )
 def test_who_is_not_the_machine_it_claims_to_be_is_refused(
-    tmp_path: Path, members: dict[MachineId, str], me: MachineId, cluster: str, code: Code
+    tmp_path: Path, members: dict[MachineId, str], me: MachineId, key_of: MachineId, cluster: str, code: Code
 ) -> None:
     async def body(path: Path) -> None:
-        async with running(path, members) as there, peers_of_a(there.port, cluster, me) as peers:
+        async with (
+            running(path, members) as there,
+            PeerClient(lambda: Identity(me, cluster), {B: ("::1", there.port)}.get, tls(key_of, [B])) as peers,
+        ):
             error = await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))
-            assert isinstance(error, Refused)
             assert error.code is code
 
     run(body, tmp_path)
@@ -274,8 +284,8 @@ def test_another_machine_at_the_address_is_not_talked_to(tmp_path: Path) -> None
     async def body(path: Path) -> None:
         async with running(path, {A: "::1"}) as there, peers_of_a(there.port) as peers:
             error = await problem_of(peers.ask(C, "echo", Say(""), timeout_s=5))
-            assert error.code is Code.WRONG_ADDRESS
-            assert "machine-b answers" in error.problem.text
+            assert error.code is Code.MACHINE_UNREACHABLE
+            assert "not the one that the facts name" in error.problem.text
 
     run(body, tmp_path)
 
@@ -285,7 +295,7 @@ def test_a_machine_that_is_not_there_is_unreachable_and_the_way_back_is_found(tm
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as free:
             port = free.getsockname()[1]
         places = {B: ("::1", port)}
-        async with PeerClient(lambda: Identity(A, "prod"), places.get) as peers:
+        async with PeerClient(lambda: Identity(A, "prod"), places.get, tls(A, [B])) as peers:
             assert (await problem_of(peers.ask(C, "echo", Say(""), timeout_s=5))).code is Code.UNKNOWN_MACHINE
             error = await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))
             assert isinstance(error, Unreachable)
@@ -318,42 +328,6 @@ def test_a_lost_connection_leaves_pending_asks_unknown_and_the_next_ask_connects
     run(body, tmp_path)
 
 
-def test_a_removed_machine_loses_its_connections_and_is_not_let_in_again(tmp_path: Path) -> None:
-    async def body(path: Path) -> None:
-        members = {A: "::1", C: "::1"}
-        async with running(path, members) as there, peers_of_a(there.port) as a, peers_of_a(there.port, me=C) as c:
-            assert (await c.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_lost, a)
-                await there.node.begun.wait()
-                del members[A]
-                there.server.drop(A)
-            assert (await problem_of(a.ask(B, "echo", Say("again"), timeout_s=5))).code is Code.NOT_A_MEMBER
-            assert (await c.ask(B, "echo", Say("still"), timeout_s=5)).text == "still"
-
-    async def _lost(peers: PeerClient) -> None:
-        assert (await problem_of(peers.ask(B, "slow", Say(""), timeout_s=20))).code is Code.OUTCOME_UNKNOWN
-
-    run(body, tmp_path)
-
-
-def test_who_waits_for_a_removed_machine_is_told_at_once(tmp_path: Path) -> None:
-    async def body(path: Path) -> None:
-        async with (
-            running(path, {A: "::1"}) as there,
-            peers_of_a(there.port) as peers,
-            anyio.create_task_group() as tasks,
-        ):
-            tasks.start_soon(_lost, peers)
-            await there.node.begun.wait()
-            await peers.drop(B)
-
-    async def _lost(peers: PeerClient) -> None:
-        assert (await problem_of(peers.ask(B, "slow", Say(""), timeout_s=20))).code is Code.OUTCOME_UNKNOWN
-
-    run(body, tmp_path)
-
-
 def test_an_ask_that_is_not_answered_in_time_is_unknown_and_disturbs_nobody(tmp_path: Path) -> None:
     async def body(path: Path) -> None:
         async with running(path, {A: "::1"}) as there, peers_of_a(there.port) as peers:
@@ -369,8 +343,9 @@ def test_an_ask_that_is_not_answered_in_time_is_unknown_and_disturbs_nobody(tmp_
 def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "SILENCE_S", 0.5)
 
-    async def silent(stream: anyio.abc.SocketStream) -> None:
+    async def silent(raw: anyio.abc.SocketStream) -> None:
         session = Session(Role.SERVER)
+        stream, _ = await tls(B, [A]).accept(raw)
         async with stream:
             while session.next_frame() is None:
                 session.feed(await stream.receive())
@@ -390,13 +365,62 @@ def test_a_server_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pyt
     run(body, tmp_path)
 
 
+# ---------------------------------------------------------------- who is no member any more
+
+
+def test_a_machine_that_was_removed_loses_its_connections_and_gets_no_new_one(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        trusted = {A: certificate(A)}
+        server = WireServer(
+            lambda: Identity(B, "prod"), Node().deliver, {A: "::1"}.get, MachineTls(identity(B), lambda: trusted)
+        )
+        async with anyio.create_task_group() as tasks:
+            port = await tasks.start(server.serve_peers, "::1", 0)
+            async with peers_of_a(port) as peers:
+                assert (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
+                server.end_strangers()
+                assert (await peers.ask(B, "echo", Say("still"), timeout_s=5)).text == "still"
+                waiting = anyio.Event()
+                errors: list[PloyzError] = []
+
+                async def wait() -> None:
+                    waiting.set()
+                    errors.append(await problem_of(peers.ask(B, "hold", Say(""), timeout_s=20)))
+
+                async with anyio.create_task_group() as asking:
+                    asking.start_soon(wait)
+                    await waiting.wait()
+                    trusted.clear()
+                    server.end_strangers()
+                assert [error.code for error in errors] == [Code.OUTCOME_UNKNOWN]
+                assert (await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))).code is Code.MACHINE_UNREACHABLE
+            tasks.cancel_scope.cancel()
+
+    run(body, tmp_path)
+
+
+def test_a_machine_talks_no_longer_to_one_that_was_removed(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        trusted = {B: certificate(B)}
+        async with running(path, {A: "::1"}) as there:
+            side = MachineTls(identity(A), lambda: trusted)
+            async with PeerClient(lambda: Identity(A, "prod"), {B: ("::1", there.port)}.get, side) as peers:
+                assert (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
+                trusted[B] = certificate(B, key="-new")
+                peers.end_strangers()
+                await anyio.wait_all_tasks_blocked()
+                error = await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))
+                assert "not the one that the facts name" in error.problem.text
+
+    run(body, tmp_path)
+
+
 # ---------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET / HTTP/1.1\r\n\r\n",
         b"\xff\xff\xff\xff",
         b"\0\0\0\x02\x80\x80",
         b"\0\0\0\x01\x90",
@@ -409,6 +433,17 @@ def test_bytes_that_are_no_hello_end_that_connection_alone(tmp_path: Path, data:
             await stream.send(data)
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await stream.receive()
+            await assert_still_serving(there.port)
+
+    run(body, tmp_path)
+
+
+def test_who_speaks_no_tls_is_dropped(tmp_path: Path) -> None:
+    async def body(path: Path) -> None:
+        async with running(path, {A: "::1"}) as there, await anyio.connect_tcp("::1", there.port) as stream:
+            await stream.send(b"GET / HTTP/1.1\r\n\r\n")
+            with suppress(anyio.BrokenResourceError):
+                assert b"hello" not in b"".join([chunk async for chunk in stream])
             await assert_still_serving(there.port)
 
     run(body, tmp_path)
@@ -496,7 +531,7 @@ def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         async with (
             running(path, {A: "::1"}) as there,
             await raw_peer(there.port) as first,
-            await raw_peer(there.port) as second,
+            await anyio.connect_tcp("::1", there.port) as second,
         ):
             with pytest.raises(anyio.EndOfStream):
                 await second.receive()

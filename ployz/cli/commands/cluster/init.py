@@ -41,6 +41,7 @@ def add_arguments(parser: Parser) -> None:
 def run(call: Call) -> None:
     from ployz.install.requirements import require
     from ployz.install.settling import found
+    from ployz.wire.certificates import fingerprint
 
     arguments = call.arguments
     setup = setup_of(arguments)
@@ -58,6 +59,7 @@ def run(call: Call) -> None:
         "machine": founded.config.machine,
         "endpoint": founded.config.endpoint,
         "public_key": founded.public_key,
+        "fingerprint": fingerprint(founded.certificate),
         "ipv6_prefix": founded.founding.ipv6_prefix,
         "config": str(arguments.config),
     }

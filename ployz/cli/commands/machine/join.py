@@ -37,6 +37,7 @@ def run(call: Call) -> None:
             founder_ipv4=document.founder_ipv4,
             founder_endpoint=document.founder_endpoint,
             founder_public_key=document.founder_public_key,
+            founder_certificate=document.founder_certificate,
         ),
     )
     shown = {"cluster": joined.cluster, "machine": joined.machine, "config": str(call.arguments.config)}

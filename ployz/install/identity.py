@@ -1,0 +1,35 @@
+"""Who this machine is to the others: its identity file, made once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ployz.errors import Code, Failed
+from ployz.host.private_files import make_private, read_private
+from ployz.ids import Certificate, MachineId
+from ployz.wire.certificates import certificate_of, new_identity
+
+
+def ensure_identity(path: Path, machine: MachineId) -> Certificate:
+    """The certificate in `path`, which is made, with its key, if it is absent. Durable when this returns.
+
+    `Failed` (IDENTITY): others can read the file, or it holds no certificate.
+    """
+    with suppress(FileExistsError):
+        if not path.exists():
+            make_private(path, new_identity(machine))
+    return read_identity(path)
+
+
+def read_identity(path: Path) -> Certificate:
+    """`Failed` (IDENTITY) also when it is not there."""
+    content = read_private(path, "identity", Code.IDENTITY)
+    try:
+        return certificate_of(content)
+    except ValueError as error:
+        raise Failed(
+            Code.IDENTITY,
+            f"{path} holds no certificate",
+            "Restore the file. With a new key, the machine must leave the cluster and join it anew.",
+        ) from error

@@ -1,0 +1,58 @@
+"""A machine's identity: an Ed25519 key that never leaves it, and the certificate by which the others know that key.
+
+Nobody signs for anybody: each certificate is its own anchor, trusted while a committed fact names it.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from ployz.ids import Certificate, MachineId
+
+_NOT_BEFORE: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_NOT_AFTER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""No end (RFC 5280, 4.1.2.5). A fact ends a certificate; a clock that is wrong must not cut a machine off."""
+
+
+def new_identity(machine: MachineId) -> bytes:
+    """A new key and its certificate, PEM."""
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, machine)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
+        .sign(key, None)
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return private + certificate.public_bytes(Encoding.PEM)
+
+
+def certificate_of(identity: bytes) -> Certificate:
+    """Of a PEM file's content. `ValueError`: it has none."""
+    return encoded(x509.load_pem_x509_certificate(identity).public_bytes(Encoding.DER))
+
+
+def encoded(der: bytes) -> Certificate:
+    return Certificate(base64.b64encode(der).decode())
+
+
+def der_of(certificate: Certificate) -> bytes:
+    return base64.b64decode(certificate)
+
+
+def fingerprint(certificate: Certificate) -> str:
+    """SHA-256, in hexadecimal: what people compare, and what an invitation names."""
+    return sha256(der_of(certificate)).hexdigest()
