@@ -15,25 +15,36 @@ PEER_PORT = 7701
 
 CLAIM = """
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 import anyio
 from ployz.actors.messages.machine import ProbeMachine
+from ployz.config import CONFIG_PATH, Config
 from ployz.errors import PloyzError
 from ployz.ids import MachineId
+from ployz.install.identity import ensure_identity
 from ployz.wire.client import PeerClient
 from ployz.wire.session import Identity
+from ployz.wire.tls import MachineTls
 
-address, claimed, cluster, source = sys.argv[1:]
+address, claimed, cluster, source, key = sys.argv[1:]
+config = Config.load(CONFIG_PATH)
+trusted = {MachineId("machine-a"): config.join.founder_certificate}
 
-async def main():
+async def main(path):
     identity = Identity(MachineId(claimed), cluster)
-    async with PeerClient(lambda: identity, lambda machine: (address, 7701), source=source) as peers:
+    tls = MachineTls(path, lambda: trusted)
+    async with PeerClient(lambda: identity, lambda machine: (address, 7701), tls, source=source) as peers:
         try:
             report = await peers.ask(MachineId("machine-a"), "machine", ProbeMachine((), ()), timeout_s=5)
             print("answered", report.machine)
         except PloyzError as error:
             print("refused", error.code)
 
-anyio.run(main, backend="trio")
+with TemporaryDirectory() as folder:
+    path = config.identity if key == "own" else Path(folder) / "identity.pem"
+    ensure_identity(path, MachineId(claimed))
+    anyio.run(main, path, backend="trio")
 """
 
 KNOCK = """
@@ -48,28 +59,26 @@ print unpack("H*", $answer), "\\n";
 
 
 @pytest.mark.parametrize(
-    ("claimed", "told"),
+    ("claimed", "key", "told"),
     [
-        ("machine-b", "answered machine-a"),
-        ("machine-c", "refused wrong-address"),
-        ("machine-x", "refused not-a-member"),
+        ("machine-b", "own", "answered machine-a"),
+        ("machine-c", "own", "refused identity"),
+        ("machine-x", "own", "refused not-a-member"),
+        ("machine-b", "new", "refused machine-unreachable"),
     ],
 )
-def test_a_machine_is_believed_only_at_its_own_address(cluster: Cluster, claimed: str, told: str) -> None:
+def test_a_machine_is_believed_only_with_its_own_key(cluster: Cluster, claimed: str, key: str, told: str) -> None:
     rows = {each["machine"]: each for each in cluster.get("machine", "ls")["machines"]}
-    said = cluster.python(
-        "machine-b", CLAIM, rows["machine-a"]["ipv6"], claimed, cluster.name, rows["machine-b"]["ipv6"]
-    )
-    assert said.strip() == told
+    arguments = (rows["machine-a"]["ipv6"], claimed, cluster.name, rows["machine-b"]["ipv6"], key)
+    assert cluster.python("machine-b", CLAIM, *arguments).strip() == told
     if told != "answered machine-a":
-        (line,) = [line for line in cluster.daemon_log("machine-a").splitlines() if f" {claimed}" in line][-1:]
-        assert told.partition(" ")[2] in line
-        assert rows["machine-b"]["ipv6"] in line
+        dropped = [line for line in cluster.daemon_log("machine-a").splitlines() if "was dropped" in line]
+        assert rows["machine-b"]["ipv6"] in dropped[-1]
 
 
 def test_another_cluster_is_refused(cluster: Cluster) -> None:
     rows = {each["machine"]: each for each in cluster.get("machine", "ls")["machines"]}
-    arguments = (rows["machine-a"]["ipv6"], "machine-b", "elsewhere", rows["machine-b"]["ipv6"])
+    arguments = (rows["machine-a"]["ipv6"], "machine-b", "elsewhere", rows["machine-b"]["ipv6"], "own")
     assert cluster.python("machine-b", CLAIM, *arguments).strip() == "refused not-a-member"
 
 
