@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,9 @@ SPAWN_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.02
 SYSTEMD: Final = Path("/run/systemd/system")
 """There exactly when systemd is the init system (sd_booted(3))."""
+EXEC_LOOKS: Final = 50
+EXEC_LOOK_S: Final = 0.001
+ZOMBIE: Final = b"Z"
 WORDS_BYTES_MAX: Final = 2000
 # Its number is written down by the process itself, before it becomes the program: no moment is without one.
 _LAUNCH: Final = 'echo $$ >"$0.part" && mv "$0.part" "$0" && log=$1 && shift && exec "$@" >"$log" 2>&1'
@@ -58,10 +62,9 @@ class Outliving:
         """None: it does not run."""
         try:
             number = int(self._pid_file.read_text())
-            arguments = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+            return number if self.mark.encode() in _arguments(number) else None
         except (OSError, ValueError):
             return None
-        return number if self.mark.encode() in arguments else None
 
     def signal(self, number: signal.Signals) -> bool:
         """Whether there was somebody to tell."""
@@ -116,6 +119,17 @@ def launch_argv(program: Outliving, *, with_systemd: bool) -> Sequence[str]:
     scope = ("systemd-run", "--scope", "--quiet", "--collect", f"--unit=ployz-{program.name}") if with_systemd else ()
     files = (str(program.folder / f"{program.name}.pid"), str(program.folder / f"{program.name}.log"))
     return ("setsid", "--fork", *scope, "sh", "-c", _LAUNCH, *files, *program.argv)
+
+
+def _arguments(number: int) -> list[bytes]:
+    """`OSError`: there is no such process. One that is just becoming another program has none for an instant."""
+    for _ in range(EXEC_LOOKS):
+        arguments = Path(f"/proc/{number}/cmdline").read_bytes()
+        state = Path(f"/proc/{number}/stat").read_bytes().rpartition(b") ")[2][:1]
+        if arguments or state == ZOMBIE:
+            return arguments.split(b"\0")
+        time.sleep(EXEC_LOOK_S)
+    return []
 
 
 async def _until(holds: Callable[[], bool], *, within_s: float) -> None:

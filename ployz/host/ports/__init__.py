@@ -16,12 +16,25 @@ from ployz.host.ports.docker import (
     Image,
     PublishedPort,
 )
+from ployz.host.ports.gateway import (
+    BackendStatus,
+    Gateway,
+    GatewayBackend,
+    GatewayServer,
+    GatewayState,
+    GatewayStatus,
+    HttpEntry,
+    Mode,
+    ServerStatus,
+    TcpEntry,
+)
 from ployz.host.ports.machine import Folders, Guards, Looks
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
 
 __all__ = [
     "LABEL_PREFIX",
+    "BackendStatus",
     "BindMount",
     "BridgeNetwork",
     "Container",
@@ -32,10 +45,17 @@ __all__ = [
     "Docker",
     "ExecResult",
     "Folders",
+    "Gateway",
+    "GatewayBackend",
+    "GatewayServer",
+    "GatewayState",
+    "GatewayStatus",
     "Guards",
     "Holder",
+    "HttpEntry",
     "Image",
     "Looks",
+    "Mode",
     "Overlay",
     "OverlayConfig",
     "OverlayPeer",
@@ -43,7 +63,9 @@ __all__ = [
     "PeerStatus",
     "PoolSpace",
     "PublishedPort",
+    "ServerStatus",
     "Snapshot",
+    "TcpEntry",
     "Zfs",
     "ZfsFeatures",
 ]
