@@ -19,6 +19,9 @@ from ployz.ids import Certificate, ClusterName, InvalidName, MachineId
 CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
 SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 
+PEER_PORT: Final = 7701
+STREAM_PORT: Final = 7702
+
 ASK_TIMEOUT_S: Final = 10.0
 """An ask that reads or decides, here or over the overlay."""
 EFFECT_TIMEOUT_S: Final = 120.0
@@ -87,8 +90,8 @@ class Config:
     docker_socket: Path = Path("/run/docker.sock")
     interface: str = "ployz0"
     bridge: str = "ployz-br0"
-    peer_port: int = 7701
-    stream_port: int = 7702
+    peer_port: int = PEER_PORT
+    stream_port: int = STREAM_PORT
     founding: Founding | None = None
     join: Join | None = None
 
@@ -120,6 +123,14 @@ class Config:
     @property
     def leases_dir(self) -> Path:
         return self.socket.parent / "leases"
+
+    @property
+    def gateway_dir(self) -> Path:
+        return self.socket.parent / "gateway"
+
+    @property
+    def certificates_dir(self) -> Path:
+        return self.state_dir / "certificates"
 
     @property
     def root_dataset(self) -> str:

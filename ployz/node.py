@@ -20,6 +20,7 @@ from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor, RemoteFactLog
+from ployz.actors.gateway import GatewayActor
 from ployz.actors.images import ImagesActor
 from ployz.actors.journal import Journal
 from ployz.actors.machine import MachineActor
@@ -49,6 +50,7 @@ from ployz.facts.transactions import found_cluster
 from ployz.host.docker.engine import DockerEngine
 from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
+from ployz.host.haproxy.driver import HaproxyGateway
 from ployz.host.readiness import SocketLooks
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
@@ -224,6 +226,7 @@ async def _parts(
         overlay=WireGuard(config.private_key, clock),
         folders=SystemFolders(),
         looks=SocketLooks(),
+        gateway=HaproxyGateway(config.gateway_dir, config.certificates_dir),
         streams=streams,
     )
     parts.mirror = await Mirror.open(facts, log, [parts.take_fact])
@@ -259,6 +262,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
     actors: dict[str, Make] = {
         "machine": partial(MachineActor, parts),
         "routing": partial(RoutingActor, parts),
+        "gateway": partial(GatewayActor, parts),
         "storage": partial(StorageActor, parts),
         "images": partial(ImagesActor, parts),
         "workloads": partial(WorkloadsActor, parts),

@@ -7,6 +7,7 @@ from functools import partial
 from ployz import __version__
 from ployz.actors.core import Actor, handles
 from ployz.actors.dataset import epoch_of
+from ployz.actors.messages.gateway import CheckGateway
 from ployz.actors.messages.machine import (
     AdmitMachine,
     AskSilence,
@@ -36,8 +37,9 @@ from ployz.plan import names
 from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
+from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
-from ployz.projections.settings import DEFAULTS, parse_settings
+from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 
 
 class MachineActor(Actor):
@@ -175,6 +177,8 @@ class MachineActor(Actor):
             for each in settings
             if member.settings.with_(each) != member.settings
         ]
+        if any((each.key, each.value) == (GATEWAY, ON) for each in changes):
+            await self._check_gateway(message.machine)
         if changes:
             outcome = await self._parts.facts.transact(set_machine(member.lifecycle, changes))
             if isinstance(outcome, Conflict):
@@ -182,6 +186,13 @@ class MachineActor(Actor):
                 raise Refused(problem.code, problem.text, problem.advice)
             await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
         return await self._detail(message.machine)
+
+    async def _check_gateway(self, machine: MachineId) -> None:
+        """`Refused`, with nothing changed: it lacks what a gateway needs, does not answer, or its ports are in use."""
+        blockers = in_the_way_of_gateway(self._parts.view, machine)
+        if blockers:
+            raise Refused(blockers[0].code, "; ".join(each.text for each in blockers), blockers[0].advice)
+        await self.system.remote(machine, "gateway").ask(CheckGateway(), timeout_s=ASK_TIMEOUT_S)
 
     @handles(AdmitMachine)
     async def admit(self, message: AdmitMachine) -> JoinDocument:

@@ -15,7 +15,7 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Guards, Looks, Overlay, Zfs
+from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, Overlay, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
@@ -42,6 +42,7 @@ class Parts:
     overlay: Overlay
     folders: Folders
     looks: Looks
+    gateway: Gateway
     streams: Streams
     mirror: Mirror = field(init=False)
     """Set by node.py when it has loaded what the log holds: it feeds `take_fact`."""

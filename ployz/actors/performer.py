@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 from attrs import define, evolve, field
 
+from ployz.actors.holding import hold_traffic
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.operations import CutoverParts
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
@@ -82,6 +83,12 @@ class Performer:
 
     async def open_last_round(self) -> None:
         await together(*(each.open_last for each in self.transfers))
+
+    async def hold(self) -> None:
+        """What comes by the gateways waits from here until the operation is decided."""
+        if self.steps.holds:
+            self.work.story.enter(Phase.HOLD, "gateways hold new requests, and let running ones finish")
+        await hold_traffic(self.work, self.steps.holds)
 
     async def cut_over(self) -> None:
         """The services that move are down from here until the commit."""

@@ -82,6 +82,14 @@ GROUPS: Final[Mapping[str, Group]] = {
             "rm": "Remove a service. Its volumes stay.",
         },
     ),
+    "route": Group(
+        "What gateways send where.",
+        {"ls": "List the routes of every service, and the gateways that serve them."},
+    ),
+    "gateway": Group(
+        "The machines that serve routes.",
+        {"status": "Show what each gateway does: its backends, what they work on, what waits, what failed."},
+    ),
     "volume": Group(
         "The volumes, and which machine owns each.",
         {

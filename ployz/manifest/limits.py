@@ -24,3 +24,6 @@ ENTRIES_MAX = 64
 """Of each list inside a service: ports, mounts, routes, capabilities."""
 PAIRS_MAX = 1024
 """Of env, labels, sysctls each; and of the words of a command."""
+
+CUTOVER_HOLD_MAX_S = 300.0
+"""Clients and what stands before the gateway have deadlines of their own; the gateway's is twice this."""

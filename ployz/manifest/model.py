@@ -89,6 +89,7 @@ class HttpRoute:
 
     service_port: PortName
     hostnames: tuple[str, ...]
+    """`*`: any host that no other route names."""
     path_prefix: str = "/"
 
 
@@ -230,6 +231,8 @@ class Service:
     """None: ready when it runs."""
     restart: Restart = "unless-stopped"
     """What ployzd does when the container ends by itself. `always` and `unless-stopped` mean the same."""
+    cutover_hold_s: float = 30.0
+    """How long gateways let new requests and connections wait while it moves; 0: not at all."""
 
     def port(self, name: PortName) -> ServicePort | None:
         return next((port for port in self.service_ports if port.name == name), None)

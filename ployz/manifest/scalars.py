@@ -37,7 +37,7 @@ _CAPABILITY = re.compile(r"[A-Z][A-Z_]*[A-Z]\Z")
 _SIGNAL = re.compile(r"SIG[A-Z0-9]+(?:[+-][0-9]{1,2})?\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?\Z")
 _HOSTNAME = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z"
+    r"(?:\*|(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*)\Z"
 )
 # URL characters without quotes, spaces and '$': both end up in the gateway's configuration or in a request line.
 _URL_PREFIX = re.compile(r"/[A-Za-z0-9._~:@%+=,/-]*\Z")
@@ -118,7 +118,7 @@ BIND = Leaf(lambda raw: BindSource(_absolute_path(raw)), lambda bind: bind.path,
 USER = _of_text(_pattern(_USER, 'a user: write a name or a number, and a group if you like, such as "999:999"'))
 CAPABILITY = _of_text(_pattern(_CAPABILITY, 'a capability, such as "NET_ADMIN"'))
 SIGNAL = _of_text(_pattern(_SIGNAL, 'a signal, such as "SIGTERM"'))
-HOSTNAME = _of_text(_pattern(_HOSTNAME, 'a host name in lower case, such as "www.example.com"'))
+HOSTNAME = _of_text(_pattern(_HOSTNAME, 'a host name in lower case, such as "www.example.com", or "*"'))
 URL_PREFIX = _of_text(_pattern(_URL_PREFIX, 'the beginning of a URL path, such as "/api/"'))
 URL_PATH = _of_text(_pattern(_URL_PATH, 'a URL path, such as "/healthz"'))
 
@@ -215,13 +215,13 @@ MEMORY = size(6 * MIB)
 """Docker refuses less."""
 
 
-def duration(least_s: float) -> Leaf[float]:
+def duration(least_s: float, most_s: float = _DURATION_MAX_S) -> Leaf[float]:
     def parse(raw: Raw) -> float:
         if not isinstance(raw, str):
             raise Unfit(f'is a duration such as "500ms" or "10s", not {kind_of(raw)}')
         number_s = parse_duration(raw)
-        if not least_s <= number_s <= _DURATION_MAX_S:
-            raise Unfit(f"is {duration_text(least_s)} to {duration_text(_DURATION_MAX_S)}, not {raw[:32]!r}")
+        if not least_s <= number_s <= most_s:
+            raise Unfit(f"is {duration_text(least_s)} to {duration_text(most_s)}, not {raw[:32]!r}")
         return number_s
 
     return Leaf(parse, duration_text, least_s)

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from ployz.ids import Namespace, ServiceName, VolumeName
 from ployz.manifest import scalars as s
-from ployz.manifest.limits import ENTRIES_MAX, MACHINES_MAX, PAIRS_MAX, REPLICAS_MAX, SERVICES_MAX, VOLUMES_MAX
+from ployz.manifest.limits import (
+    CUTOVER_HOLD_MAX_S,
+    ENTRIES_MAX,
+    MACHINES_MAX,
+    PAIRS_MAX,
+    REPLICAS_MAX,
+    SERVICES_MAX,
+    VOLUMES_MAX,
+)
 from ployz.manifest.model import (
     BindSource,
     ExecProbe,
@@ -165,6 +173,7 @@ SERVICE = Table(
     Field("routes", ListOf(_ROUTE, ENTRIES_MAX)),
     Field("readiness", _READINESS),
     Field("restart", s.word("no", "on-failure", "always", "unless-stopped")),
+    Field("cutover_hold", s.duration(0, CUTOVER_HOLD_MAX_S), "cutover_hold_s"),
     Field("template", TEMPLATE),
 )
 

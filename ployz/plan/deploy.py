@@ -18,8 +18,10 @@ from ployz.plan import precopy
 from ployz.plan.assign import Assignment
 from ployz.plan.blockers import Blockers
 from ployz.plan.clashes import check_clashes
+from ployz.plan.holds import plan_holds
 from ployz.plan.model import Change, Plan
 from ployz.plan.reports import Answers, Reports, SnapshotReport, Unanswered
+from ployz.plan.route_clashes import check_routes
 from ployz.plan.slots import SlotPlanner
 from ployz.plan.space import check_space
 from ployz.plan.volumes import VolumePlanner, base_of_move
@@ -100,6 +102,7 @@ def resolve(
     volumes = tuple(VolumePlanner(manifest, assignment, answers, estimates, found).plan())
     slots = SlotPlanner(manifest, assignment, view, answers, coordinator, found).plan()
     check_clashes(slots, manifest, view, found)
+    check_routes(slots, manifest, view, found)
     check_space(volumes, answers, found)
     stopped = any(slot.change in (Change.MOVE, Change.REPLACE) for slot in slots)
     plan = Plan(
@@ -112,7 +115,11 @@ def resolve(
         blockers=(),
         predicted_cutover_ms=precopy.predicted_cutover_ms(()) if stopped else 0,
     )
-    return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())
+    return evolve(
+        plan,
+        holds=plan_holds(plan, manifest, view),
+        blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all(),
+    )
 
 
 def _unreachable(plan: Plan, reports: Reports) -> Iterator[Problem]:

@@ -12,13 +12,14 @@ from typing import Final
 from attrs import frozen
 
 from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
-from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
 
 
 class Phase(StrEnum):
     LOCK = "lock"
     PREPARE = "prepare"
     PRECOPY = "pre-copy"
+    HOLD = "hold"
     CUT = "cut-over"
     START = "start"
     COMMIT = "commit"
@@ -69,6 +70,18 @@ class CopyVolume:
     def __str__(self) -> str:
         how = f"changes since {self.volume.base}" if self.volume.base else "all of it"
         return f"{self.source} -> {self.volume.machine}: send {self.volume.volume}, {how}, then rounds while they pay"
+
+
+@frozen
+class HoldTraffic:
+    hold: HoldPlan
+
+    def __str__(self) -> str:
+        hold = self.hold
+        running = f"running HTTP requests get {hold.grace_ms / 1000:g} s"
+        if hold.slots:
+            return f"{hold.gateway}: send nothing new to {', '.join(hold.slots)} of {hold.service}, {running}"
+        return f"{hold.gateway}: hold new requests to {hold.service} for at most {hold.hold_ms / 1000:g} s, {running}"
 
 
 @frozen
@@ -148,6 +161,7 @@ Effect = (
     | CreateVolume
     | CreateContainer
     | CopyVolume
+    | HoldTraffic
     | Depart
     | FinishCopy
     | StartContainer
@@ -172,6 +186,7 @@ class Phases:
     copies: tuple[CopyVolume, ...]
     in_place: tuple[StartContainer, ...]
     """New and replaced slots: they start before anything is stopped for a move."""
+    holds: tuple[HoldTraffic, ...]
     departures: tuple[Depart, ...]
     """One a machine, in order of their names."""
     last_copies: tuple[FinishCopy, ...]
@@ -189,6 +204,7 @@ class Phases:
             (Phase.PREPARE, (*self.images, *self.volumes, *self.containers)),
             (Phase.PRECOPY, self.copies),
             (Phase.START, self.in_place),
+            (Phase.HOLD, self.holds),
             (Phase.CUT, (*self.departures, *self.last_copies, *self.arrivals)),
             (Phase.COMMIT, (_COMMIT_WORDS,)),
             (Phase.FOLLOW, (_FOLLOW_WORDS,)),
@@ -208,6 +224,7 @@ def phases(plan: Plan) -> Phases:
         containers=tuple(CreateContainer(slot, _ref(plan, slot)) for slot in changed),
         copies=tuple(CopyVolume(volume, _source(volume)) for volume in moved),
         in_place=tuple(start for arrives, start in starts if not arrives),
+        holds=tuple(HoldTraffic(each) for each in plan.holds),
         departures=tuple(_departures(plan)),
         last_copies=tuple(FinishCopy(volume, _source(volume)) for volume in moved),
         arrivals=tuple(start for arrives, start in starts if arrives),

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from ployz.errors import Problem
 from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
-from ployz.ids import MachineId, Namespace, ServiceName, SlotName, VolumeRef
+from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotName, VolumeRef
 
 
 class Change(StrEnum):
@@ -99,6 +99,20 @@ class VolumePlan:
 
 
 @frozen
+class HoldPlan:
+    """New requests to a service wait at one gateway, from before it stops until the operation is decided."""
+
+    gateway: MachineId
+    service: ServiceRef
+    slots: tuple[SlotName, ...]
+    """Those that stop while others of the service go on: they get nothing new, and nothing waits. Empty: all."""
+    hold_ms: int
+    """What waits longer is refused."""
+    grace_ms: int
+    """How long running HTTP requests may take to be answered before the service is stopped."""
+
+
+@frozen
 class Plan:
     kind: OperationKind
     namespace: Namespace
@@ -111,6 +125,7 @@ class Plan:
     """Everything that stands in the way, all at once. A plan with blockers is not applied."""
     predicted_cutover_ms: int = 0
     """0: no running service is stopped."""
+    holds: tuple[HoldPlan, ...] = ()
 
     @property
     def participants(self) -> tuple[MachineId, ...]:

@@ -18,12 +18,14 @@ from ployz.events.types import (
     ContainerStopped,
     OperationFinished,
     ReceivePrepared,
+    RoutesHeld,
+    RoutesReleased,
     ServiceFenced,
     ServiceUnfenced,
     VolumeCreated,
     VolumeDestroyed,
 )
-from ployz.ids import OperationId, ServiceRef, SlotRef, VolumeRef
+from ployz.ids import OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
 
 
 @frozen
@@ -44,6 +46,16 @@ class Claim:
     ipv4: str
 
 
+@frozen
+class Held:
+    """What this machine's gateway lets wait, and for which operation."""
+
+    operation_id: OperationId
+    slots: tuple[SlotName, ...]
+    """Empty: all of the service."""
+    until_ms: int
+
+
 class LocalView:
     def __init__(self) -> None:
         self._fences: dict[ServiceRef, OperationId] = {}
@@ -51,6 +63,7 @@ class LocalView:
         self._finished: dict[OperationId, OperationFinished] = {}
         self._stopped: set[str] = set()
         self._claims: dict[SlotRef, Claim] = {}
+        self._holds: dict[ServiceRef, Held] = {}
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -65,6 +78,11 @@ class LocalView:
     def claims(self) -> Mapping[SlotRef, Claim]:
         """The last claim of each slot. It holds while its operation is undecided."""
         return self._claims
+
+    @property
+    def holds(self) -> Mapping[ServiceRef, Held]:
+        """Of routed services, not released yet."""
+        return self._holds
 
     def stopped_by_us(self, container: str) -> bool:
         """It did not end by itself: ployz stopped it, and has not started it since."""
@@ -88,6 +106,10 @@ class LocalView:
                     self._touches[volume] = Touch(record.operation_id, base)
             case VolumeDestroyed(volume):
                 self._touches.pop(volume, None)
+            case RoutesHeld(service, slots, until_ms) if record.operation_id is not None:
+                self._holds[service] = Held(record.operation_id, slots, until_ms)
+            case RoutesReleased(service):
+                self._holds.pop(service, None)
             case OperationFinished(operation_id):
                 self._finished[operation_id] = record.event
             case _:

@@ -131,6 +131,7 @@ class Cluster:
         machine.guards.power_cut()
         machine.docker.power_cut()
         machine.zfs.power_cut()
+        machine.gateway.power_cut()
         machine.overlay = FakeOverlay(machine.key)
 
     async def boot(self, name: MachineId) -> None:

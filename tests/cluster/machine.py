@@ -28,8 +28,8 @@ from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.host.fakes.docker import FakeDocker
 from ployz.host.fakes.folders import FakeFolders
+from ployz.host.fakes.gateway import FakeGateway
 from ployz.host.fakes.guards import FakeGuards
-from ployz.host.fakes.looks import FakeLooks
 from ployz.host.fakes.overlay import FakeOverlay
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
@@ -39,6 +39,7 @@ from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
 from ployz.wire.fake_streams import StreamLinks
 from tests.cluster.effects import Effects, Interposed
+from tests.cluster.looks import OverlayLooks, Station
 from tests.cluster.network import Network
 from tests.cluster.virtual_time import VirtualClock
 
@@ -82,6 +83,8 @@ class Shared:
     effects: Effects
     facts: MemoryFactLog
     """The authority's store: on the founder's disk."""
+    stations: dict[str, Station] = field(factory=dict)
+    """Every machine, by its key."""
 
 
 @define(eq=False)
@@ -141,7 +144,8 @@ class Life:
             guards=self._port("guards", disk.guards),
             overlay=self._port("overlay", machine.overlay),
             folders=self._port("folders", disk.folders),
-            looks=self._port("looks", FakeLooks(disk.docker)),
+            looks=self._port("looks", OverlayLooks(machine, shared.stations, shared.network)),
+            gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),
         )
         self.parts.mirror = await Mirror.open(self.parts.facts, log, [self.parts.take_fact])
@@ -167,6 +171,8 @@ class Machine:
     shared: Shared
     disk: Disk
     overlay: FakeOverlay
+    gateway: FakeGateway
+    """Outlives ployzd, as the real one does."""
     life: Life | None = None
     """None: it is off."""
 
@@ -212,7 +218,9 @@ def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
         folders=folders,
         log=MemoryLog(shared.clock),
     )
-    return Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"))
+    machine = Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"), FakeGateway(shared.clock))
+    shared.stations[machine.key] = machine
+    return machine
 
 
 def certificate(machine: MachineId) -> Certificate:

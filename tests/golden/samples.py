@@ -111,6 +111,8 @@ def samples() -> list[types.Event]:
         types.ServiceFenced(DB, OPERATION),
         types.ServiceUnfenced(DB, OPERATION),
         types.VoteCast(_SNAPSHOTS),
+        types.RoutesHeld(DB, (SLOT.slot,), 1_772_366_430_000),
+        types.RoutesReleased(DB, 412, 3),
         types.ImageReceived("sha256:cd", "copied"),
         types.ContainerCreated(SLOT, "ployz-production-db-slot-1"),
         types.ContainerStarted(SLOT, "ployz-production-db-slot-1"),

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.events.types.base import Event, event
 from ployz.events.types.values import SnapshotTaken
-from ployz.ids import OperationId, ServiceRef, SlotRef
+from ployz.ids import OperationId, ServiceRef, SlotName, SlotRef
 
 
 @event("service.fenced", 1)
@@ -103,3 +103,27 @@ class AddressClaimed(Event):
     slot: SlotRef
     ipv6: str
     ipv4: str
+
+
+@event("routes.held", 1)
+@frozen
+class RoutesHeld(Event):
+    """This machine's gateway is about to let new requests and connections to the service wait."""
+
+    service: ServiceRef
+    slots: tuple[SlotName, ...]
+    """Those that stop while others go on: they get nothing new, and nothing waits. Empty: all of the service."""
+    until_ms: int
+    """Wall time. What waits then is refused."""
+
+
+@event("routes.released", 1)
+@frozen
+class RoutesReleased(Event):
+    """The hold is over, as the operation was decided."""
+
+    service: ServiceRef
+    held: int
+    """Requests and connections that waited."""
+    refused: int
+    """Those that waited until the end of the hold, or found too many waiting."""

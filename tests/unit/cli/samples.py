@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.actors.messages import distance, events, machine, membership, operations, services, takeover
+from ployz.actors.messages import distance, events, gateway, machine, membership, operations, services, takeover
 from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
@@ -21,7 +21,7 @@ from ployz.ids import (
     VolumeRef,
 )
 from ployz.plan.effects import phases
-from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
 from ployz.projections.operations import Status
 
 A, B = MachineId("machine-a"), MachineId("machine-b")
@@ -159,6 +159,7 @@ MIGRATION = Plan(
     ),
     blockers=(),
     predicted_cutover_ms=850,
+    holds=(HoldPlan(MachineId("machine-c"), SERVICE, (), 30_000, 10_000),),
 )
 DEPLOY = Plan(
     kind=types.OperationKind.DEPLOY,
@@ -174,7 +175,9 @@ DEPLOY = Plan(
 )
 NO_SPACE = Problem(Code.NO_SPACE, "machine-b has 1.0 GiB free, and needs 2.0 GiB", "Make room, or grow the pool.")
 BUSY = Problem(Code.DATASET_BUSY, "process 4242 (rsync) uses production/pgdata", "End it.")
-UNCHANGED = evolve(MIGRATION, slots=(slot(Change.UNCHANGED, WEB, A, 17, None),), volumes=(), predicted_cutover_ms=0)
+UNCHANGED = evolve(
+    MIGRATION, holds=(), slots=(slot(Change.UNCHANGED, WEB, A, 17, None),), volumes=(), predicted_cutover_ms=0
+)
 
 
 def previewed(plan: Plan) -> operations.Previewed:
@@ -245,6 +248,31 @@ ABORTED = operations.AbortedNow(ABORTED_ROW)
 FINISHED = operations.Resumed(DEPLOY_ROW, None, None)
 BEGUN_AGAIN = operations.Resumed(ABORTED_ROW, OPERATION, A)
 
+ROUTES = gateway.RouteList(
+    18,
+    (MachineId("machine-c"),),
+    (
+        gateway.RouteRow("tcp 5432", SERVICE, 5432, (B,)),
+        gateway.RouteRow("http://www.example.com/", ServiceRef(PRODUCTION, WEB), 8080, (A, B)),
+    ),
+)
+GATEWAYS = gateway.GatewayList(
+    18,
+    (
+        gateway.GatewayRow(B, answers=False),
+        gateway.GatewayRow(
+            MachineId("machine-c"),
+            answers=True,
+            runs=True,
+            position=16,
+            problems=("another program listens on port 80 of this machine",),
+            backends=(
+                gateway.BackendRow("http.production.web.main", "holding", 0, 412, 500, 0, 2),
+                gateway.BackendRow("tcp.production.db.pg", "serving", 12, 0, 31, 1, 0),
+            ),
+        ),
+    ),
+)
 SLOT_ROWS = (
     services.SlotRow(SERVICE, SLOT, A, "running", "postgres:17", "fd12:3456:789a:1::10", "10.210.0.16"),
     services.SlotRow(ServiceRef(PRODUCTION, WEB), SLOT, B, "unknown", "web:1", "fd12:3456:789a:1::11", "10.210.0.17"),

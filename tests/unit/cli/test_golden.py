@@ -9,6 +9,7 @@ import pytest
 
 from ployz.actors.messages.distance import ShowDistances
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
+from ployz.actors.messages.gateway import GatewayList, ListRoutes, ShowGateways
 from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList, SetMachine, ShowMachine
 from ployz.actors.messages.membership import ChangeLifecycle, PreviewRemoval, Removed, RemoveMachine
 from ployz.actors.messages.operations import (
@@ -79,6 +80,9 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "service-ls": (("service", "ls"), {ListServices: samples.SERVICES}),
     "service-show": (("service", "show", "production/db"), {ShowService: samples.SERVICE_DETAIL}),
     "service-logs": (("service", "logs", "production/db"), {ReadServiceLogs: ServiceLogText("ready\nto accept\n")}),
+    "route-ls": (("route", "ls"), {ListRoutes: samples.ROUTES}),
+    "gateway-status": (("gateway", "status"), {ShowGateways: samples.GATEWAYS}),
+    "gateway-status-none": (("gateway", "status"), {ShowGateways: GatewayList(3, ())}),
     "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
     "volume-show": (("volume", "show", "production/pgdata"), {ShowVolume: samples.VOLUME_DETAIL}),
     "volume-takeover": (

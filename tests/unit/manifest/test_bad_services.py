@@ -27,7 +27,7 @@ SERVICE_MISTAKES = [
     ("routes = [{ http = { service_port = 'http', hostnames = [] } }]", "routes[0].http.hostnames: is not empty"),
     (
         "routes = [{ http = { service_port = 'http', hostnames = ['A.b'] } }]",
-        "routes[0].http.hostnames[0]: 'A.b' is not a host name in lower case, such as \"www.example.com\"",
+        'routes[0].http.hostnames[0]: \'A.b\' is not a host name in lower case, such as "www.example.com", or "*"',
     ),
     (
         "routes = [{ http = { service_port = 'http', hostnames = ['a'], path_prefix = 'api' } }]",

@@ -1,0 +1,54 @@
+"""The coordinator's side of a hold: every gateway is asked, before anything stops, to let requests wait.
+
+A gateway that does not answer delays the cut-over by no more than `HOLD_ANSWER_S`. Its clients may see errors then, and
+the operator hears of it; it sends nothing to a wrong place, since its routes name none.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from ployz.actors.messages.gateway import AwaitDrained, HoldRoutes
+from ployz.actors.together import together
+from ployz.actors.work import Work
+from ployz.errors import PloyzError
+from ployz.plan.effects import HoldTraffic
+from ployz.plan.model import HoldPlan
+
+HOLD_ANSWER_S: Final = 3.0
+
+
+async def hold_traffic(work: Work, effects: tuple[HoldTraffic, ...]) -> None:
+    """Returns when nothing new reaches what is about to stop, and what was running is answered, or out of time."""
+    begun = await together(*(partial(_begin, work, each.hold) for each in effects))
+    await together(*(partial(_drain, work, hold) for hold in begun if hold is not None))
+
+
+async def _begin(work: Work, hold: HoldPlan) -> HoldPlan | None:
+    """The hold, if there is something to wait for."""
+    message = HoldRoutes(work.operation_id, work.position, hold.service, hold.slots, hold.hold_ms)
+    try:
+        begun = await work.home.remote(hold.gateway, "gateway").ask(message, timeout_s=HOLD_ANSWER_S)
+    except PloyzError as error:
+        work.story.tell(
+            f"{hold.gateway} does not hold requests to {hold.service}, and clients there may see errors: "
+            f"{error.problem.text}"
+        )
+        return None
+    if not begun.holds:
+        return None
+    work.story.tell(f"{hold.gateway} holds new requests to {hold.service}; {begun.running} are running")
+    return hold
+
+
+async def _drain(work: Work, hold: HoldPlan) -> None:
+    message = AwaitDrained(hold.service, hold.slots, hold.grace_ms)
+    try:
+        drained = await work.home.remote(hold.gateway, "gateway").ask(
+            message, timeout_s=hold.grace_ms / 1000 + HOLD_ANSWER_S
+        )
+    except PloyzError:
+        return  # what runs there ends with the service
+    if drained.running:
+        work.story.tell(f"{hold.gateway}: {drained.running} requests to {hold.service} were not answered in time")

@@ -1,0 +1,49 @@
+"""Looks across the simulated overlay: to where this machine's routes lead, and not through a closed door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import anyio
+from attrs import frozen
+
+from ployz.host.fakes.docker import FakeDocker
+from ployz.host.fakes.overlay import FakeOverlay
+from ployz.ids import MachineId
+from tests.cluster.network import Network
+
+
+class Station(Protocol):
+    @property
+    def name(self) -> MachineId: ...
+
+    @property
+    def docker(self) -> FakeDocker: ...
+
+    overlay: FakeOverlay
+
+
+@frozen
+class OverlayLooks:
+    me: Station
+    stations: Mapping[str, Station]
+    """By their keys."""
+    network: Network
+
+    async def tcp_answers(self, address: str, port: int, *, timeout_s: float) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        return None if self._answers(address) else f"{address}:{port}: Connection refused"
+
+    async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        return None if self._answers(address) else f"GET {path} on port {port}: Connection refused"
+
+    def _answers(self, address: str) -> bool:
+        key = self.me.overlay.places().get(address)
+        there = self.me if key is None else self.stations[key]
+        if there is not self.me:
+            doors = there.overlay.applied[-1].closed if there.overlay.applied else frozenset()
+            if address in doors or not self.network.passes(self.me.name, there.name):
+                return False
+        return there.docker.answers(address)
