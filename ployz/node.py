@@ -18,6 +18,7 @@ import anyio
 from ployz import __version__
 from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
+from ployz.actors.drain import DrainActor
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor, RemoteFactLog
 from ployz.actors.gateway import GatewayActor
@@ -271,6 +272,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "takeover": partial(TakeoverActor, parts),
         "membership": partial(MembershipActor, parts),
         "distance": partial(DistanceActor, parts),
+        "drain": partial(DrainActor, parts),
         "events": partial(EventsActor, parts),
     }
     spawners: dict[str, Spawner] = {

@@ -18,6 +18,7 @@ from ployz.actors.messages.operations import (
     AbortedNow,
     AbortOperation,
     Accepted,
+    ApplyDeparture,
     ApplyDeploy,
     ApplyMigration,
     AskPhase,
@@ -57,6 +58,7 @@ from ployz.facts import keys
 from ployz.facts.lock import refusal
 from ployz.ids import OperationId
 from ployz.manifest import Manifest, parse, to_toml
+from ployz.plan.drain import manifest_of
 from ployz.plan.effects import phases
 from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Plan
@@ -128,6 +130,11 @@ class OperationsActor(Actor):
     async def apply_migration(self, message: ApplyMigration) -> Accepted:
         manifest = render(self._parts.view, message.service, message.to_machine, verify=message.verify)
         return await self._apply(manifest, f"migrate {message.service} to {message.to_machine}")
+
+    @handles(ApplyDeparture, concurrent=True)
+    async def apply_departure(self, message: ApplyDeparture) -> Accepted:
+        manifest = manifest_of(self._parts.view, message.machine, message.departure)
+        return await self._apply(manifest, f"drain {message.machine} of {message.departure.subject}")
 
     @handles(RemoveService, concurrent=True)
     async def remove_service(self, message: RemoveService) -> Accepted:
@@ -289,7 +296,7 @@ class OperationsActor(Actor):
 
 
 def _kind(manifest: Manifest) -> OperationKind:
-    return OperationKind.MIGRATE if manifest.intent.services else OperationKind.DEPLOY
+    return OperationKind.MIGRATE if manifest.intent.moves else OperationKind.DEPLOY
 
 
 def _row(operation: Operation) -> DeployRow:

@@ -38,7 +38,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "admit": "Admit a machine by its request, and print what it needs for joining.",
             "join": "Make this machine a member, with what `machine admit` printed.",
             "activate": "Let a machine get new services and volumes again.",
-            "drain": "Keep new services and volumes away from a machine. What it has, it keeps.",
+            "drain": "Keep new things away from a machine; with --migrate, move away what it has.",
             "standby": "Make a machine that has nothing a member that gets nothing.",
             "rm": "Take a machine out of the cluster.",
             "rtt": "Measure how long messages between the machines take.",

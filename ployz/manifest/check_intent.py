@@ -23,6 +23,9 @@ def check_intent(manifest: Manifest) -> Iterator[Mistake]:
         path = f"intent.services[{at}]"
         yield from _once(f"{path}.service", service_move.service, at, moved_services)
         yield from _check_service_move(path, service_move, manifest)
+    leave = manifest.intent.leave
+    if leave is not None and leave.from_machine in leave.to_machines:
+        yield Mistake("intent.leave.to_machines", f"{leave.from_machine!r} is the machine that is left")
 
 
 def _once(path: str, name: str, at: int, seen: dict[str, int]) -> Iterator[Mistake]:

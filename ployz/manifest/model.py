@@ -257,11 +257,26 @@ class ServiceMove:
 
 
 @frozen
+class Leave:
+    """What needs no volume leaves a machine: replicas go where new ones would, and a global service ends there."""
+
+    from_machine: MachineId
+    to_machines: tuple[MachineId, ...] = ()
+    """Where replicas may go. Empty: to any other machine."""
+
+
+@frozen
 class Intent:
     """How to get there: what moves. It holds for one deploy and is not kept with the committed manifest."""
 
     volumes: tuple[VolumeMove, ...] = ()
     services: tuple[ServiceMove, ...] = ()
+    leave: Leave | None = None
+
+    @property
+    def moves(self) -> bool:
+        """It changes places and nothing else."""
+        return bool(self.services or self.volumes) or self.leave is not None
 
 
 @frozen

@@ -23,6 +23,7 @@ from ployz.manifest.model import (
     HttpProbe,
     HttpRoute,
     Intent,
+    Leave,
     Manifest,
     Mount,
     Placement,
@@ -204,6 +205,14 @@ _INTENT = Table(
                 Within("move", (Field("to_machine", s.MACHINE),)),
             ),
             SERVICES_MAX,
+        ),
+    ),
+    Field(
+        "leave",
+        Table(
+            Leave,
+            Field("from_machine", s.MACHINE),
+            Field("to_machines", ListOf(s.MACHINE, MACHINES_MAX)),
         ),
     ),
 )

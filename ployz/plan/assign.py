@@ -91,6 +91,7 @@ class _Assigner:
             for each in self.manifest.volumes
         ]
         self._check_moved_services(slots)
+        self._check_leave()
         self._check_receivers(slots, volumes)
         had = {slot.machine for slot in before.values()} | {each.previous.owner for each in volumes if each.previous}
         return Assignment(
@@ -105,12 +106,12 @@ class _Assigner:
 
     def _homes_of(self, service: Service, before: Before) -> Iterator[tuple[SlotName, MachineId | None]]:
         """None: there is no machine for it. One at a time: the first slot's home is where a new volume will be."""
-        allowed = self._allowed(service)
         match service.placement:
             case Global():
-                if not allowed:
+                members = self._on(service)
+                if not members:
                     self._no_machine(service)
-                yield from ((names.global_slot(member.machine), member.machine) for member in allowed)
+                yield from ((names.global_slot(each.machine), each.machine) for each in members if not self._left(each))
             case Replicated(count):
                 yield from self._homes_of_replicas(service, [names.replica(n + 1) for n in range(count)], before)
 
@@ -133,12 +134,28 @@ class _Assigner:
             yield slot, home
 
     def _may_stay(self, service: Service, machine: MachineId) -> bool:
-        return self._is_member(machine) and (not service.on or machine in service.on)
+        leave = self.manifest.intent.leave
+        leaves = leave is not None and leave.from_machine == machine and not service.template.volumes
+        return self._is_member(machine) and not leaves and (not service.on or machine in service.on)
 
     def _allowed(self, service: Service) -> list[Member]:
+        """Where a slot that does not stay may go."""
+        leave = self.manifest.intent.leave
+        to_machines = leave.to_machines if leave else ()
+        return [
+            member
+            for member in self._on(service)
+            if not self._left(member) and (not to_machines or member.machine in to_machines)
+        ]
+
+    def _on(self, service: Service) -> list[Member]:
         for machine in service.on:
             self._check_member(machine)
         return [member for member in self.active if not service.on or member.machine in service.on]
+
+    def _left(self, member: Member) -> bool:
+        leave = self.manifest.intent.leave
+        return leave is not None and leave.from_machine == member.machine
 
     def _home_of_volumes(self, service: Service) -> MachineId | None:
         homes = {volume: self.homes[volume] for volume in service.template.volumes if volume in self.homes}
@@ -210,6 +227,11 @@ class _Assigner:
             if there and coming.isdisjoint(mounted[move.service]):
                 ref = ServiceRef(self.manifest.namespace, move.service)
                 self.blockers.add(Code.ALREADY_THERE, f"{ref} is on {move.to_machine} already", "Nothing to do.")
+
+    def _check_leave(self) -> None:
+        leave = self.manifest.intent.leave
+        for machine in (leave.from_machine, *leave.to_machines) if leave else ():
+            self._check_member(machine)
 
     def _check_receivers(self, slots: Sequence[WantedSlot], volumes: Sequence[WantedVolume]) -> None:
         """The commit's own rule: who gets something new is active. Who only keeps what it has may be draining."""

@@ -59,10 +59,7 @@ def check_holds_nothing(view: ClusterView, machine: MachineId) -> None:
     lines = "".join(f"\n  {each}" for each in held.in_words())
     advice = []
     if held.volumes or held.slots:
-        advice.append(
-            f"`ployzctl machine drain {machine}` keeps new things away from it; then move each away with "
-            "`ployzctl migrate apply NAMESPACE/SERVICE --to MACHINE`."
-        )
+        advice.append(f"`ployzctl machine drain {machine} --migrate` moves it all away.")
     if held.operations:
         advice.append(f"`ployzctl operation watch {held.operations[0]}` shows what goes on.")
     raise Refused(Code.MACHINE_IN_USE, f"{machine} still has:{lines}", " ".join(advice))

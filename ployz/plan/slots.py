@@ -172,7 +172,9 @@ class SlotPlanner:
     # ------------------------------------------------------------ words
 
     def _moves(self, service: Service) -> bool:
-        return any(move.service == service.name for move in self.manifest.intent.services)
+        intent = self.manifest.intent
+        named = {move.service for move in intent.services}
+        return service.name in named or (intent.moves and not named)
 
     def _volumes(self, service: Service) -> tuple[VolumeRef, ...]:
         return tuple(VolumeRef(self.manifest.namespace, volume) for volume in service.template.volumes)

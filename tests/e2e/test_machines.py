@@ -64,3 +64,20 @@ def test_a_machine_rests_leaves_and_is_forced_out(cluster: Cluster, service: str
     eventually(lambda: row(cluster, "machine-c"), lambda found: found["silent_ms"] == 0)
     assert row(cluster, "machine-c")["lifecycle"] == "active"
     assert cluster.get("events", "verify", on="machine-c")["findings"] == []
+
+
+def test_a_machine_is_emptied_with_one_command(cluster: Cluster, service: str) -> None:
+    namespace = namespace_of(service)
+    counted = count(cluster, service)
+    planned = cluster.get("machine", "drain", "machine-b", "--migrate", "--dry-run")
+    (row,) = [each for each in planned["rows"] if each["departure"]["namespace"] == namespace]
+    assert row["departure"]["services"] == ["web"]
+    assert cluster.slot(service)["machine"] == "machine-b"
+    done = cluster.ctl("machine", "drain", "machine-b", "--migrate", "--to", "machine-c", on="machine-a")
+    assert (done.exit_code, done.code) == (0, "ok"), done
+    (departed,) = [each for each in done.payload["departed"] if each["row"]["departure"]["namespace"] == namespace]
+    assert departed["result"]["cutover_ms"] > 0
+    assert cluster.slot(service)["machine"] == "machine-c"
+    assert count(cluster, service) == counted + 1
+    assert cluster.get("machine", "standby", "machine-b")["slots"] == []
+    cluster.get("machine", "activate", "machine-b")

@@ -5,6 +5,7 @@ The daemon imports it. The command line imports only the modules of the messages
 
 from ployz.actors.messages import (
     distance,
+    drain,
     events,
     facts,
     images,
@@ -20,6 +21,7 @@ from ployz.actors.messages import (
 
 __all__ = [
     "distance",
+    "drain",
     "events",
     "facts",
     "images",

@@ -7,6 +7,7 @@ from attrs import frozen
 from ployz.errors import Problem
 from ployz.events.types import OperationKind, RoundEvidence
 from ployz.ids import MachineId, Namespace, OperationId, ServiceRef
+from ployz.plan.drain import Departure
 from ployz.plan.model import Plan
 from ployz.projections.operations import Status
 from ployz.wire.message import OPERATOR, PEER, Message, message
@@ -62,6 +63,15 @@ class ApplyMigration(Message[Accepted]):
     service: ServiceRef
     to_machine: MachineId
     verify: bool = False
+
+
+@message("drain.apply", senders=OPERATOR)
+@frozen
+class ApplyDeparture(Message[Accepted]):
+    """One departure of a drain that was previewed. It is rendered anew: the namespace may have been deployed since."""
+
+    machine: MachineId
+    departure: Departure
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.actors.messages import distance, events, gateway, machine, membership, operations, services, takeover
+from ployz.actors.messages import distance, drain, events, gateway, machine, membership, operations, services, takeover
 from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
@@ -20,6 +20,7 @@ from ployz.ids import (
     SlotRef,
     VolumeRef,
 )
+from ployz.plan.drain import Departure
 from ployz.plan.effects import phases
 from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
 from ployz.projections.operations import Status
@@ -273,6 +274,31 @@ GATEWAYS = gateway.GatewayList(
         ),
     ),
 )
+AGENT = ServiceName("agent")
+DB_DEPARTS = drain.DepartureRow(
+    Departure(PRODUCTION, (DB,), (PGDATA.volume,), (B,)),
+    (drain.SlotMove(SlotRef(SERVICE, SLOT), B),),
+    512 << 20,
+    5 << 20,
+    850,
+    (),
+)
+REST_DEPARTS = drain.DepartureRow(
+    Departure(PRODUCTION, (AGENT, WEB), (), ()),
+    (
+        drain.SlotMove(SlotRef(ServiceRef(PRODUCTION, AGENT), SlotName("machine-a")), None),
+        drain.SlotMove(SlotRef(ServiceRef(PRODUCTION, WEB), SLOT), B),
+        drain.SlotMove(SlotRef(ServiceRef(PRODUCTION, WEB), SlotName("slot-2")), MachineId("machine-c")),
+    ),
+    0,
+    0,
+    700,
+    (),
+)
+DRAIN = drain.DrainPlan(A, (DB_DEPARTS, REST_DEPARTS), ())
+DRAIN_BLOCKED = evolve(DRAIN, rows=(evolve(DB_DEPARTS, blockers=(NO_SPACE,)),), stuck=(BUSY,))
+EMPTY_MACHINE = machine.MachineDetail(MACHINES.machines[0], (), (), ())
+
 SLOT_ROWS = (
     services.SlotRow(SERVICE, SLOT, A, "running", "postgres:17", "fd12:3456:789a:1::10", "10.210.0.16"),
     services.SlotRow(ServiceRef(PRODUCTION, WEB), SLOT, B, "unknown", "web:1", "fd12:3456:789a:1::11", "10.210.0.17"),

@@ -1,13 +1,69 @@
-"""`ployzctl machine drain MACHINE`."""
+"""`ployzctl machine drain MACHINE [--migrate]`."""
 
 from __future__ import annotations
 
-from ployz.cli.call import Call
+from ployz.actors.messages.drain import DrainPlan, PreviewDrain
+from ployz.actors.messages.machine import ShowMachine
+from ployz.actors.messages.membership import ChangeLifecycle
+from ployz.cli.arguments import Parser, count, named
+from ployz.cli.call import ANSWER_S, PLAN_S, Call
+from ployz.cli.commands.machine.show import held
+from ployz.cli.draining import Draining
 from ployz.cli.lifecycle import add_machine_argument, change
+from ployz.cli.views.drain import obstacle, render_plan, render_result
+from ployz.errors import Code, Refused, Usage
 from ployz.events.types import Lifecycle
+from ployz.ids import MachineId
 
-add_arguments = add_machine_argument
+
+def add_arguments(parser: Parser) -> None:
+    add_machine_argument(parser)
+    parser.add_argument("--migrate", action="store_true", help="move away all that it has, and watch that to its end")
+    parser.add_argument(
+        "--to",
+        type=named(MachineId),
+        action="extend",
+        nargs="+",
+        default=[],
+        dest="to_machines",
+        metavar="MACHINE",
+        help="where to, with --migrate (default: every other active machine)",
+    )
+    parser.add_argument(
+        "--parallel",
+        type=count,
+        default=1,
+        metavar="N",
+        help="with --migrate: so many operations at once, of different namespaces (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --migrate: show the plan, and change nothing")
 
 
-def run(call: Call) -> None:
-    change(call, Lifecycle.DRAINING)
+def run(call: Call) -> int:
+    machine: MachineId = call.arguments.machine
+    if not call.arguments.migrate:
+        if call.arguments.to_machines or call.arguments.dry_run:
+            raise Usage(Code.USAGE, "--to and --dry-run are about what --migrate moves", "Add --migrate.")
+        change(call, Lifecycle.DRAINING)
+        return 0
+    plan = call.node.ask("drain", PreviewDrain(machine, tuple(call.arguments.to_machines)), timeout_s=PLAN_S)
+    problem = obstacle(plan)
+    call.out.show("drain.plan", plan, render_plan, problem=problem)
+    if problem is not None:
+        return Refused.exit_code
+    return 0 if call.arguments.dry_run else _drain(call, plan)
+
+
+def _drain(call: Call, plan: DrainPlan) -> int:
+    call.node.ask("membership", ChangeLifecycle(plan.machine, Lifecycle.DRAINING), timeout_s=PLAN_S)
+    drained = Draining(call, plan.machine, call.arguments.parallel).run(plan)
+    call.out.show("drain.result", drained, render_result)
+    exit_code = max((each.exit_code for each in drained.departed), default=0)
+    detail = call.node.ask("machine", ShowMachine(plan.machine), timeout_s=ANSWER_S)
+    has = held(detail.volumes, detail.slots, detail.operations)
+    if has:
+        call.out.note("\n  ".join([f"{plan.machine} still has:", *has]))
+        call.out.note("The same command goes on with it.")
+    else:
+        call.out.note(f"{plan.machine} has nothing left: ployzctl machine standby {plan.machine}, or machine rm.")
+    return exit_code

@@ -1,0 +1,51 @@
+"""To the actor `drain`: what leaves a machine, and where to, before any of it does."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.errors import Problem
+from ployz.ids import MachineId, SlotRef
+from ployz.plan.drain import Departure
+from ployz.wire.message import OPERATOR, Message, message
+
+
+@frozen
+class SlotMove:
+    slot: SlotRef
+    to_machine: MachineId | None
+    """None: it is of a global service, and ends."""
+
+
+@frozen
+class DepartureRow:
+    """One operation of the drain, as its own preview has it."""
+
+    departure: Departure
+    slots: tuple[SlotMove, ...]
+    size_bytes: int
+    first_send_bytes: int
+    predicted_cutover_ms: int
+    blockers: tuple[Problem, ...]
+
+
+@frozen
+class DrainPlan:
+    machine: MachineId
+    rows: tuple[DepartureRow, ...]
+    """In the order in which they are begun."""
+    stuck: tuple[Problem, ...]
+    """What no operation can take away."""
+
+    @property
+    def blockers(self) -> tuple[Problem, ...]:
+        return (*self.stuck, *(blocker for row in self.rows for blocker in row.blockers))
+
+
+@message("drain.preview", senders=OPERATOR)
+@frozen
+class PreviewDrain(Message[DrainPlan]):
+    """Changes nothing. `to_machines`: empty for every other active machine."""
+
+    machine: MachineId
+    to_machines: tuple[MachineId, ...]
