@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
+
+import anyio
 
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.storage import SnapshotsTaken, TakeSnapshots
@@ -10,6 +13,8 @@ from ployz.actors.parts import Parts
 from ployz.errors import PloyzError
 from ployz.events.types import SnapshotTaken, VolumesSnapshotTaken
 from ployz.plan import names
+
+RETRY_S: Final = 5.0
 
 _log = logging.getLogger("ployz.storage")
 
@@ -21,14 +26,28 @@ class StorageActor(Actor):
         self._parts = parts
 
     async def started(self) -> None:
-        root = self._parts.config.root_dataset
-        if await self._parts.zfs.state(root) is None:
-            # Never mounted by itself: a received dataset inherits this (zfs-fuse has no `receive -u`).
-            await self._parts.zfs.create(root, {"mountpoint": "none", "canmount": "off"})
+        self._has_root = await self._ensure_root()
         try:
-            await self._parts.zfs.sweep(self._parts.config.pool)
+            await self._parts.zfs.sweep(self._parts.config.pool)  # now alone: later it would end digests that go on
         except PloyzError as error:
             _log.warning("what a digest left behind is not removed yet: %s", error)
+
+    async def run(self) -> None:
+        while not self._has_root:
+            await anyio.sleep(RETRY_S)
+            self._has_root = await self._ensure_root()
+
+    async def _ensure_root(self) -> bool:
+        """False: the pool does not answer."""
+        root = self._parts.config.root_dataset
+        try:
+            if await self._parts.zfs.state(root) is None:
+                # Never mounted by itself: a received dataset inherits this (zfs-fuse has no `receive -u`).
+                await self._parts.zfs.create(root, {"mountpoint": "none", "canmount": "off"})
+        except PloyzError as error:
+            _log.warning("%s is not ready yet: %s", root, error)
+            return False
+        return True
 
     @handles(TakeSnapshots)
     async def snapshot(self, message: TakeSnapshots) -> SnapshotsTaken:

@@ -85,13 +85,16 @@ class WorkloadsActor(Actor):
         self._parts.facts_changed()
 
     async def _follow(self) -> None:
-        self._pending = await self._known_namespaces()
+        self._pending = set(self._parts.view.placement.namespaces)
+        self._pending |= {service.namespace for service in self._parts.local.fences}
+        pool_was_read = False
         while True:
+            pool_was_read = pool_was_read or await self._add_those_of_the_pool()
             self._pending |= self._parts.take_decided()
             if self._pending - self._held:
                 await self._let_routing_pass()
                 await self._settle(self._pending - self._held)
-            with anyio.move_on_after(RETRY_S if self._pending else float("inf")):
+            with anyio.move_on_after(float("inf") if pool_was_read and not self._pending else RETRY_S):
                 if not self._parts.has_decided:
                     await self._parts.next_change()
 
@@ -113,18 +116,21 @@ class WorkloadsActor(Actor):
             except PloyzError as error:
                 _log.error("%s does not agree with the facts yet: %s", namespace, error)
 
-    async def _known_namespaces(self) -> set[Namespace]:
-        """Of the facts, of this machine's own log, and of the pool."""
-        found = set(self._parts.view.placement.namespaces)
-        found |= {service.namespace for service in self._parts.local.fences}
+    async def _add_those_of_the_pool(self) -> bool:
+        """What an operation that never committed has left there, no fact names. False: the pool does not answer yet."""
         root = self._parts.config.root_dataset
-        for dataset in await self._parts.zfs.children(root):
+        try:
+            datasets = await self._parts.zfs.children(root)
+        except PloyzError as error:
+            _log.warning("what is left in %s is not known yet: %s", root, error)
+            return False
+        for dataset in datasets:
             name = dataset.removeprefix(f"{root}/").partition("/")[0]
             try:
-                found.add(Namespace(name))
+                self._pending.add(Namespace(name))
             except InvalidName:
                 _log.warning("dataset %s is not one of ployz's, and is left alone", dataset)
-        return found
+        return True
 
     # ------------------------------------------------------------ candidates that must go
 

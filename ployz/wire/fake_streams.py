@@ -93,6 +93,8 @@ class StreamLinks:
 
     def at(self, address: str, programs: Programs) -> FakeStreams:
         """A machine's streams, from its start on. Those of its life before are gone, with every ticket."""
+        if address in self._ends:
+            self._ends[address].gone = True
         self._ends[address] = FakeStreams(self, address, programs)
         return self._ends[address]
 
@@ -108,6 +110,8 @@ class FakeStreams:
     links: StreamLinks
     address: str
     programs: Programs
+    gone: bool = field(default=False, init=False)
+    """Its machine has begun another life: what it was in the middle of breaks off."""
     _awaited: dict[bytes, FakeAwaited] = field(factory=dict, init=False)
 
     def expect(self, purpose: str, argv: Sequence[str], *, deadline_s: float) -> FakeAwaited:
@@ -145,9 +149,10 @@ class FakeStreams:
         content = self.programs.output_of(argv)
         arrived, stood_s = 0.0, 0.0
         while arrived < len(content):
-            step_s = min(TICK_S, (len(content) - arrived) / self.links.rate_bytes_per_s)
+            is_cut = not self.links.passes(self.address, receiver.address)
+            step_s = TICK_S if is_cut else min(TICK_S, (len(content) - arrived) / self.links.rate_bytes_per_s)
             await anyio.sleep(step_s)
-            if awaited.is_over:
+            if awaited.is_over or receiver.gone:
                 raise failed(f"the stream failed after {arrived:.0f} bytes: the receiver broke it off without a word")
             if self.links.passes(self.address, receiver.address):
                 arrived, stood_s = min(len(content), arrived + step_s * self.links.rate_bytes_per_s), 0.0

@@ -113,6 +113,13 @@ class Cluster:
         machine.life = Life(machine)
         await self.tasks.start(machine.life.live)
 
+    def begin_life(self, name: MachineId) -> None:
+        """As `start`, without waiting until it is up: it may be killed before."""
+        machine = self.machines[name]
+        assert machine.life is None, f"{name} runs already"
+        machine.life = Life(machine)
+        self.tasks.start_soon(machine.life.live)
+
     def kill(self, name: MachineId) -> None:
         """ployzd dies alone: containers and mounts stay. Nothing that it does from here on has any effect."""
         machine = self.machines[name]

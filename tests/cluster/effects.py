@@ -94,6 +94,7 @@ class Interposed:
             await self._effects.pass_through(Effect(self._machine, f"{self._name}.{method}", given, done=True))
             return result
 
+        self.__dict__[method] = call  # asked for once in a life
         return call
 
     def _require_on(self) -> None:

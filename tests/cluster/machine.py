@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Any, cast
 
@@ -13,12 +13,14 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 from attrs import define, field
 
+from ployz.actors.cell import declared_error
 from ployz.actors.facts import FactsActor, RemoteFactLog
 from ployz.actors.journal import Journal
 from ployz.actors.parts import Parts
 from ployz.actors.routing import overlay_config
 from ployz.actors.system import ActorSystem
 from ployz.config import Config
+from ployz.errors import PloyzError
 from ployz.events.feed import Feed
 from ployz.events.memory_log import MemoryLog
 from ployz.events.replay import replay
@@ -96,15 +98,20 @@ class Life:
     parts: Parts = field(init=False)
     scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     ended: anyio.Event = field(factory=anyio.Event, init=False)
+    is_up: bool = field(default=False, init=False)
+    """Its actors are there. Before that it reads its log."""
     is_on: bool = field(default=True, init=False)
 
     async def live(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         try:
             with self.scope:
                 await self._run(task_status)
-        except Exception:
-            if self.is_on:  # else it is what the calls of a machine that is off end with
-                raise
+        except Exception as error:
+            declared = declared_error(error)
+            if self.is_on and (declared is None or self.machine.on_failure is None):
+                raise  # when it is off, this is what its calls end with
+            if self.is_on and declared is not None and self.machine.on_failure is not None:
+                self.machine.on_failure(declared)
         finally:
             self.ended.set()
 
@@ -122,6 +129,7 @@ class Life:
                 spawn_actors(system, self.parts)
                 tasks.start_soon(self.parts.mirror.run)
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
+                self.is_up = True
                 task_status.started()
                 await anyio.sleep_forever()
 
@@ -175,6 +183,8 @@ class Machine:
     """Outlives ployzd, as the real one does."""
     life: Life | None = None
     """None: it is off."""
+    on_failure: Callable[[PloyzError], None] | None = None
+    """Told when ployzd ends by itself, as its supervisor would be. None: that must not happen."""
 
     @property
     def zfs(self) -> FakeZfs:

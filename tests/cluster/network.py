@@ -53,53 +53,80 @@ class _Station:
 class _Exchange:
     """A request whose answer is awaited. The first outcome stands."""
 
-    answered: anyio.Event = field(factory=anyio.Event, init=False)
+    over: bool = field(default=False, init=False)
     body: bytes = field(default=b"", init=False)
     error: PloyzError | None = field(default=None, init=False)
+    news: anyio.Event = field(factory=anyio.Event, init=False)
+    """Set when it is over, and when something changed on the network."""
 
     def answer(self, body: bytes) -> None:
-        if not self.answered.is_set():
-            self.body = body
-            self.answered.set()
+        if not self.over:
+            self.over, self.body = True, body
+            self.news.set()
 
     def fail(self, error: PloyzError) -> None:
-        if not self.answered.is_set():
-            self.error = error
-            self.answered.set()
+        if not self.over:
+            self.over, self.error = True, error
+            self.news.set()
 
 
 @define(eq=False)
-class _Loss:
+class _Trouble:
+    """What becomes of the next `times` messages, or answers, that it is about."""
+
     where: Callable[[Packet], bool]
     of_reply: bool
     times: int
+    lost: bool = False
+    late_s: float = 0.0
+    again_after_s: float | None = None
+
+
+_NO_TROUBLE = _Trouble(lambda _: False, of_reply=False, times=0)
 
 
 @define(eq=False)
 class Network:
     random: random.Random
     _stations: dict[MachineId, _Station] = field(factory=dict, init=False)
-    _cuts: dict[frozenset[MachineId], float] = field(factory=dict, init=False)
-    """Cut links, and since when."""
-    _losses: list[_Loss] = field(factory=list, init=False)
+    _cuts: dict[tuple[MachineId, MachineId], float] = field(factory=dict, init=False)
+    """The ways from one machine to another that are cut, and since when."""
+    _troubles: list[_Trouble] = field(factory=list, init=False)
+    _open: dict[_Exchange, None] = field(factory=dict, init=False)
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
 
     # ------------------------------------------------------------ levers
 
-    def cut(self, a: MachineId, b: MachineId) -> None:
-        self._cuts.setdefault(frozenset({a, b}), anyio.current_time())
+    def cut(self, a: MachineId, b: MachineId, *, one_way: bool = False) -> None:
+        """`one_way`: what b sends still reaches a."""
+        for way in [(a, b)] if one_way else [(a, b), (b, a)]:
+            self._cuts.setdefault(way, anyio.current_time())
         self._tell()
 
     def heal(self, a: MachineId, b: MachineId) -> None:
-        self._cuts.pop(frozenset({a, b}), None)
+        """Both ways."""
+        self._cuts.pop((a, b), None)
+        self._cuts.pop((b, a), None)
         self._tell()
 
     def lose(self, where: Callable[[Packet], bool], *, reply: bool, times: int = 1) -> None:
         """The next `times` such messages, or the answers to them, are lost together with their connection."""
-        self._losses.append(_Loss(where, reply, times))
+        self._troubles.append(_Trouble(where, reply, times, lost=True))
+
+    def delay(self, where: Callable[[Packet], bool], *, reply: bool, late_s: float, times: int = 1) -> None:
+        """They arrive late, after whatever was sent meanwhile; the other side may have given up by then."""
+        self._troubles.append(_Trouble(where, reply, times, late_s=late_s))
+
+    def repeat(self, where: Callable[[Packet], bool], *, again_after_s: float, times: int = 1) -> None:
+        """They arrive, and then once more. Nobody waits for the second answer."""
+        self._troubles.append(_Trouble(where, of_reply=False, times=times, again_after_s=again_after_s))
 
     def passes(self, a: MachineId, b: MachineId) -> bool:
-        return frozenset({a, b}) not in self._cuts and {a, b} <= self._stations.keys()
+        """A connection needs both ways."""
+        return self._cut_since_s(a, b) == float("inf") and {a, b} <= self._stations.keys()
+
+    def reaches(self, source: MachineId, target: MachineId) -> bool:
+        return (source, target) not in self._cuts
 
     # ------------------------------------------------------------ machines
 
@@ -119,23 +146,27 @@ class Network:
     async def exchange(self, packet: Packet, body: bytes, timeout_s: float) -> bytes:
         station = await self._connection(packet)
         exchange = _Exchange()
-        station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, station, packet.source, exchange)
-            await exchange.answered.wait()
-            tasks.cancel_scope.cancel()
+        self._open[exchange] = None
+        try:
+            station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
+            await self._outcome(station, packet.source, exchange)
+        finally:
+            del self._open[exchange]
         if exchange.error is not None:
             raise exchange.error
         return exchange.body
 
     # ------------------------------------------------------------ inside
 
+    def _cut_since_s(self, a: MachineId, b: MachineId) -> float:
+        return min(self._cuts.get((a, b), float("inf")), self._cuts.get((b, a), float("inf")))
+
     async def _connection(self, packet: Packet) -> _Station:
         """A link that was cut just now has a connection on it, into which the message is sent all the same."""
         station = self._stations.get(packet.target)
-        cut_since_s = self._cuts.get(frozenset({packet.source, packet.target}), float("inf"))
         if packet.source not in self._stations:
             raise Unreachable(Code.MACHINE_UNREACHABLE, f"{packet.source} is off")
+        cut_since_s = self._cut_since_s(packet.source, packet.target)
         if station is None or anyio.current_time() - cut_since_s >= SILENCE_S:
             await anyio.sleep(CONNECT_S)
             raise Unreachable(Code.MACHINE_UNREACHABLE, f"{packet.target} cannot be reached: no answer")
@@ -145,52 +176,71 @@ class Network:
         self, station: _Station, packet: Packet, body: bytes, timeout_s: float, exchange: _Exchange
     ) -> None:
         """The other machine's side. It goes on when the asker has gone."""
-        if self._is_lost(packet, of_reply=False):
+        trouble = self._trouble(packet, of_reply=False)
+        if trouble.lost:
             return exchange.fail(_lost(packet.target))
-        await self._travel(packet)
-        answer, problem = b"", None
+        await self._travel(packet.source, packet.target, trouble.late_s)
+        if trouble.again_after_s is not None:
+            station.tasks.start_soon(self._carry_again, station, packet, body, timeout_s, trouble.again_after_s)
+        answer, problem = await self._deliver(station, packet, body, timeout_s)
+        trouble = self._trouble(packet, of_reply=True)
+        if trouble.lost:
+            return exchange.fail(_lost(packet.target))
+        await self._travel(packet.target, packet.source, trouble.late_s)
+        return exchange.fail(problem) if problem else exchange.answer(answer)
+
+    async def _carry_again(
+        self, station: _Station, packet: Packet, body: bytes, timeout_s: float, after_s: float
+    ) -> None:
+        await anyio.sleep(after_s)
+        await self._deliver(station, packet, body, timeout_s)
+
+    async def _deliver(
+        self, station: _Station, packet: Packet, body: bytes, timeout_s: float
+    ) -> tuple[bytes, PloyzError | None]:
         try:
             message = decode_message(packet.message.tag, body)
             reply = await station.deliver(packet.to, message, Peer(packet.source), timeout_s=timeout_s)
-            answer = encode_reply(reply)
+            return encode_reply(reply), None
         except PloyzError as error:
-            problem = Refusal.of(1, error).to_error()
-        if self._is_lost(packet, of_reply=True):
-            return exchange.fail(_lost(packet.target))
-        await self._travel(packet)
-        return exchange.fail(problem) if problem else exchange.answer(answer)
+            return b"", Refusal.of(1, error).to_error()
 
-    async def _travel(self, packet: Packet) -> None:
+    async def _travel(self, source: MachineId, target: MachineId, late_s: float) -> None:
         """Bytes on a cut link arrive when it is healed; by then the other side may have given up."""
-        await anyio.sleep(self.random.uniform(*LATENCY_S))
-        while frozenset({packet.source, packet.target}) in self._cuts:
+        await anyio.sleep(self.random.uniform(*LATENCY_S) + late_s)
+        while (source, target) in self._cuts:
             await self._changed.wait()
 
-    async def _watch(self, station: _Station, source: MachineId, exchange: _Exchange) -> None:
+    async def _outcome(self, station: _Station, source: MachineId, exchange: _Exchange) -> None:
         """The asker's side: the connection is lost after a long silence, and when the other machine is another one."""
-        link = frozenset({source, station.machine})
-        while True:
+        while not exchange.over:
             now = self._stations.get(station.machine)
             if now is not None and now is not station:
-                break
-            silent_since_s = station.left_at_s if now is None else self._cuts.get(link)
-            limit_s = float("inf") if silent_since_s is None else silent_since_s + SILENCE_S - anyio.current_time()
-            with anyio.move_on_after(max(limit_s, 0)) as waiting:
-                await self._changed.wait()
+                return exchange.fail(_lost(station.machine))
+            silent_since_s = station.left_at_s if now is None else self._cut_since_s(source, station.machine)
+            assert silent_since_s is not None
+            exchange.news = anyio.Event()
+            if silent_since_s == float("inf"):
+                await exchange.news.wait()
+                continue
+            with anyio.move_on_after(max(silent_since_s + SILENCE_S - anyio.current_time(), 0)) as waiting:
+                await exchange.news.wait()
             if waiting.cancelled_caught:
-                break
-        exchange.fail(_lost(station.machine))
+                return exchange.fail(_lost(station.machine))
+        return None
 
-    def _is_lost(self, packet: Packet, *, of_reply: bool) -> bool:
-        for loss in self._losses:
-            if loss.times and loss.of_reply == of_reply and loss.where(packet):
-                loss.times -= 1
-                return True
-        return False
+    def _trouble(self, packet: Packet, *, of_reply: bool) -> _Trouble:
+        for each in self._troubles:
+            if each.times and each.of_reply == of_reply and each.where(packet):
+                each.times -= 1
+                return each
+        return _NO_TROUBLE
 
     def _tell(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+        for each in self._open:
+            each.news.set()
 
 
 @frozen

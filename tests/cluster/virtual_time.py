@@ -42,3 +42,8 @@ def run_seeded(body: Callable[[random.Random], Awaitable[None]], seed: int) -> N
         anyio.run(main, backend="trio", backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)})
     finally:
         scheduler["_ALLOW_DETERMINISTIC_SCHEDULING"] = before
+
+
+def reseed(seed: int) -> None:
+    """The scheduler goes on as if it had been started with this seed."""
+    vars(trio._core._run)["_r"].seed(seed)

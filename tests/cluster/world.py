@@ -42,8 +42,11 @@ class World:
             if len({each for each, _ in writers}) > 1:
                 self.violations.append(f"{dataset} has writers on several machines: {sorted(writers)}")
             self._hold(machine, docker, zfs, dataset)
-            lines = zfs.files(dataset).get(STARTS, b"")
-            zfs.write(dataset, STARTS, lines + f"{machine}\n".encode())
+            self._sign(machine, zfs, dataset)
+
+    def _sign(self, machine: MachineId, zfs: FakeZfs, dataset: str) -> None:
+        lines = zfs.files(dataset).get(STARTS, b"")
+        zfs.write(dataset, STARTS, lines + f"{machine}\n".encode())
 
     def _ended(self, machine: MachineId, docker: FakeDocker, zfs: FakeZfs, spec: ContainerSpec) -> None:
         for dataset, writers in self._writers.items():

@@ -6,6 +6,7 @@ import anyio
 
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.actors.messages.workload import Settle, Withdraw
+from ployz.errors import Code, Failed
 from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
@@ -95,5 +96,19 @@ def test_two_services_that_change_places_both_come_back_after_an_abort() -> None
         again = await cluster.run(C, ApplyDeploy(text + "[intent]\n" + swap))
         assert again.exit_code == 0, again.text
         assert running(cluster) == {y: ["first/slot-1"], x: ["second/slot-1"]}
+
+    simulate(body)
+
+
+def test_a_pool_that_does_not_answer_when_ployzd_starts_is_asked_again_until_it_does() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster.crash(A)
+        for name in ("zfs.children", "zfs.state", "zfs.mount"):
+            cluster.effects.fail(A, name, Failed(Code.PART_FAILED, "the pool is suspended"), times=25)
+        await cluster.boot(A)
+        await cluster.until(lambda: running(cluster) == {A: ["db/slot-1"]}, within_s=300, what="it runs again")
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
 
     simulate(body)

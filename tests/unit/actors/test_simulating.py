@@ -15,6 +15,7 @@ from ployz.events.chain import Walk
 from ployz.wire.client import CONNECT_S, SILENCE_S
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DB, A, B, C, manifest, service, volume
+from tests.cluster.network import Packet
 from tests.cluster.scenes import add_image, dataset, deploy, deployed
 
 
@@ -80,6 +81,15 @@ class _Broken(Actor):
         raise ZeroDivisionError
 
 
+class _Counter(Actor):
+    pings = 0
+
+    @handles(Ping)
+    async def ping(self, message: Ping) -> Pong:
+        _Counter.pings += 1
+        return Pong(C, 0, "simulated")
+
+
 def test_an_actor_that_breaks_is_found_although_it_is_started_again() -> None:
     async def body(cluster: Cluster) -> None:
         cluster[A].system.spawn("broken", _Broken)
@@ -110,6 +120,19 @@ def test_a_link_that_was_cut_just_now_loses_the_answer_and_an_old_cut_the_messag
     simulate(body)
 
 
+def test_a_link_that_is_cut_one_way_delivers_and_loses_the_answer() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster[C].system.spawn("counter", _Counter)
+        _Counter.pings = 0
+        cluster.network.cut(C, B, one_way=True)
+        with pytest.raises(Unreachable) as lost:
+            await cluster[B].system.remote(C, "counter").ask(Ping(), timeout_s=60)
+        assert lost.value.code == Code.OUTCOME_UNKNOWN
+        assert _Counter.pings == 1
+
+    simulate(body)
+
+
 def test_a_short_cut_delays_an_answer_and_loses_nothing() -> None:
     async def body(cluster: Cluster) -> None:
         ref = cluster[B].system.remote(C, "machine")
@@ -126,6 +149,29 @@ def test_a_short_cut_delays_an_answer_and_loses_nothing() -> None:
         assert anyio.current_time() - began_s >= SILENCE_S / 2
 
     simulate(body)
+
+
+def test_a_message_that_is_repeated_is_taken_twice_and_a_late_one_after_its_asker_gave_up() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster[C].system.spawn("counter", _Counter)
+        ref = cluster[B].system.remote(C, "counter")
+        _Counter.pings = 0
+        cluster.network.repeat(_is_ping, again_after_s=5)
+        await ref.ask(Ping(), timeout_s=60)
+        await anyio.sleep(6)
+        assert _Counter.pings == 2
+        cluster.network.delay(_is_ping, reply=False, late_s=30)
+        with pytest.raises(Unreachable, match="may or may not"):
+            await ref.ask(Ping(), timeout_s=10)
+        assert _Counter.pings == 2
+        await anyio.sleep(25)
+        assert _Counter.pings == 3
+
+    simulate(body)
+
+
+def _is_ping(packet: Packet) -> bool:
+    return isinstance(packet.message, Ping)
 
 
 def test_a_machine_that_crashed_comes_back_with_what_it_had_stored() -> None:

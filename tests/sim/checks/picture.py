@@ -1,0 +1,46 @@
+"""A cluster at one instant, as plain values: what is compared, and what must be true of it in the end."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ployz.ids import MachineId
+
+
+@frozen
+class ContainerSeen:
+    id: str
+    name: str
+    operation: str
+    slot: str
+    """`production/db/slot-1`"""
+    running: bool
+
+
+@frozen
+class DatasetSeen:
+    volume: str
+    epoch: int
+    mounted: bool
+    readonly: bool
+    snapshots: tuple[str, ...]
+    """Names of ployz's own."""
+    held: tuple[str, ...]
+
+
+@frozen
+class MachineSeen:
+    machine: MachineId
+    containers: tuple[ContainerSeen, ...]
+    datasets: tuple[DatasetSeen, ...]
+    fences: tuple[str, ...]
+    leases: tuple[str, ...]
+    local: frozenset[str]
+    closed: frozenset[str]
+    sent_to: tuple[tuple[str, MachineId], ...]
+    """(address of a slot, machine)"""
+    position: int
+    """Of its mirror."""
+
+
+Picture = tuple[MachineSeen, ...]

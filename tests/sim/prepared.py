@@ -1,0 +1,156 @@
+"""Prepared clusters: everything up to the first order is done once for a shape, and each scenario forks from there.
+
+A fork is a copy of the whole living cluster, actors and all, for a few milliseconds; and what a scenario or a mutant
+does to its process is gone with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import random
+import signal
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Final, NoReturn
+
+import anyio
+from attrs import evolve, frozen
+
+from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
+from ployz.errors import PloyzError
+from ployz.facts.memory import MemoryFactLog
+from ployz.host.fakes.zfs import FakeZfs
+from ployz.ids import MachineId
+from ployz.wire.fake_streams import StreamLinks
+from tests.cluster.cluster import Cluster
+from tests.cluster.machine import Shared
+from tests.cluster.manifests import DB
+from tests.cluster.network import Network
+from tests.cluster.scenes import add_image
+from tests.cluster.virtual_time import VirtualClock, reseed, run_seeded
+from tests.cluster.world import World
+from tests.sim.bugs import Bugs
+from tests.sim.playing import Play, Stepped, manifest_of
+from tests.sim.report import Report
+from tests.sim.scenario import SHAPES, Scenario, Shape
+
+HUNG_S: Final = 120
+"""Of real time: a scenario that takes longer hangs outside of virtual time."""
+SETTLED_S: Final = 40.0
+
+Take = Callable[[Report], None]
+
+
+class SimulatedWorld(World):
+    """As in the tests of clusters; that a full pool takes nothing is no violation here."""
+
+    def _sign(self, machine: MachineId, zfs: FakeZfs, dataset: str) -> None:
+        try:
+            super()._sign(machine, zfs, dataset)
+        except PloyzError:
+            return
+
+
+def play_all(
+    scenarios: Iterable[Scenario], take: Take, *, tell: bool = False, spoil: Callable[[], None] = lambda: None
+) -> None:
+    """Each scenario once, shape after shape. `tell`: every report with its story. `spoil` runs in each fork before it
+    begins: a mutant.
+    """
+    waiting = list(scenarios)
+    for shape in SHAPES:
+        mine = [each for each in waiting if each.shape == shape]
+        if mine:
+            _play_shape(shape, mine, take, Terms(tell, spoil))
+
+
+@frozen
+class Terms:
+    tell: bool
+    spoil: Callable[[], None]
+
+
+def _play_shape(shape: Shape, scenarios: list[Scenario], take: Take, terms: Terms) -> None:
+    async def main(dice: random.Random) -> None:
+        clock, effects, network = VirtualClock(), Stepped(), Network(dice)
+        links = StreamLinks(lambda a, b: network.passes(MachineId(a), MachineId(b)))
+        shared = Shared(dice, clock, network, links, effects, MemoryFactLog(clock))
+        async with anyio.create_task_group() as tasks:
+            cluster = Cluster(shared, SimulatedWorld(), tasks)
+            await _prepare(cluster, shape)
+            _freeze()
+            for scenario in scenarios:
+                take(await _fork(cluster, effects, scenario, terms))
+            tasks.cancel_scope.cancel()
+
+    run_seeded(main, seed=0)
+
+
+async def _prepare(cluster: Cluster, shape: Shape) -> None:
+    first, *others = shape.machines
+    await cluster.found(first)
+    for name in others:
+        await cluster.admit(name)
+    add_image(cluster)
+    outcomes = [await cluster.run(first, ApplyDeploy(manifest_of(shape)))]
+    if shape.owner != first:
+        outcomes.append(await cluster.run(first, ApplyMigration(DB, shape.owner)))
+    assert all(each.exit_code == 0 for each in outcomes), outcomes
+    for name in shape.machines:  # every log is read back once, as every life of a node begins
+        cluster.kill(name)
+        await cluster.start(name)
+    await cluster.agreed()
+    await anyio.sleep(SETTLED_S)
+
+
+def _freeze() -> None:
+    """What is there now is not looked at by the forks' collectors, and so not copied by them either."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+# ---------------------------------------------------------------- one fork
+
+
+async def _fork(cluster: Cluster, effects: Stepped, scenario: Scenario, terms: Terms) -> Report:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        await _play_and_exit(cluster, effects, scenario, terms, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - nothing else goes on in this process
+        answer = pipe.read()
+    os.waitpid(pid, 0)  # noqa: ASYNC222 - as above
+    return pickle.loads(answer) if answer else _no_report(scenario)  # noqa: S301 - our own fork wrote it
+
+
+async def _play_and_exit(
+    cluster: Cluster, effects: Stepped, scenario: Scenario, terms: Terms, writing: int
+) -> NoReturn:
+    """In the fork. It ends without unwinding: nothing of it is left to clean up."""
+    try:
+        signal.alarm(HUNG_S)
+        reseed(scenario.seed)
+        cluster.shared.random.seed(scenario.seed)
+        play = effects.play = Play(cluster, scenario)
+        Bugs.watched_by(play)
+        terms.spoil()
+        report = await play.run()
+        if report.wrong or terms.tell:
+            report = evolve(report, story=str(play.history))
+    except BaseException:  # noqa: BLE001 - whatever it is, it is what there is to say of this seed
+        report = _broken(scenario, str(effects.play.history) if effects.play else "", traceback.format_exc())
+    with open(writing, "wb") as pipe:  # noqa: ASYNC230 - as above
+        pickle.dump(report, pipe)
+    os._exit(0)
+
+
+def _broken(scenario: Scenario, story: str, trace: str) -> Report:
+    return Report(scenario.seed, (f"the run broke:\n{trace}",), story)
+
+
+def _no_report(scenario: Scenario) -> Report:
+    return _broken(scenario, "", f"its process ended without a word, or hung for {HUNG_S} s")

@@ -1,0 +1,242 @@
+"""Carries out the faults of a scenario: counts effects, and strikes when the moment of a fault has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from anyio.lowlevel import checkpoint
+from attrs import define, field
+
+from ployz.errors import Code, Failed, PloyzError
+from ployz.facts import keys
+from ployz.facts.keys import LockHolder
+from ployz.facts.port import Transaction
+from ployz.ids import MachineId, OperationId
+from tests.cluster.cluster import Cluster
+from tests.cluster.effects import Effect
+from tests.cluster.manifests import PRODUCTION
+from tests.sim.faults import (
+    Crash,
+    Cut,
+    DiskFull,
+    EngineRestart,
+    Fault,
+    Faults,
+    Late,
+    LockLost,
+    Lost,
+    Moment,
+    PoolFull,
+    Refusing,
+    SlowDisk,
+    Twice,
+)
+from tests.sim.history import History
+
+SUPERVISOR_S = 1.0
+"""From ployzd's end to its next start."""
+STOLEN_S = 8.0
+_SLOW = ("zfs.", "log.", "streams.")
+
+
+@define
+class _Armed:
+    fault: Fault
+    begins_at: int | None
+    """The count of effects from which its moment is counted; None: the fault before has not struck yet."""
+    seen: int = 0
+
+    def comes(self, effect: Effect, step: int) -> bool:
+        if self.begins_at is None or step <= self.begins_at:
+            return False
+        at: Moment = self.fault.at
+        if at.effect not in ("", effect.name) or at.done not in (None, effect.done):
+            return False
+        self.seen += 1
+        return self.seen >= at.nth
+
+
+@define(eq=False)
+class Striker:
+    cluster: Cluster
+    history: History
+    faults: Faults
+    struck: list[Fault] = field(factory=list, init=False)
+    quiet_at_s: float = field(default=0.0, init=False)
+    """When the last fault is over."""
+    _armed: list[_Armed] = field(factory=list, init=False)
+    _refusing: dict[tuple[MachineId, str], int] = field(factory=dict, init=False)
+    _slow: dict[MachineId, float] = field(factory=dict, init=False)
+    _powerless: set[MachineId] = field(factory=set, init=False)
+    _back_at_s: dict[MachineId, float] = field(factory=dict, init=False)
+
+    def arm(self) -> None:
+        """From here on effects count."""
+        self._armed = [_Armed(each, None if each.at.after_last else self.history.step) for each in self.faults.faults]
+        for machine in self.cluster.machines.values():
+            machine.on_failure = lambda error, name=machine.name: self._ended(name, error)
+
+    def disarm(self) -> None:
+        """What has not struck does not strike any more."""
+        self._armed.clear()
+        self._refusing.clear()
+
+    async def step(self, effect: Effect) -> None:
+        for armed in list(self._armed):
+            if armed in self._armed and armed.comes(effect, self.history.step):
+                self._armed.remove(armed)
+                await self._strike(armed.fault, effect)
+        if not effect.done:
+            if self._slow and (by_s := self._slow.get(effect.machine)) and effect.name.startswith(_SLOW):
+                await anyio.sleep(by_s)
+            if self._refusing:
+                self._refuse(effect)
+
+    # ------------------------------------------------------------ striking
+
+    async def _strike(self, fault: Fault, effect: Effect) -> None:
+        self.struck.append(fault)
+        moment = "after" if effect.done else "before"
+        self.history.tell("FAULT", f"{fault} [{moment} {effect.name} on {effect.machine}]")
+        for armed in self._armed:
+            if armed.begins_at is None:
+                armed.begins_at = self.history.step
+                break
+        match fault:
+            case Crash(_, machine, power, down_s):
+                self._crash(machine or effect.machine, power=power, down_s=down_s)
+            case Cut() | Lost() | Late() | Twice():
+                self._strike_link(fault)
+            case LockLost(_, stolen):
+                await self._lose_lock(stolen=stolen)
+            case other:
+                self._strike_part(other)
+        if self.cluster[effect.machine].life is None:
+            await checkpoint()  # where the struck machine's tasks end
+
+    def _strike_link(self, fault: Cut | Lost | Late | Twice) -> None:
+        network = self.cluster.network
+        match fault:
+            case Cut(_, source, target, one_way, for_s):
+                network.cut(source, target, one_way=one_way)
+                self._later(for_s, lambda: network.heal(source, target), "the link is whole again")
+            case Lost(_, reply):
+                network.lose(lambda _: True, reply=reply)
+            case Late(_, reply, late_s):
+                network.delay(lambda _: True, reply=reply, late_s=late_s)
+                self._until(late_s)
+            case Twice(_, again_after_s):
+                network.repeat(lambda _: True, again_after_s=again_after_s)
+                self._until(again_after_s)
+
+    def _strike_part(self, fault: Refusing | DiskFull | PoolFull | SlowDisk | EngineRestart) -> None:
+        machine = fault.machine
+        match fault:
+            case Refusing(_, _, part, times):
+                self._refusing[machine, part] = times
+            case DiskFull(_, _, written):
+                self.cluster[machine].disk.log.fail_next_append(written=written)
+            case PoolFull(_, _, for_s):
+                self._fill(machine, for_s)
+            case SlowDisk(_, _, by_s, for_s):
+                self._slow[machine] = by_s
+                self._later(for_s, lambda: self._slow.pop(machine, None), f"the disk of {machine} is fast again")
+            case EngineRestart(_, _, down_s):
+                self._restart_engine(machine, down_s)
+
+    def _refuse(self, effect: Effect) -> None:
+        part = effect.name.partition(".")[0]
+        left = self._refusing.get((effect.machine, part), 0)
+        if left:
+            self._refusing[effect.machine, part] = left - 1
+            self.history.tell(effect.machine, f"REFUSED {effect.name}")
+            raise Failed(Code.PART_FAILED, f"{effect.name} was made to fail")
+
+    # ------------------------------------------------------------ machines
+
+    def _crash(self, name: MachineId, *, power: bool, down_s: float) -> None:
+        if power:
+            self.cluster.crash(name)
+            self._powerless.add(name)
+        else:
+            self.cluster.kill(name)
+        self._back_at_s[name] = max(self._back_at_s.get(name, 0.0), anyio.current_time() + down_s)
+        self._until(down_s)
+        self.cluster.tasks.start_soon(self._come_back, name)
+
+    async def _come_back(self, name: MachineId) -> None:
+        """Once, however often it was struck meanwhile."""
+        due_s = self._back_at_s[name]
+        await anyio.sleep(due_s - anyio.current_time())
+        if self._back_at_s[name] == due_s and self.cluster[name].life is None:
+            self.history.tell(name, "comes back: " + ("boots" if name in self._powerless else "ployzd starts"))
+            if name in self._powerless:
+                self._powerless.discard(name)
+                self.cluster[name].docker.boot()
+            self.cluster.begin_life(name)
+
+    def _ended(self, name: MachineId, error: PloyzError) -> None:
+        """ployzd ended by itself: its supervisor starts it again."""
+        self.history.tell(name, f"ployzd ends: {error.problem.text}")
+        self._crash(name, power=False, down_s=SUPERVISOR_S)
+
+    def _fill(self, machine: MachineId, for_s: float) -> None:
+        zfs = self.cluster[machine].zfs
+        size_bytes, zfs._size_bytes = zfs._size_bytes, 0
+
+        def empty() -> None:
+            zfs._size_bytes = size_bytes or zfs._size_bytes
+
+        self._later(for_s, empty, f"the pool of {machine} has room again")
+
+    def _restart_engine(self, machine: MachineId, down_s: float) -> None:
+        docker = self.cluster[machine].docker
+        docker.engine_down()
+
+        def boot() -> None:
+            if machine not in self._powerless:
+                docker.boot()
+
+        self._later(down_s, boot, f"dockerd on {machine} is back")
+
+    # ------------------------------------------------------------ the lock
+
+    async def _lose_lock(self, *, stolen: bool) -> None:
+        facts, record = self.cluster.shared.facts, keys.lock(PRODUCTION)
+        there = facts._records.get(record.text)
+        if there is not None:
+            facts._end([there.lease])
+        if stolen:
+            thief = LockHolder(
+                machine=MachineId("machine-x"),
+                operation_id=OperationId.make(0, bytes(6)),
+                purpose="steal",
+                since_ms=0,
+                operator="a thief",
+            )
+            await facts.transact(Transaction((), (record.put(thief),)))
+
+            async def give_back() -> None:
+                await anyio.sleep(STOLEN_S)
+                held = await record.read(facts)
+                if held is not None and held.value == thief:
+                    await facts.transact(Transaction((), (record.delete(),)))
+                    self.history.tell("facts", "the thief gives the lock back")
+
+            self._until(STOLEN_S)
+            self.cluster.tasks.start_soon(give_back)
+
+    # ------------------------------------------------------------ time
+
+    def _until(self, for_s: float) -> None:
+        self.quiet_at_s = max(self.quiet_at_s, anyio.current_time() + for_s)
+
+    def _later(self, after_s: float, action: Callable[[], object], words: str) -> None:
+        async def act() -> None:
+            await anyio.sleep(after_s)
+            self.history.tell("", words)
+            action()
+
+        self._until(after_s)
+        self.cluster.tasks.start_soon(act)

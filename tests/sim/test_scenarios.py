@@ -1,0 +1,47 @@
+"""A fixed set of simulated runs: whatever strikes them, nothing is ever wrong. And they do exercise something."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from tests.sim.cli import Tally, told
+from tests.sim.faults import Fault
+from tests.sim.report import Report
+from tests.sim.scenario import draw
+from tests.sim.workers import Job, play_seeds
+
+RUNS = 600
+KINDS = {each.__name__ for each in get_args(Fault)}
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    found = Tally()
+    play_seeds(Job(range(RUNS)), found.take)
+    print(found)  # noqa: T201 - what was played is worth knowing when it fails
+    return found
+
+
+def test_nothing_is_wrong_with_any_of_them(tally: Tally) -> None:
+    assert not tally.wrong, "\n\n".join(told(each) for each in tally.wrong[:3])
+    assert tally.runs == RUNS
+
+
+def test_operations_are_committed_and_aborted_and_every_kind_of_fault_strikes(tally: Tally) -> None:
+    assert tally.committed > RUNS // 8
+    assert tally.aborted > RUNS // 8
+    assert tally.acknowledged > 20 * RUNS
+    assert {kind for kind in KINDS if tally.struck[kind] > RUNS // 300} == KINDS
+
+
+def test_one_seed_is_one_story_in_any_process() -> None:
+    stories: list[Report] = []
+    seeds = [seed for seed in range(60) if len(draw(seed).faults.faults) > 1][:6]
+    play_seeds(Job(seeds, tell=True), stories.append, processes=1)
+    play_seeds(Job(seeds[::-1], tell=True), stories.append, processes=2)
+    for seed in seeds:
+        first, second = (each for each in stories if each.seed == seed)
+        assert first == second
+        assert first.story
