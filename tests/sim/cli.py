@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.sim.report import Report
 from tests.sim.scenario import draw
-from tests.sim.workers import PROCESSES, Job, play_seeds
+from tests.sim.workers import PROCESSES, Job, Run, play, seeds
 
 BATCH: Final = 200
 SEED_MAX: Final = 10**9
@@ -31,16 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _explore(arguments.minutes * 60)
 
 
-def _tell(seeds: Sequence[int]) -> int:
+def _tell(numbers: Sequence[int]) -> int:
     """Each run as it happened."""
     wrong = 0
 
-    def take(report: Report) -> None:
+    def take(_: Run, report: Report) -> None:
         nonlocal wrong
         wrong += bool(report.wrong)
         print(told(report), end="\n\n", flush=True)
 
-    play_seeds(Job(seeds, tell=True), take, processes=min(PROCESSES, len(seeds)))
+    play(Job(seeds(numbers), tell=True), take, processes=min(PROCESSES, len(numbers)))
     return 1 if wrong else 0
 
 
@@ -50,7 +50,7 @@ def _explore(seconds: float) -> int:
     tally = Tally()
     dice = random.SystemRandom()
     while (left_s := seconds - (time.monotonic() - began_s)) > 0:
-        play_seeds(Job([dice.randrange(SEED_MAX) for _ in range(BATCH)]), tally.take)
+        play(Job(seeds(dice.randrange(SEED_MAX) for _ in range(BATCH))), tally.take)
         print(f"{seconds - left_s:6.0f} s  {tally}", flush=True)
     return 1 if tally.wrong else 0
 
@@ -63,7 +63,7 @@ class Tally:
         self.struck: Counter[str] = Counter()
         self.wrong: list[Report] = []
 
-    def take(self, report: Report) -> None:
+    def take(self, _: Run, report: Report) -> None:
         self.runs += 1
         self.committed += report.committed
         self.aborted += report.aborted

@@ -64,9 +64,11 @@ class Lost:
 
     at: Moment
     reply: bool
+    about: str = ""
+    """`workload.fence`, or `commit`; empty: whichever is next."""
 
     def __str__(self) -> str:
-        return f"{self.at}: the next {'answer' if self.reply else 'message'} is lost"
+        return f"{self.at}: {_next(self.about, reply=self.reply)} is lost"
 
 
 @frozen
@@ -76,9 +78,10 @@ class Late:
     at: Moment
     reply: bool
     late_s: float
+    about: str = ""
 
     def __str__(self) -> str:
-        return f"{self.at}: the next {'answer' if self.reply else 'message'} arrives {self.late_s:g} s late"
+        return f"{self.at}: {_next(self.about, reply=self.reply)} arrives {self.late_s:g} s late"
 
 
 @frozen
@@ -87,9 +90,10 @@ class Twice:
 
     at: Moment
     again_after_s: float
+    about: str = ""
 
     def __str__(self) -> str:
-        return f"{self.at}: the next message arrives again after {self.again_after_s:g} s"
+        return f"{self.at}: {_next(self.about, reply=False)} arrives again after {self.again_after_s:g} s"
 
 
 @frozen
@@ -178,3 +182,8 @@ class Faults:
 
     def __str__(self) -> str:
         return "\n".join(f"  {each}" for each in self.faults) or "  none"
+
+
+def _next(about: str, *, reply: bool) -> str:
+    what = "answer" if reply else "message"
+    return f"the next {what} to {about}" if about and reply else f"the next {about} {what}".replace("  ", " ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.ids import MachineId
+from tests.sim.faults import Moment
 
 
 @frozen
@@ -32,14 +33,14 @@ class Deploy:
 
 @frozen
 class Abort:
-    """Of whatever is undecided then, by another operator. Counted in effects: it would be over in milliseconds."""
+    """Of whatever is undecided then, by another operator."""
 
     by: MachineId
-    after_effects: int
+    when: Moment
     beside: bool = True
 
     def __str__(self) -> str:
-        return f"{_when(self.beside)}on {self.by}: abort what goes on after {self.after_effects} effects"
+        return f"{_when(self.beside)}on {self.by}: abort what goes on at {self.when}"
 
 
 Order = Migrate | Deploy | Abort

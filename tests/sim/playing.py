@@ -63,8 +63,6 @@ class Play:
     watch: Watch = field(init=False)
     striker: Striker = field(init=False)
     results: dict[OperationId, Result] = field(factory=dict, init=False)
-    _awaited_step: int = field(default=0, init=False)
-    _is_reached: anyio.Event = field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.watch = Watch(self.cluster, self.history)
@@ -73,8 +71,6 @@ class Play:
     async def step(self, effect: Effect) -> None:
         self.history.effect(effect)
         self.watch.step(effect)
-        if self.history.step == self._awaited_step:
-            self._is_reached.set()
         await self.striker.step(effect)
 
     async def run(self) -> Report:
@@ -134,16 +130,12 @@ class Play:
             case Deploy(by, command):
                 self.history.tell("operator", str(order))
                 await self._watch_to_end(by, ApplyDeploy(manifest_of(self.scenario.shape, command)))
-            case Abort(by, after_effects):
+            case Abort(by, when):
                 with anyio.move_on_after(60.0):
-                    await self._reached(self.history.step + after_effects)
+                    await self.striker.reached(when)
                 for operation_id in self.watch.truth.undecided():
                     self.history.tell("operator", f"on {by}: abort {operation_id}")
                     await self._ask(by, AbortOperation(operation_id))
-
-    async def _reached(self, step: int) -> None:
-        self._awaited_step = step
-        await self._is_reached.wait()
 
     async def _watch_to_end(self, by: MachineId, message: Message[Accepted]) -> None:
         operation_id = (await self._ask(by, message)).operation_id

@@ -12,7 +12,7 @@ import pickle
 import random
 import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 import anyio
@@ -40,8 +40,6 @@ HUNG_S: Final = 120
 """Of real time: a scenario that takes longer hangs outside of virtual time."""
 SETTLED_S: Final = 40.0
 
-Take = Callable[[Report], None]
-
 
 class SimulatedWorld(World):
     """As in the tests of clusters; that a full pool takes nothing is no violation here."""
@@ -53,26 +51,28 @@ class SimulatedWorld(World):
             return
 
 
-def play_all(
-    scenarios: Iterable[Scenario], take: Take, *, tell: bool = False, spoil: Callable[[], None] = lambda: None
-) -> None:
-    """Each scenario once, shape after shape. `tell`: every report with its story. `spoil` runs in each fork before it
-    begins: a mutant.
-    """
-    waiting = list(scenarios)
-    for shape in SHAPES:
-        mine = [each for each in waiting if each.shape == shape]
-        if mine:
-            _play_shape(shape, mine, take, Terms(tell, spoil))
-
-
 @frozen
-class Terms:
-    tell: bool
-    spoil: Callable[[], None]
+class Turn:
+    """One scenario to be played."""
+
+    scenario: Scenario
+    spoil: Callable[[], None] | None = None
+    """A mutant: what is patched in the fork before it begins."""
 
 
-def _play_shape(shape: Shape, scenarios: list[Scenario], take: Take, terms: Terms) -> None:
+Take = Callable[[int, Report], None]
+"""(which turn, what became of it)"""
+
+
+def play_all(turns: Sequence[Turn], take: Take, *, tell: bool = False) -> None:
+    """Each once, shape after shape. `tell`: every report with its story."""
+    for shape in SHAPES:
+        mine = [index for index, each in enumerate(turns) if each.scenario.shape == shape]
+        if mine:
+            _play_shape(shape, mine, turns, take, tell=tell)
+
+
+def _play_shape(shape: Shape, mine: Sequence[int], turns: Sequence[Turn], take: Take, *, tell: bool) -> None:
     async def main(dice: random.Random) -> None:
         clock, effects, network = VirtualClock(), Stepped(), Network(dice)
         links = StreamLinks(lambda a, b: network.passes(MachineId(a), MachineId(b)))
@@ -81,8 +81,8 @@ def _play_shape(shape: Shape, scenarios: list[Scenario], take: Take, terms: Term
             cluster = Cluster(shared, SimulatedWorld(), tasks)
             await _prepare(cluster, shape)
             _freeze()
-            for scenario in scenarios:
-                take(await _fork(cluster, effects, scenario, terms))
+            for index in mine:
+                take(index, await _fork(cluster, effects, turns[index], tell=tell))
             tasks.cancel_scope.cancel()
 
     run_seeded(main, seed=0)
@@ -115,31 +115,31 @@ def _freeze() -> None:
 # ---------------------------------------------------------------- one fork
 
 
-async def _fork(cluster: Cluster, effects: Stepped, scenario: Scenario, terms: Terms) -> Report:
+async def _fork(cluster: Cluster, effects: Stepped, turn: Turn, *, tell: bool) -> Report:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        await _play_and_exit(cluster, effects, scenario, terms, writing)
+        await _play_and_exit(cluster, effects, turn, writing, tell=tell)
     os.close(writing)
     with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - nothing else goes on in this process
         answer = pipe.read()
     os.waitpid(pid, 0)  # noqa: ASYNC222 - as above
-    return pickle.loads(answer) if answer else _no_report(scenario)  # noqa: S301 - our own fork wrote it
+    return pickle.loads(answer) if answer else _no_report(turn.scenario)  # noqa: S301 - our own fork wrote it
 
 
-async def _play_and_exit(
-    cluster: Cluster, effects: Stepped, scenario: Scenario, terms: Terms, writing: int
-) -> NoReturn:
+async def _play_and_exit(cluster: Cluster, effects: Stepped, turn: Turn, writing: int, *, tell: bool) -> NoReturn:
     """In the fork. It ends without unwinding: nothing of it is left to clean up."""
+    scenario = turn.scenario
     try:
         signal.alarm(HUNG_S)
         reseed(scenario.seed)
         cluster.shared.random.seed(scenario.seed)
         play = effects.play = Play(cluster, scenario)
         Bugs.watched_by(play)
-        terms.spoil()
+        if turn.spoil is not None:
+            turn.spoil()
         report = await play.run()
-        if report.wrong or terms.tell:
+        if report.wrong or tell:
             report = evolve(report, story=str(play.history))
     except BaseException:  # noqa: BLE001 - whatever it is, it is what there is to say of this seed
         report = _broken(scenario, str(effects.play.history) if effects.play else "", traceback.format_exc())

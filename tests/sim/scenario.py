@@ -93,7 +93,7 @@ def _orders(dice: random.Random, shape: Shape) -> tuple[Order, ...]:
     first = Migrate(dice.choice(machines), target)
     match dice.choices(("one", "abort", "two", "back", "deploy", "deploy beside"), (55, 12, 10, 10, 7, 6))[0]:
         case "abort":
-            return (first, Abort(dice.choice(machines), dice.randrange(1, EFFECTS)))
+            return (first, Abort(dice.choice(machines), Moment(dice.randrange(1, EFFECTS))))
         case "two":
             return (first, Migrate(dice.choice(machines), dice.choice(others), beside=True))
         case "back":
@@ -156,16 +156,38 @@ def _cut(dice: random.Random, at: Moment, machines: Machines) -> Fault:
     return Cut(at, source, target, dice.random() < 0.4, dice.choice((2.0, 8.0, 15.0, 25.0, 45.0)))
 
 
+_MESSAGES: Final = (
+    "commit",
+    "facts.transact",
+    "facts.read",
+    "facts.keep_alive",
+    "workload.create",
+    "workload.fence",
+    "workload.vote",
+    "workload.start",
+    "workload.settle",
+    "workload.withdraw",
+    "storage.snapshot",
+    "volume.begin_receive",
+    "volume.send",
+    "volume.end_receive",
+)
+
+
+def _about(dice: random.Random) -> str:
+    return dice.choice(_MESSAGES) if dice.random() < 0.7 else ""
+
+
 def _lost(dice: random.Random, at: Moment, _: Machines) -> Fault:
-    return Lost(at, dice.random() < 0.5)
+    return Lost(at, dice.random() < 0.5, _about(dice))
 
 
 def _late(dice: random.Random, at: Moment, _: Machines) -> Fault:
-    return Late(at, dice.random() < 0.5, dice.choice((0.1, 3.0, 12.0, 25.0, 50.0)))
+    return Late(at, dice.random() < 0.5, dice.choice((0.1, 3.0, 12.0, 25.0, 50.0)), _about(dice))
 
 
 def _twice(dice: random.Random, at: Moment, _: Machines) -> Fault:
-    return Twice(at, dice.choice((0.01, 0.3, 5.0, 30.0)))
+    return Twice(at, dice.choice((0.01, 0.3, 5.0, 30.0)), _about(dice))
 
 
 def _refusing(dice: random.Random, at: Moment, machines: Machines) -> Fault:

@@ -15,7 +15,9 @@ from ployz.facts.port import Transaction
 from ployz.ids import MachineId, OperationId
 from tests.cluster.cluster import Cluster
 from tests.cluster.effects import Effect
+from tests.cluster.endings import commit_of
 from tests.cluster.manifests import PRODUCTION
+from tests.cluster.network import Packet
 from tests.sim.faults import (
     Crash,
     Cut,
@@ -37,24 +39,27 @@ from tests.sim.history import History
 SUPERVISOR_S = 1.0
 """From ployzd's end to its next start."""
 STOLEN_S = 8.0
+LATE_S = 1.0
+"""The message that it strikes may still have to be sent."""
 _SLOW = ("zfs.", "log.", "streams.")
 
 
-@define
-class _Armed:
-    fault: Fault
+@define(eq=False)
+class _Coming:
+    """A moment that is waited for."""
+
+    moment: Moment
     begins_at: int | None
-    """The count of effects from which its moment is counted; None: the fault before has not struck yet."""
+    """The count of effects from which it is counted; None: the fault before has not struck yet."""
     seen: int = 0
 
     def comes(self, effect: Effect, step: int) -> bool:
         if self.begins_at is None or step <= self.begins_at:
             return False
-        at: Moment = self.fault.at
-        if at.effect not in ("", effect.name) or at.done not in (None, effect.done):
+        if self.moment.effect not in ("", effect.name) or self.moment.done not in (None, effect.done):
             return False
         self.seen += 1
-        return self.seen >= at.nth
+        return self.seen >= self.moment.nth
 
 
 @define(eq=False)
@@ -65,7 +70,8 @@ class Striker:
     struck: list[Fault] = field(factory=list, init=False)
     quiet_at_s: float = field(default=0.0, init=False)
     """When the last fault is over."""
-    _armed: list[_Armed] = field(factory=list, init=False)
+    _armed: list[tuple[_Coming, Fault]] = field(factory=list, init=False)
+    _awaited: list[tuple[_Coming, anyio.Event]] = field(factory=list, init=False)
     _refusing: dict[tuple[MachineId, str], int] = field(factory=dict, init=False)
     _slow: dict[MachineId, float] = field(factory=dict, init=False)
     _powerless: set[MachineId] = field(factory=set, init=False)
@@ -73,7 +79,8 @@ class Striker:
 
     def arm(self) -> None:
         """From here on effects count."""
-        self._armed = [_Armed(each, None if each.at.after_last else self.history.step) for each in self.faults.faults]
+        step = self.history.step
+        self._armed = [(_Coming(each.at, None if each.at.after_last else step), each) for each in self.faults.faults]
         for machine in self.cluster.machines.values():
             machine.on_failure = lambda error, name=machine.name: self._ended(name, error)
 
@@ -82,11 +89,21 @@ class Striker:
         self._armed.clear()
         self._refusing.clear()
 
+    async def reached(self, moment: Moment) -> None:
+        """Returns when it has come, counted from now."""
+        event = anyio.Event()
+        self._awaited.append((_Coming(moment, self.history.step), event))
+        await event.wait()
+
     async def step(self, effect: Effect) -> None:
-        for armed in list(self._armed):
-            if armed in self._armed and armed.comes(effect, self.history.step):
+        step = self.history.step
+        for waiting in [each for each in self._awaited if each[0].comes(effect, step)]:
+            self._awaited.remove(waiting)
+            waiting[1].set()
+        for armed in [each for each in self._armed if each[0].comes(effect, step)]:
+            if armed in self._armed:  # else everything was disarmed meanwhile
                 self._armed.remove(armed)
-                await self._strike(armed.fault, effect)
+                await self._strike(armed[1], effect)
         if not effect.done:
             if self._slow and (by_s := self._slow.get(effect.machine)) and effect.name.startswith(_SLOW):
                 await anyio.sleep(by_s)
@@ -99,9 +116,9 @@ class Striker:
         self.struck.append(fault)
         moment = "after" if effect.done else "before"
         self.history.tell("FAULT", f"{fault} [{moment} {effect.name} on {effect.machine}]")
-        for armed in self._armed:
-            if armed.begins_at is None:
-                armed.begins_at = self.history.step
+        for coming, _ in self._armed:
+            if coming.begins_at is None:
+                coming.begins_at = self.history.step
                 break
         match fault:
             case Crash(_, machine, power, down_s):
@@ -121,14 +138,14 @@ class Striker:
             case Cut(_, source, target, one_way, for_s):
                 network.cut(source, target, one_way=one_way)
                 self._later(for_s, lambda: network.heal(source, target), "the link is whole again")
-            case Lost(_, reply):
-                network.lose(lambda _: True, reply=reply)
-            case Late(_, reply, late_s):
-                network.delay(lambda _: True, reply=reply, late_s=late_s)
-                self._until(late_s)
-            case Twice(_, again_after_s):
-                network.repeat(lambda _: True, again_after_s=again_after_s)
-                self._until(again_after_s)
+            case Lost(_, reply, about):
+                network.lose(_is_about(about), reply=reply)
+            case Late(_, reply, late_s, about):
+                network.delay(_is_about(about), reply=reply, late_s=late_s)
+                self._until(late_s + LATE_S)
+            case Twice(_, again_after_s, about):
+                network.repeat(_is_about(about), again_after_s=again_after_s)
+                self._until(again_after_s + LATE_S)
 
     def _strike_part(self, fault: Refusing | DiskFull | PoolFull | SlowDisk | EngineRestart) -> None:
         machine = fault.machine
@@ -240,3 +257,9 @@ class Striker:
 
         self._until(after_s)
         self.cluster.tasks.start_soon(act)
+
+
+def _is_about(about: str) -> Callable[[Packet], bool]:
+    if about == "commit":
+        return commit_of
+    return lambda packet: about in ("", packet.message.tag)

@@ -10,7 +10,7 @@ from tests.sim.cli import Tally, told
 from tests.sim.faults import Fault
 from tests.sim.report import Report
 from tests.sim.scenario import draw
-from tests.sim.workers import Job, play_seeds
+from tests.sim.workers import Job, Run, play, seeds
 
 RUNS = 600
 KINDS = {each.__name__ for each in get_args(Fault)}
@@ -19,7 +19,7 @@ KINDS = {each.__name__ for each in get_args(Fault)}
 @pytest.fixture(scope="module")
 def tally() -> Tally:
     found = Tally()
-    play_seeds(Job(range(RUNS)), found.take)
+    play(Job(seeds(range(RUNS))), found.take)
     print(found)  # noqa: T201 - what was played is worth knowing when it fails
     return found
 
@@ -37,11 +37,15 @@ def test_operations_are_committed_and_aborted_and_every_kind_of_fault_strikes(ta
 
 
 def test_one_seed_is_one_story_in_any_process() -> None:
-    stories: list[Report] = []
-    seeds = [seed for seed in range(60) if len(draw(seed).faults.faults) > 1][:6]
-    play_seeds(Job(seeds, tell=True), stories.append, processes=1)
-    play_seeds(Job(seeds[::-1], tell=True), stories.append, processes=2)
-    for seed in seeds:
-        first, second = (each for each in stories if each.seed == seed)
+    stories: dict[int, list[Report]] = {}
+
+    def take(run: Run, report: Report) -> None:
+        stories.setdefault(run.seed, []).append(report)
+
+    chosen = [seed for seed in range(60) if len(draw(seed).faults.faults) > 1][:6]
+    play(Job(seeds(chosen), tell=True), take, processes=1)
+    play(Job(seeds(chosen[::-1]), tell=True), take, processes=2)
+    assert sorted(stories) == chosen
+    for first, second in stories.values():
         assert first == second
         assert first.story

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from ployz.events.types import DeployCommitted
+from ployz.facts import keys
 from ployz.ids import MachineId, OperationId
 from ployz.plan import names
 from tests.cluster.cluster import Cluster
@@ -44,7 +46,7 @@ class Watch:
     def step(self, effect: Effect) -> None:
         self.clients.step()
         self._facts()
-        if effect.name == "log.append":
+        if effect.name.startswith("log."):
             self._mirror(self.cluster[effect.machine])
         elif effect.name == "overlay.apply":
             self._route(self.cluster[effect.machine], effect)
@@ -61,6 +63,15 @@ class Watch:
             fact = facts[self.truth.position]
             self.history.fact(fact)
             self._say(self.truth.take(fact.fact))
+            if isinstance(fact.fact, DeployCommitted):
+                self._lock(fact.fact)
+
+    def _lock(self, committed: DeployCommitted) -> None:
+        record = keys.lock(committed.namespace)
+        there = self.cluster.shared.facts._records.get(record.text)
+        holder = record.decode(there.held.value) if there else None
+        if holder is None or holder.operation_id != committed.operation_id:
+            self._say([f"{committed.operation_id} is committed without holding the lock"])
 
     def _records(self) -> None:
         for dataset, records in self.clients.written.items():
@@ -75,6 +86,8 @@ class Watch:
     def _mirror(self, machine: Machine) -> None:
         seen, position = self._mirrors.get(machine.name, (0, 0))
         log = machine.disk.log
+        if log.head < seen:
+            self._say([f"{machine.name}: its log lost {seen - log.head} of {seen} acknowledged events"])
         wrong, position = mirrors.strays(log._records[seen:], self.cluster.shared.facts._facts, position)
         self._mirrors[machine.name] = log.head, position
         self._say([f"{machine.name} {each}" for each in wrong])
@@ -83,9 +96,9 @@ class Watch:
         if not effect.done:
             self._applying[machine.name] = self._mirrors.get(machine.name, (0, 0))[1]
             return
-        keys = {each.key: each.name for each in self.cluster.machines.values()}
+        by_key = {each.key: each.name for each in self.cluster.machines.values()}
         homes = self.truth.homes_since(self._applying.get(machine.name, 0))
-        self._say(routes.misled(machine.name, effect.args[0], keys, homes))
+        self._say(routes.misled(machine.name, effect.args[0], by_key, homes))
 
     def _say(self, wrong: list[str]) -> None:
         for each in wrong:
@@ -101,9 +114,9 @@ class Watch:
     def _seen(self, machine: Machine) -> MachineSeen:
         life = machine.life
         state = machine.overlay.applied[-1] if machine.overlay.applied else None
-        keys = {each.key: each.name for each in self.cluster.machines.values()}
+        by_key = {each.key: each.name for each in self.cluster.machines.values()}
         slots = {address for slot in self.truth.slots.values() for address in slot.addresses}
-        sent_to = [(ip, keys[peer.public_key]) for peer in (state.peers if state else ()) for ip in peer.addresses]
+        sent_to = [(ip, by_key[peer.public_key]) for peer in (state.peers if state else ()) for ip in peer.addresses]
         return MachineSeen(
             machine=machine.name,
             containers=tuple(_container(machine, name) for name in machine.docker.names()),

@@ -1,6 +1,6 @@
-"""Plays many scenarios in several processes. A worker reads what to play, and writes one line for each report.
+"""Plays many runs in several processes. A worker reads what to play, and writes one line for each report.
 
-echo '{"seeds": [1, 2]}' | python -m tests.sim.workers
+echo '{"runs": [{"seed": 1}, {"seed": 2}]}' | python -m tests.sim.workers
 """
 # ruff: noqa: T201 - a worker prints its reports
 
@@ -11,14 +11,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import cattrs
 from attrs import asdict, frozen
 
-from tests.sim.prepared import play_all
+from tests.sim.mutants.catalog import MUTANTS
+from tests.sim.prepared import Turn, play_all
 from tests.sim.report import Report
 from tests.sim.scenario import draw
 
@@ -28,18 +29,38 @@ HASH_SEED: Final = {"PYTHONHASHSEED": "0"}
 
 
 @frozen
+class Run:
+    """A scenario by its seed; or a try at catching a mutant, by its number."""
+
+    seed: int
+    mutant: str = ""
+    sound: bool = False
+    """The mutant's scenario without its bug."""
+
+    def turn(self) -> Turn:
+        if not self.mutant:
+            return Turn(draw(self.seed))
+        mutant = MUTANTS[self.mutant]
+        scenario = mutant.scenario(self.seed)
+        return Turn(scenario) if self.sound else Turn(scenario, mutant.spoil)
+
+
+@frozen
 class Job:
-    seeds: Sequence[int]
+    runs: Sequence[Run]
     tell: bool = False
     """Every report with its story, not only those with something wrong."""
-    mutant: str = ""
 
 
-def play_seeds(job: Job, take: Callable[[Report], None], *, processes: int = PROCESSES) -> None:
+def seeds(numbers: Iterable[int]) -> list[Run]:
+    return [Run(each) for each in numbers]
+
+
+def play(job: Job, take: Callable[[Run, Report], None], *, processes: int = PROCESSES) -> None:
     """Returns when all were played. `take` is called in any order, by one thread at a time."""
     turn = threading.Lock()
 
-    def serve(seeds: Sequence[int]) -> None:
+    def serve(runs: Sequence[Run]) -> None:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.sim.workers"],
             stdin=subprocess.PIPE,
@@ -50,26 +71,27 @@ def play_seeds(job: Job, take: Callable[[Report], None], *, processes: int = PRO
         with worker:
             assert worker.stdin is not None
             assert worker.stdout is not None
-            worker.stdin.write(json.dumps(asdict(Job(list(seeds), job.tell, job.mutant))))
+            worker.stdin.write(json.dumps(asdict(Job(runs, job.tell))))
             worker.stdin.close()
             for line in worker.stdout:
+                index, report = json.loads(line)
                 with turn:
-                    take(cattrs.structure(json.loads(line), Report))
+                    take(runs[index], cattrs.structure(report, Report))
         if worker.returncode:
             raise AssertionError(f"a worker ended with {worker.returncode}")
 
     with ThreadPoolExecutor(processes) as threads:
-        for done in [threads.submit(serve, job.seeds[index::processes]) for index in range(processes)]:
+        for done in [threads.submit(serve, job.runs[index::processes]) for index in range(processes)]:
             done.result()
 
 
 def main() -> None:
-    job = Job(**json.load(sys.stdin))
+    job = cattrs.structure(json.load(sys.stdin), Job)
 
-    def give(report: Report) -> None:
-        print(json.dumps(asdict(report)), flush=True)
+    def give(index: int, report: Report) -> None:
+        print(json.dumps([index, asdict(report)]), flush=True)
 
-    play_all([draw(seed) for seed in job.seeds], give, tell=job.tell)
+    play_all([each.turn() for each in job.runs], give, tell=job.tell)
 
 
 if __name__ == "__main__":
