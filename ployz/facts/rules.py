@@ -59,7 +59,7 @@ def evaluate(
     """`Refused`: a put names a lease that has ended (CONFLICT), or a key is written twice (USAGE)."""
     for compare in transaction.compares:
         held = read(compare.key)
-        if not _holds(compare, held):
+        if not holds(compare, held):
             return Conflict(compare, None if held is None else held.value)
     _check_writes(transaction.puts, lease_stands)
     position, previous = head.position, head.hash
@@ -71,7 +71,7 @@ def evaluate(
     return Change(Head(head.revision + 1, position, previous), transaction.puts, tuple(facts))
 
 
-def _holds(compare: Compare, held: Held | None) -> bool:
+def holds(compare: Compare, held: Held | None) -> bool:
     if isinstance(compare, Absent):
         return held is None
     if held is None:
@@ -81,10 +81,15 @@ def _holds(compare: Compare, held: Held | None) -> bool:
     return held.revision == compare.revision
 
 
-def _check_writes(writes: tuple[Put | Delete, ...], lease_stands: Callable[[int], bool]) -> None:
+def check_keys(writes: tuple[Put | Delete, ...]) -> None:
+    """`Refused` (USAGE): a key is written twice."""
     keys = [write.key for write in writes]
     if len(set(keys)) != len(keys):
         raise Refused(Code.USAGE, f"a transaction writes each key once, and this one: {sorted(keys)}")
+
+
+def _check_writes(writes: tuple[Put | Delete, ...], lease_stands: Callable[[int], bool]) -> None:
+    check_keys(writes)
     for write in writes:
         if isinstance(write, Put) and write.lease and not lease_stands(write.lease):
             raise Refused(

@@ -1,11 +1,11 @@
-"""What every fact log does: memory and embedded today, and each adapter that joins `ADAPTERS`."""
+"""What every fact log does: memory, embedded and etcd."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 
 import anyio
@@ -18,7 +18,10 @@ from ployz.events.log import GENESIS_HASH
 from ployz.events.types import OperationAborted
 from ployz.facts import keys
 from ployz.facts.chain import fact_hash
+from ployz.facts.etcd.gateway import Gateway
+from ployz.facts.etcd.log import EtcdFactLog, begin
 from ployz.facts.keys import Decision, Verdict, VolumeOwnership, Vote
+from ployz.facts.leases import TTL_S_MAX, Leases, check_ttl
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.port import (
     Absent,
@@ -36,6 +39,8 @@ from ployz.facts.port import (
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.facts.transactions import abort, cast_vote, start_operation
 from ployz.ids import OperationId
+from tests.etcds import Etcd, etcd
+from tests.real import need
 from tests.unit.facts.clocks import HandClock
 from tests.unit.facts.samples import (
     ABORTED,
@@ -54,7 +59,9 @@ from tests.unit.facts.samples import (
     take_lock,
 )
 
-TOO_LONG_S = 20.0
+_serials = count()
+
+TOO_LONG_S = 60.0
 """Ends a test that hangs; no test waits for it."""
 
 
@@ -81,6 +88,53 @@ async def embedded(folder: Path) -> AsyncIterator[Given]:
         await log.aclose()
 
 
+@asynccontextmanager
+async def on_etcd(server: Etcd) -> AsyncIterator[Given]:
+    """Below a prefix of its own. Time passes on the test's clock: see `_Timed`."""
+    clock = HandClock()
+    async with Gateway(server.access(f"test-{next(_serials)}/")) as gateway:
+        await begin(gateway)
+        yield Given(_Timed(EtcdFactLog(gateway, clock), clock), _advance(clock))
+
+
+class _Timed(EtcdFactLog):
+    """Leases of an hour, which end when the test's clock says so, as etcd itself ends them: it revokes them. That etcd
+    does so by itself, and in time, is tested in test_etcd.py.
+    """
+
+    def __init__(self, log: EtcdFactLog, clock: HandClock) -> None:
+        super().__init__(log._gateway, clock)
+        self._hand, self._leases = clock, Leases()
+
+    async def grant(self, ttl_s: float) -> int:
+        check_ttl(ttl_s)
+        lease = await super().grant(TTL_S_MAX)
+        self._leases.begin(lease, ttl_s, self._hand.now_s)
+        return lease
+
+    async def keep_alive(self, lease: int) -> bool:
+        await self._end_due()
+        self._leases.renew(lease, self._hand.now_s)
+        return await super().keep_alive(lease)
+
+    async def transact(self, transaction: Transaction) -> Applied | Conflict:
+        await self._end_due()
+        return await super().transact(transaction)
+
+    async def read(self, key: str) -> Held | None:
+        await self._end_due()
+        return await super().read(key)
+
+    async def list(self, prefix: str) -> Sequence[tuple[str, Held]]:
+        await self._end_due()
+        return await super().list(prefix)
+
+    async def _end_due(self) -> None:
+        for lease in self._leases.due(self._hand.now_s):
+            self._leases.forget([lease])
+            await super().revoke(lease)
+
+
 def _advance(clock: HandClock) -> Callable[[float], Awaitable[None]]:
     async def let_pass(seconds: float) -> None:
         clock.now_s += seconds
@@ -90,18 +144,31 @@ def _advance(clock: HandClock) -> Callable[[float], Awaitable[None]]:
 
 
 Adapter = Callable[[Path], AbstractAsyncContextManager[Given]]
-ADAPTERS: tuple[Adapter, ...] = (memory, embedded)
+ON_FILES: Mapping[str, Adapter] = {"memory": memory, "embedded": embedded}
+ETCD = pytest.param("etcd", marks=pytest.mark.real)
 Run = Callable[[Callable[[Given], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
+@pytest.fixture(scope="module")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    need("etcd", "openssl")
+    with etcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(params=[*ON_FILES, ETCD])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    adapter: Adapter = request.param
+    def adapter() -> AbstractAsyncContextManager[Given]:
+        if request.param == "etcd":
+            return on_etcd(request.getfixturevalue("etcd_server"))
+        return ON_FILES[request.param](tmp_path)
 
     def go(test: Callable[[Given], Awaitable[None]]) -> None:
+        opened = adapter()
+
         async def main() -> None:
             with anyio.fail_after(TOO_LONG_S):
-                async with adapter(tmp_path) as given:
+                async with opened as given:
                     await test(given)
 
         anyio.run(main, backend="trio")
