@@ -142,7 +142,7 @@ class Gateway:
         found = False
         with anyio.move_on_after(wait_s) as scope:
             try:
-                request = self._request(f"{endpoint}/v3/watch", body)
+                request = self._request(f"{endpoint}/v3/watch", body, self._token)
                 response = await self._client.send(request, stream=True)
                 try:
                     text = b""
@@ -178,41 +178,42 @@ class Gateway:
 
     async def _ask(self, endpoint: str, path: str, body: Json, within_s: float) -> Json:
         deadline = anyio.current_time() + within_s
-        try:
-            with anyio.fail_after(within_s):
-                if self._token is None and self.access.user:
-                    self._token = await self._authenticate(endpoint)
-        except TimeoutError:
-            raise _NotSent(f"did not answer within {within_s:g} s") from None
-        except _NoAnswer as error:
-            raise _NotSent(str(error)) from error  # only the request for a token may have arrived
         token = self._token
+        if token is None and self.access.user:
+            try:
+                token = await self._authenticate(endpoint)
+            except _NoAnswer as error:
+                raise _NotSent(str(error)) from error  # only the request for a token may have arrived
         try:
-            return await self._post(endpoint, path, body, deadline - anyio.current_time())
+            return await self._post(endpoint, path, body, deadline - anyio.current_time(), token)
         except Declined as error:
             if error.code != _UNAUTHENTICATED or token is None:
                 raise
         # The token is over, or that member was started anew and knows none. Nothing was done, so ask once more.
         if self._token == token:
-            self._token = None
-            self._token = await self._authenticate(endpoint)
-        return await self._post(endpoint, path, body, within_s)
+            try:
+                await self._authenticate(endpoint)
+            except _NoAnswer as error:
+                raise _NotSent(str(error)) from error
+        return await self._post(endpoint, path, body, within_s, self._token)
 
     async def _authenticate(self, endpoint: str) -> str:
         body = {"name": self.access.user, "password": self.access.password}
         try:
-            return str((await self._post(endpoint, "/v3/auth/authenticate", body, READ_S))["token"])
+            token = str((await self._post(endpoint, "/v3/auth/authenticate", body, READ_S, None))["token"])
         except Declined as error:
             raise Refused(
                 Code.NOT_ALLOWED,
                 f"etcd does not let {self.access.user} in: {error}",
                 "Correct user and password in the file that says how etcd is reached.",
             ) from error
+        self._token = token
+        return token
 
-    async def _post(self, endpoint: str, path: str, body: Json, within_s: float) -> Json:
+    async def _post(self, endpoint: str, path: str, body: Json, within_s: float, token: str | None) -> Json:
         try:
             with anyio.fail_after(max(0.0, within_s)):
-                response = await self._client.send(self._request(f"{endpoint}{path}", body))
+                response = await self._client.send(self._request(f"{endpoint}{path}", body, token))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _NotSent(_words(error)) from error
         except TimeoutError as error:
@@ -221,8 +222,8 @@ class Gateway:
             raise _NoAnswer(_words(error)) from error
         return _answer(response)
 
-    def _request(self, url: str, body: Json) -> httpx.Request:
-        headers = {} if self._token is None else {"Authorization": self._token}
+    def _request(self, url: str, body: Json, token: str | None) -> httpx.Request:
+        headers = {} if token is None else {"Authorization": token}
         content = json.dumps(body).encode()
         headers["Content-Length"] = str(len(content))
         request = self._client.build_request("POST", url, headers=headers)
