@@ -117,6 +117,11 @@ class Config:
         return self.state_dir / "facts.db"
 
     @property
+    def etcd_path(self) -> Path:
+        """How etcd is reached, once the facts are there. Written by ployzd: the founding machine said so."""
+        return self.state_dir / "etcd.json"
+
+    @property
     def volumes_dir(self) -> Path:
         return self.state_dir / "volumes"
 

@@ -174,6 +174,10 @@ class Code(StrEnum):
     """The log cannot be read or written. ployzd takes no further step."""
     FORKED = "forked"
     """The authority's history is not the one that this machine has. It stops following."""
+    FACTS_MOVING = "facts-moving"
+    """The fact log is being moved to etcd; nothing is committed until `cluster promote` has ended."""
+    FACTS_MOVED = "facts-moved"
+    """The fact log is in etcd now, and the founding machine orders nothing any more."""
     # Never meant to be seen
     BUG = "bug"
     """A mistake in ployz itself: report it."""

@@ -16,11 +16,13 @@ from typing import Final, NoReturn
 import anyio
 
 from ployz import __version__
+from ployz.actors.authority import AuthorityActor
 from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
 from ployz.actors.drain import DrainActor
 from ployz.actors.events import EventsActor
-from ployz.actors.facts import FactsActor, RemoteFactLog
+from ployz.actors.facts import FactsActor
+from ployz.actors.following import FollowingFactLog
 from ployz.actors.gateway import GatewayActor
 from ployz.actors.images import ImagesActor
 from ployz.actors.journal import Journal
@@ -103,6 +105,7 @@ async def run_node(config: Config) -> None:
             async with anyio.create_task_group() as tasks:
                 await found(config, parts, certificate)
                 spawn_actors(system, parts)
+                system.spawn("authority", partial(AuthorityActor, parts, facts))
                 tasks.start_soon(parts.mirror.run)
                 tasks.start_soon(_end_strangers, parts, server, peers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
@@ -186,18 +189,21 @@ async def _event_log(config: Config, clock: Clock) -> AsyncIterator[Feed]:
 
 
 @asynccontextmanager
-async def _authority(config: Config, clock: Clock, system: ActorSystem) -> AsyncIterator[FactLog]:
-    """The fact log: here at the founding machine, where its actor serves the others; else over the overlay."""
+async def _authority(config: Config, clock: Clock, system: ActorSystem) -> AsyncIterator[FollowingFactLog]:
+    """The fact log: here at the founding machine, where its actor serves the others; over the overlay; or in etcd."""
+    founder = system.remote(config.join.founder if config.join is not None else config.machine, "facts")
     if config.join is not None:
-        yield RemoteFactLog(system.remote(config.join.founder, "facts"))
+        async with FollowingFactLog(None, founder, config.etcd_path, clock) as facts:
+            yield facts
         return
-    facts = await EmbeddedFactLog.open(config.facts_path, clock)
+    embedded = await EmbeddedFactLog.open(config.facts_path, clock)
     try:
-        system.spawn("facts", partial(FactsActor, facts))
-        yield facts
+        system.spawn("facts", partial(FactsActor, embedded))
+        async with FollowingFactLog(embedded, founder, config.etcd_path, clock) as facts:
+            yield facts
     finally:
         with anyio.CancelScope(shield=True):
-            await facts.aclose()
+            await embedded.aclose()
 
 
 async def _parts(

@@ -183,7 +183,7 @@ def _make(folder: Path, members: int) -> tuple[list[Member], Pair, Pair]:
             (own / f"{name}.pem").write_text(text)
         (own / "key.pem").chmod(0o600)
         made.append(Member(own.name, own, ports[2 * index], ports[2 * index + 1]))
-    return made, ca, anyio.run(issue, ca, "client", [HOST])
+    return made, ca, anyio.run(issue, ca, "client", [])
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,7 @@
-"""The facts actor, at the founding machine: the embedded fact log, for every machine; and the port to reach it."""
+"""The facts actor, at the founding machine: the embedded fact log, for every machine; and the port to reach it.
+
+When the facts have moved to etcd it is still there, for machines that do not know yet: it says so, and where to.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.actors.core import Actor, handles
+from ployz.actors.messages.authority import AskWhere, FactsWhere
 from ployz.actors.messages.facts import (
     FactsPage,
     FollowFacts,
@@ -25,7 +29,9 @@ from ployz.actors.messages.facts import (
 )
 from ployz.actors.ref import Ref
 from ployz.config import MACHINES_MAX
+from ployz.errors import Code, Refused
 from ployz.facts.port import Applied, Conflict, FactLog, Held, SequencedFact, Transaction
+from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.wire.message import Done
 
 ANSWER_S: Final = 5.0
@@ -68,6 +74,13 @@ class FactsActor(Actor):
     async def revoke(self, message: RevokeLease) -> Done:
         await self._log.revoke(message.lease)
         return Done()
+
+    @handles(AskWhere, concurrent=True)
+    async def where(self, message: AskWhere) -> FactsWhere:  # noqa: ARG002 - being asked is the question
+        move = self._log.move if isinstance(self._log, EmbeddedFactLog) else None
+        if move is None or not move.done:
+            raise Refused(Code.CONFLICT, "the facts are here, at the founding machine")
+        return FactsWhere(move.access)
 
 
 @frozen

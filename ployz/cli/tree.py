@@ -25,8 +25,13 @@ class Group:
 
 GROUPS: Final[Mapping[str, Group]] = {
     "cluster": Group(
-        "Found a cluster.",
-        {"init": "Found a cluster, with this machine as its first member."},
+        "Found a cluster, and see to its fact log.",
+        {
+            "init": "Found a cluster, with this machine as its first member.",
+            "status": "Show who orders the facts, and how that is doing.",
+            "backup": "Copy the fact log to a file, while it is in use.",
+            "promote": "Move the fact log from the founding machine to etcd, for good.",
+        },
     ),
     "machine": Group(
         "The machines of the cluster, and how another one joins it.",

@@ -79,6 +79,17 @@ class MachineRecord:
     lifecycle: Lifecycle
 
 
+@frozen
+class Move:
+    """In an embedded fact log: that it is being moved, or was, and where to. It orders nothing from then on."""
+
+    access: str
+    """How the etcd is reached: the text of an EtcdAccess."""
+    log_id: bytes
+    """What that etcd's log is known by."""
+    done: bool
+
+
 def _by_volume(snapshots: tuple[SnapshotTaken, ...]) -> tuple[SnapshotTaken, ...]:
     return tuple(sorted(snapshots, key=lambda each: (each.volume, each.snapshot)))
 
@@ -155,6 +166,7 @@ class Key(Generic[V]):
 _converter = make_converter()
 
 CLUSTER: Final = Key("cluster", Cluster)
+MOVE: Final = Key("move", Move)
 LOCKS: Final = "lock/"
 """What the key of every lock begins with."""
 

@@ -70,6 +70,12 @@ def parser() -> argparse.ArgumentParser:
     up = add("up", _up, "Start what is missing, so that all machines are up and active in one cluster.")
     up.add_argument("--machines", type=int, default=3, metavar="N", help="machine-a, machine-b, … (default: 3)")
     _add_pool_size(up)
+    up.add_argument(
+        "--facts",
+        choices=("embedded", "etcd"),
+        default="embedded",
+        help="who orders the facts: the first machine, or etcd on the first three (default: embedded)",
+    )
     up.add_argument("--bare", action="store_true", help="without ployzd: machines to try the drivers on")
 
     add("down", _down, "Remove the lab: no process, namespace, mount, interface or file is left.")
@@ -127,7 +133,7 @@ def _add_pool_size(command: argparse.ArgumentParser) -> None:
 
 
 def _up(lab: Lab, arguments: argparse.Namespace) -> None:
-    lab.up(arguments.machines, pool_size=arguments.pool_size, bare=arguments.bare)
+    lab.up(arguments.machines, pool_size=arguments.pool_size, bare=arguments.bare, etcd=arguments.facts == "etcd")
 
 
 def _down(lab: Lab, _: argparse.Namespace) -> None:

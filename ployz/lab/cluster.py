@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 
 from ployz.errors import Failed
+from ployz.lab.facts import start_member
 from ployz.lab.machine import PROGRAMS, Machine
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import failed, side_by_side, wait_until
@@ -45,6 +46,7 @@ def bring_up(lab: LabName, machines: Sequence[Machine], known: LabState, say: Ca
 
 def start_node(machine: Machine) -> None:
     """Returns when ployzd answers on its socket."""
+    start_member(machine)
     node = machine.node(_running(machine))
     node.start()
 

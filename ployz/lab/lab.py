@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ployz.ids import MachineId
-from ployz.lab import cluster, namespaces, state
+from ployz.lab import cluster, facts, namespaces, state
 from ployz.lab.engine import remove_control_groups
 from ployz.lab.holder import SWITCH
 from ployz.lab.lock import locked
@@ -53,10 +53,10 @@ class Lab:
     def switch(self) -> Namespaces | None:
         return namespaces.find(self.folder, SWITCH)
 
-    def up(self, count: int, *, pool_size: str, bare: bool) -> None:
+    def up(self, count: int, *, pool_size: str, bare: bool, etcd: bool = False) -> None:
         """Starts what is missing of the first `count` machines, and of those that were there before.
 
-        `bare`: without ployzd.
+        `bare`: without ployzd. `etcd`: the facts are moved there, if they are not there yet.
         """
         if not 1 <= count <= state.MACHINES_MAX:
             raise refused(f"a lab has 1 to {state.MACHINES_MAX} machines, not {count}")
@@ -66,7 +66,10 @@ class Lab:
             state.save(self.folder, grown)
             self._bring_up(grown, grown.machines, pool_size)
             if not bare:
-                cluster.bring_up(self.name, self._machines(grown.machines), grown, self.say)
+                machines = self._machines(grown.machines)
+                cluster.bring_up(self.name, machines, grown, self.say)
+                if etcd:
+                    facts.bring_up(machines, grown, self.say)
 
     def down(self) -> None:
         """Leaves no process, namespace, mount, interface, control group or file."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 import anyio
@@ -25,7 +26,7 @@ from ployz.events.types import OperationAborted
 from ployz.facts.chain import fact_hash
 from ployz.facts.etcd import forms
 from ployz.facts.etcd.gateway import Gateway
-from ployz.facts.etcd.log import EtcdFactLog, begin
+from ployz.facts.etcd.log import TXN, EtcdFactLog, begin
 from ployz.facts.port import Absent, Applied, FactLog, Put, RevisionIs, SequencedFact, Transaction
 from ployz.ids import OperationId
 from tests.etcds import PASSWORD, Etcd, etcd
@@ -221,6 +222,31 @@ def _replace(three: Etcd, lost: int) -> None:
             time.sleep(0.2)
     member.start(three.cluster, state="existing")
     three.wait_until_up()
+
+
+def test_a_commit_takes_at_most_three_times_as_long_as_a_bare_transaction_of_its_size(three: Etcd) -> None:
+    async def test() -> None:
+        async with Gateway(three.access()) as gateway:
+            await begin(gateway)
+            log = EtcdFactLog(gateway, SystemClock())
+            fact = OperationAborted(OperationId("op-1"), PRODUCTION, A, "x" * 2_000)
+            commits, bare = [], []
+            for number in range(60):
+                key = f"k/{number}"
+                commit = Transaction((Absent(key),), (Put(key, b"x" * 100),), (fact,))
+                puts = [forms.put(forms.encoded(f"ployz/bare/{key}/{each}".encode()), b"x" * 750) for each in range(3)]
+                commits.append(await _took(partial(log.transact, commit)))
+                bare.append(await _took(partial(gateway.write, TXN, {"success": puts})))
+            print(f"median commit {median(commits):.4f} s, bare {median(bare):.4f} s")  # noqa: T201 - shown with -s
+            assert median(commits) <= 3 * median(bare), (median(commits), median(bare))
+
+    go(test)
+
+
+async def _took(do: Callable[[], Awaitable[object]]) -> float:
+    before_s = anyio.current_time()
+    await do()
+    return anyio.current_time() - before_s
 
 
 # ---------------------------------------------------------------- one member

@@ -487,7 +487,10 @@ def test_commit_and_abort_never_both_in_a_hundred_races(run: Run) -> None:
     run(test)
 
 
-async def _race(log: FactLog, token: int, operation_id: OperationId, dice: random.Random) -> Verdict:
+async def _race(
+    log: FactLog, token: int, operation_id: OperationId, dice: random.Random, lease: int | None = None
+) -> Verdict:
+    """`lease`: what the lock stands under; it is revoked in the middle of it all."""
     start = await applied(log, start_operation(started(token, operation_id)))
     for machine in (A, B):
         await applied(log, cast_vote(operation_id, machine, Vote((FINAL,))))
@@ -505,6 +508,8 @@ async def _race(log: FactLog, token: int, operation_id: OperationId, dice: rando
     async with anyio.create_task_group() as tasks:
         for transaction in contenders:
             tasks.start_soon(contend, transaction, dice.randrange(4))
+        if lease is not None:
+            tasks.start_soon(log.revoke, lease)
     ends = await log.facts(start.position, limit=9, wait_s=0)
     standing = await keys.decision(operation_id).read(log)
     owner = await keys.volume(DATA).read(log)
@@ -514,6 +519,27 @@ async def _race(log: FactLog, token: int, operation_id: OperationId, dice: rando
     assert owner is not None
     assert owner.value.owner == (B if standing.value.verdict is Verdict.COMMIT else A)
     return standing.value.verdict
+
+
+def test_commit_and_abort_never_both_while_the_lock_ends_in_between(run: Run) -> None:
+    """Twenty races; the end of the lock races with both."""
+
+    async def test(given: Given) -> None:
+        migration = await ready_to_commit(given.log)
+        await applied(given.log, abort(ABORTED))
+        await given.log.revoke(migration.lease)
+        for seed in range(20):
+            await applied(given.log, Transaction((), (keys.volume(DATA).put(VolumeOwnership(A, 1)),)))
+            operation_id = OperationId(f"op-lapse-{seed}")
+            lease, token = await take_lock(given.log, operation_id=operation_id)
+            winner = await _race(given.log, token, operation_id, random.Random(seed), lease)  # noqa: S311 - a seeded race, no secret
+            late = await given.log.transact(commit_of(token, operation_id))
+            assert isinstance(late, Conflict)
+            standing = await keys.decision(operation_id).read(given.log)
+            assert standing is not None
+            assert standing.value.verdict is winner
+
+    run(test)
 
 
 def test_a_commit_with_the_token_of_a_stolen_lock_is_refused(run: Run) -> None:

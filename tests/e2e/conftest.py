@@ -16,7 +16,7 @@ from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.manifests import count, counter, web
 from tests.real import need
 
-LAB = re.compile(r"test-e2e-([0-9]+)\Z")
+LAB = re.compile(r"test-e2e-(?:etcd-)?([0-9]+)\Z")
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def _lab() -> Iterator[Cluster]:
             Cluster(found[0]).run("down")
     made = Cluster(f"test-e2e-{os.getpid()}")
     try:
-        made.run("up", "--machines", "3")
+        made.run("up", "--machines", "3", "--facts", os.environ.get("PLOYZ_FACTS", "embedded"))
         made.run("image", "web", "postgres")
         yield made
     finally:

@@ -4,6 +4,7 @@ The daemon imports it. The command line imports only the modules of the messages
 """
 
 from ployz.actors.messages import (
+    authority,
     distance,
     drain,
     events,
@@ -20,6 +21,7 @@ from ployz.actors.messages import (
 )
 
 __all__ = [
+    "authority",
     "distance",
     "drain",
     "events",

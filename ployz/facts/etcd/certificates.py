@@ -42,14 +42,18 @@ async def make_authority(name: str) -> Pair:
 async def issue(authority: Pair, name: str, addresses: Sequence[str]) -> Pair:
     """For a member, which is server and client at once: etcd's gateway connects to its own server with it. For that
     reason it has no common name, which etcd would take for the user who asks.
+
+    `addresses`: empty for who is a client alone and may come from anywhere. etcd believes a certificate that names
+    addresses only when it is shown from one of them.
     """
     names = ",".join(f"IP:{ip_address(each)}" for each in addresses)
+    named = f"subjectAltName={names}\n" if names else ""
     with tempfile.TemporaryDirectory() as folder:
         key, request, certificate = (Path(folder) / each for each in ("key", "request", "certificate"))
         ca, ca_key, extensions = (Path(folder) / each for each in ("ca", "ca-key", "extensions"))
         ca.write_text(authority.certificate_pem)
         ca_key.write_text(authority.key_pem)
-        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
+        extensions.write_text(f"{named}extendedKeyUsage=serverAuth,clientAuth\n")
         await _openssl(
             *("req", "-newkey", "ed25519", "-noenc", "-subj", f"/O=ployz/OU={name}"),
             *("-keyout", str(key), "-out", str(request)),

@@ -22,7 +22,7 @@ from ployz.facts.etcd.forms import Json, Names, Origin, Place
 from ployz.facts.etcd.gateway import Declined, Gateway
 from ployz.facts.leases import check_ttl
 from ployz.facts.port import Applied, Compare, Conflict, Held, Put, SequencedFact, Transaction
-from ployz.facts.rules import WAIT_S_MAX, check_keys, holds, page_size
+from ployz.facts.rules import FACTS_LIMIT_MAX, WAIT_S_MAX, Head, check_keys, holds, page_size
 
 LOOK_AGAIN_S: Final = 5.0
 """How long one watch is believed in: a member that froze, or lost the others, does not end it."""
@@ -37,6 +37,21 @@ class _Log:
 
     origin: bytes
     base: int
+
+
+class Snapshot:
+    """The whole log as of one revision of etcd."""
+
+    def __init__(self, log: EtcdFactLog, revision: int, head: Head, records: Sequence[Put]) -> None:
+        self.head = head
+        self.records = records
+        """Those that stand under no lease."""
+        self._log = log
+        self._revision = revision
+
+    async def facts(self, after: int) -> Sequence[SequencedFact]:
+        """A page; empty at the end."""
+        return await self._log.facts_at(after, self._revision)
 
 
 class EtcdFactLog:
@@ -163,6 +178,24 @@ class EtcdFactLog:
                 return []
             next_revision = forms.number(ranged["header"], "revision") + 1
             await self._gateway.changed(self._names.head, next_revision, min(left_s, LOOK_AGAIN_S))
+
+    async def snapshot(self) -> Snapshot:
+        log = await self._opened()
+        ranged = await self._read(RANGE, {"key": self._names.head})
+        revision = forms.number(ranged["header"], "revision")
+        # The head again, at the revision that everything else is read at.
+        place = forms.place(await self._read(RANGE, {"key": self._names.head, "revision": str(revision)}))
+        found = await self._read(RANGE, {**self._names.records(""), "revision": str(revision)})
+        records = [
+            Put(self._names.record_key(each["key"]), forms.value(each))
+            for each in forms.pairs(found)
+            if not forms.number(each, "lease")
+        ]
+        return Snapshot(self, revision, Head(revision + log.base, place.position, place.hash), records)
+
+    async def facts_at(self, after: int, revision: int) -> Sequence[SequencedFact]:
+        body = {**self._names.facts(after, FACTS_LIMIT_MAX), "revision": str(revision)}
+        return [forms.unpack_fact(each) for each in forms.pairs(await self._read(RANGE, body))]
 
     async def _read(self, path: str, body: Json) -> Json:
         try:

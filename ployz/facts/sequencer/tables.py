@@ -110,6 +110,17 @@ def records(database: Database, prefix: str) -> Iterator[tuple[str, Held]]:
         yield key, Held(value, revision)
 
 
+def leased(database: Database) -> str | None:
+    """The key of a record that stands under a lease."""
+    row = database.execute("SELECT key FROM records WHERE lease != 0 ORDER BY key LIMIT 1").fetchone()
+    return None if row is None else row[0]
+
+
+def put_beside(database: Database, key: str, value: bytes) -> None:
+    """A record about the log itself: no part of its history, so that the revision stays."""
+    database.execute("INSERT OR REPLACE INTO records (key, value, revision, lease) VALUES (?, ?, 0, 0)", (key, value))
+
+
 def store(database: Database, change: Change) -> None:
     revision = change.head.revision
     for write in change.writes:
