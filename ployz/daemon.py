@@ -15,6 +15,7 @@ from ployz import killpoints
 from ployz.actors.cell import declared_error
 from ployz.config import CONFIG_PATH, Config
 from ployz.errors import PloyzError
+from ployz.host.supervisor import Supervisor
 from ployz.node import run_node
 
 
@@ -46,7 +47,7 @@ async def _run_until_signalled(path: Path) -> None:
     config = Config.load(path)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
-        await run_node(config)
+        await run_node(config, Supervisor.taken_from())
         tasks.cancel_scope.cancel()
 
 

@@ -55,6 +55,7 @@ from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
 from ployz.host.haproxy.driver import HaproxyGateway
 from ployz.host.readiness import SocketLooks
+from ployz.host.supervisor import Supervisor
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
@@ -76,7 +77,7 @@ PART_PAUSE_S: Final = 1.0
 _log = logging.getLogger("ployz.node")
 
 
-async def run_node(config: Config) -> None:
+async def run_node(config: Config, supervisor: Supervisor) -> None:
     """One machine, until it is cancelled."""
     cluster = _cluster(config)
     own_ipv6, own_ipv4, subnets = own_addresses(config)
@@ -97,8 +98,8 @@ async def run_node(config: Config) -> None:
         ):
             streams = TcpStreams(stall_s=STALL_S)
             parts = await _parts(config, clock, log, docker, facts, view, streams)
-            await _wait_for(f"Docker at {config.docker_socket}", docker.version)
-            await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool))
+            await _wait_for(f"Docker at {config.docker_socket}", docker.version, supervisor)
+            await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
             server = WireServer(identity, system.deliver, partial(_address, config, view), tls)
@@ -113,6 +114,7 @@ async def run_node(config: Config) -> None:
                 await tasks.start(server.serve_local, config.socket)
                 await parts.journal.record("node", NodeStarted(config.machine, __version__))
                 _log.info("%s is up, at fact %d", config.machine, view.position)
+                supervisor.ready()
 
 
 # ---------------------------------------------------------------- who we are
@@ -302,13 +304,14 @@ def _workload_maker(parts: Parts, address: str) -> Make:
     return partial(WorkloadActor, parts, Namespace(address.partition("/")[2]))
 
 
-async def _wait_for(what: str, look: Callable[[], Awaitable[object]]) -> None:
+async def _wait_for(what: str, look: Callable[[], Awaitable[object]], supervisor: Supervisor) -> None:
     for attempt in range(PART_TRIES):
         try:
             await look()
         except PloyzError as error:
             if attempt == 0:
                 _log.warning("waiting for %s: %s", what, error)
+                supervisor.status(f"waiting for {what}: {error}")
             await anyio.sleep(PART_PAUSE_S)
         else:
             return

@@ -11,6 +11,9 @@ import shutil
 
 import pytest
 
+PATIENCE = float(os.environ.get("PLOYZ_PATIENCE", "1"))
+"""What a test multiplies its deadlines by: in a guest under emulation, everything takes several times as long."""
+
 
 def need(*programs: str) -> None:
     """Ends the calling test or fixture here unless this is root on a machine that has all these programs."""
