@@ -18,6 +18,7 @@ from ployz.host.docker.engine import DockerEngine
 from ployz.host.fakes.docker import FakeDocker, Program
 from ployz.host.ports import BridgeNetwork, ContainerSpec, Docker, ExecResult
 from tests.engines import Engine, busybox_archive
+from tests.real import PATIENCE
 
 REFERENCE = "ployz-test:1"
 NETWORK = BridgeNetwork(
@@ -28,7 +29,7 @@ NETWORK = BridgeNetwork(
     ipv4_subnet="10.210.0.0/16",
     ipv4_gateway="10.210.0.1",
 )
-WAIT_S = 20.0
+WAIT_S = 20.0 * PATIENCE
 
 POLITE = ("sh", "-c", "trap 'exit 0' TERM; echo one; echo two; while :; do sleep 0.02; done")
 STUBBORN = ("sh", "-c", "trap '' TERM; while :; do sleep 1; done")

@@ -23,9 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.real import need
+from tests.real import PATIENCE, need
 
-BOOT_S = 30.0
+BOOT_S = 30.0 * PATIENCE
 _CGROUPS = Path("/sys/fs/cgroup")
 
 # It dies with the test run, and everything in it with it.
@@ -141,7 +141,9 @@ class Engine:
     def docker(self, *argv: str, stdin: bytes = b"") -> str:
         """What Docker's own client says."""
         command = ["docker", "--host", f"unix://{self.socket}", *argv]
-        return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+        return subprocess.run(
+            command, input=stdin, stdout=subprocess.PIPE, check=True, timeout=60 * PATIENCE
+        ).stdout.decode()
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

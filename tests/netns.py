@@ -13,6 +13,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from tests.real import PATIENCE
+
 _END_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _HOLD = ("sh", "-c", "echo held; exec sleep infinity")
 
@@ -31,7 +33,7 @@ class NetworkNamespace:
 
     def try_(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.prefix, *argv], input=stdin, capture_output=True, text=True, timeout=30, check=False
+            [*self.prefix, *argv], input=stdin, capture_output=True, text=True, timeout=30 * PATIENCE, check=False
         )
 
     def run(self, *argv: str, stdin: str = "") -> str:

@@ -17,6 +17,7 @@ from ployz.host.ports import Dataset, DatasetState, Holder, Zfs
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.host.zfs.failures import stream_failure
 from tests.pools import Pool
+from tests.real import PATIENCE
 
 T = TypeVar("T")
 
@@ -131,10 +132,10 @@ class RealBench:
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes:
         argv = self.zfs.send_argv(dataset, base, snapshot)
-        return (await program.run(argv, deadline_s=60, check=Code.STREAM_FAILED)).stdout
+        return (await program.run(argv, deadline_s=60 * PATIENCE, check=Code.STREAM_FAILED)).stdout
 
     async def receive(self, dataset: Dataset, stream: bytes) -> None:
-        done = await program.run(self.zfs.receive_argv(dataset), deadline_s=60, stdin=stream)
+        done = await program.run(self.zfs.receive_argv(dataset), deadline_s=60 * PATIENCE, stdin=stream)
         if done.exit_code != 0:
             raise stream_failure(done.words)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Final
 from ployz.config import Config
 from ployz.errors import Code, Refused
 
-LIST_POOLS_S: Final = 30.0
+ANSWER_S: Final = 30.0
+"""How long `zpool` and `docker` may take to answer: a suspended pool never does."""
+DOCKER_OLDEST: Final = (20, 10)
 
 PROGRAMS: Final = {
     "zfs": "install OpenZFS (Debian: zfsutils-linux)",
@@ -45,8 +48,8 @@ def find_missing(setup: Config) -> Iterator[str]:
     yield from (f"{program}: {remedy}" for program, remedy in absent.items())
     if not _kernel_has_wireguard() and shutil.which("wireguard-go") is None:
         yield "wireguard: this kernel has none; install wireguard-go, or a kernel that has WireGuard"
-    if "docker" not in absent and not setup.docker_socket.is_socket():
-        yield f"dockerd: nothing listens on {setup.docker_socket}; start Docker, or give --docker-socket"
+    if "docker" not in absent:
+        yield from _missing_of_docker(setup.docker_socket)
     if "zpool" not in absent:
         yield from _missing_pool(setup.pool)
 
@@ -60,13 +63,37 @@ def _kernel_has_wireguard() -> bool:
     return asked.returncode == 0
 
 
+def _missing_of_docker(listens: Path) -> Iterator[str]:
+    if not listens.is_socket():
+        yield f"dockerd: nothing listens on {listens}; start Docker, or give --docker-socket"
+        return
+    argv = ["docker", "--host", f"unix://{listens}", "info", "--format", "{{.LiveRestoreEnabled}} {{.ServerVersion}}"]
+    try:
+        asked = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=ANSWER_S)
+    except subprocess.TimeoutExpired:
+        yield f"dockerd: it did not answer on {listens} within {ANSWER_S:g} s"
+        return
+    lasting, _, version = asked.stdout.strip().partition(" ")
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if asked.returncode != 0 or numbers is None:
+        yield f"dockerd: `docker info` failed: {(asked.stderr or asked.stdout).strip()[:200]}"
+        return
+    if (int(numbers[1]), int(numbers[2])) < DOCKER_OLDEST:
+        yield f"dockerd: this is Docker {version}; ployz needs 20.10 or later"
+    if lasting != "true":
+        yield (
+            "live-restore: containers would end with every restart of Docker; "
+            'write { "live-restore": true } into /etc/docker/daemon.json, then: systemctl reload docker'
+        )
+
+
 def _missing_pool(pool: str) -> Iterator[str]:
     try:
         listed = subprocess.run(
-            ["zpool", "list", "-H", "-o", "name"], check=False, capture_output=True, text=True, timeout=LIST_POOLS_S
+            ["zpool", "list", "-H", "-o", "name"], check=False, capture_output=True, text=True, timeout=ANSWER_S
         )
     except subprocess.TimeoutExpired:
-        yield f"zfs: `zpool list` did not answer within {LIST_POOLS_S:g} s"
+        yield f"zfs: `zpool list` did not answer within {ANSWER_S:g} s"
         return
     if listed.returncode != 0:
         yield f"zfs: `zpool list` failed: {listed.stderr.strip()[:200]}"

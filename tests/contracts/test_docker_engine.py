@@ -14,10 +14,11 @@ from ployz.host.docker.engine import EXEC_OUTPUT_BYTES, DockerEngine
 from ployz.host.ports import BindMount, ContainerSpec, PublishedPort
 from tests.docker_world import NETWORK, REFERENCE, image_id, loaded_engine, remove_containers
 from tests.engines import Engine
+from tests.real import PATIENCE
 
 pytestmark = pytest.mark.real
 
-TEST_S = 60.0
+TEST_S = 60.0 * PATIENCE
 
 
 @pytest.fixture(scope="module")

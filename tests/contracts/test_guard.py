@@ -12,10 +12,11 @@ import pytest
 
 from ployz.host.guard import guard_argv, now_s, read_lease, was_killed, write_lease
 from tests.engines import Engine, busybox_archive
+from tests.real import PATIENCE
 
 pytestmark = pytest.mark.real
 
-PATIENCE_S = 20.0
+PATIENCE_S = 20.0 * PATIENCE
 
 
 @pytest.fixture(name="engine")

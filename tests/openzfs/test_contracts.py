@@ -18,7 +18,7 @@ SLOW = 6
     [
         *("test_zfs", "test_zfs_snapshots", "test_zfs_streams", "test_zfs_programs"),
         *("test_overlay", "test_overlay_packets", "test_docker", "test_docker_engine", "test_docker_outages"),
-        *("test_guard", "test_streams"),
+        "test_guard",
     ],
 )
 def test_the_contract_holds_in_the_guest_of(installed: tuple[Guest, Guest], say: Say, name: str) -> None:

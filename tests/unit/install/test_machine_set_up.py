@@ -59,14 +59,17 @@ def test_anything_else_is_no_endpoint(text: str) -> None:
 # ---------------------------------------------------------------- requirements
 
 
+SAID = {"zpool": "tank", "docker": "true 20.10.24+dfsg1"}
+
+
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with every program that is needed, each of which does nothing but `zpool`, which lists a pool."""
+    """A PATH with every program that is needed. `zpool` lists a pool, and `docker` says what it should."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in (*PROGRAMS, "wireguard-go"):
         file = folder / name
-        file.write_text("#!/bin/sh\necho tank\n")
+        file.write_text(f"#!/bin/sh\necho {SAID.get(name, '')}\n")
         file.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
     return folder
@@ -109,6 +112,25 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, programs: P
 
 def test_a_docker_that_does_not_run_is_missing(tmp_path: Path, programs: Path) -> None:
     assert missing(setup(tmp_path)) == ["dockerd"]
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ("echo false 24.0.7", ["live-restore"]),
+        ("echo true 19.03.15", ["dockerd"]),
+        ("echo true 20.9.1", ["dockerd"]),
+        ("echo true 28.0.0-rc.1", []),
+        ("echo permission denied >&2; exit 1", ["dockerd"]),
+    ],
+)
+def test_a_docker_that_is_too_old_or_would_take_containers_with_it_will_not_do(
+    tmp_path: Path, programs: Path, said: str, names: list[str]
+) -> None:
+    (programs / "docker").write_text(f"#!/bin/sh\n{said}\n")
+    with socket.socket(socket.AF_UNIX) as dockerd:
+        dockerd.bind(str(tmp_path / "docker.sock"))
+        assert missing(setup(tmp_path)) == names
 
 
 def test_a_zpool_that_fails_is_told_with_its_own_words(tmp_path: Path, programs: Path) -> None:
