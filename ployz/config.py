@@ -6,6 +6,7 @@ configuration.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Final, Self
@@ -22,17 +23,20 @@ SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 PEER_PORT: Final = 7701
 STREAM_PORT: Final = 7702
 
-ASK_TIMEOUT_S: Final = 10.0
+SLOWNESS: Final = float(os.environ.get("PLOYZ_SLOWNESS", "1"))
+"""How many times slower than a real machine this one is, under emulation for example. It stretches how long answers are
+waited for, and no lease: on those, machines must agree."""
+ASK_TIMEOUT_S: Final = 10.0 * SLOWNESS
 """An ask that reads or decides, here or over the overlay."""
-EFFECT_TIMEOUT_S: Final = 120.0
+EFFECT_TIMEOUT_S: Final = 120.0 * SLOWNESS
 """An ask that drives one program or container to its end."""
 TRANSFER_TIMEOUT_S: Final = 24 * 3600.0
 """One send of one volume. A send that moves nothing ends much sooner, at STALL_S."""
-STALL_S: Final = 20.0
+STALL_S: Final = 20.0 * SLOWNESS
 """A stream that moves no byte for this long is cut."""
-PROBE_TIMEOUT_S: Final = 5.0
+PROBE_TIMEOUT_S: Final = 5.0 * SLOWNESS
 """How long a participant may take to say that it is there."""
-FOLLOW_TIMEOUT_S: Final = 10.0
+FOLLOW_TIMEOUT_S: Final = 10.0 * SLOWNESS
 """How long a commit waits for every machine to follow before it says which one lags."""
 ALONE_START_S: Final = 300.0
 """How long a machine that reaches nobody when it starts waits with services that have volumes."""

@@ -9,16 +9,17 @@ from typing import Final, TextIO, TypeVar
 from attrs import frozen
 
 from ployz.cli.output import Output
+from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Refused, Usage
 from ployz.wire.message import Message
 
 R = TypeVar("R")
 
-ANSWER_S: Final = 15.0
+ANSWER_S: Final = 15.0 * SLOWNESS
 """For what the node reads, or asks every machine at once."""
-PLAN_S: Final = 60.0
+PLAN_S: Final = 60.0 * SLOWNESS
 """For what is planned: every participant is probed."""
-WORK_S: Final = 300.0
+WORK_S: Final = 300.0 * SLOWNESS
 """For what is done before the answer: data destroyed, a log walked or copied."""
 MANIFEST_BYTES_MAX: Final = 4 << 20
 """Read at most. The node's own limit is lower, and its refusal says so."""

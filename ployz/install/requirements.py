@@ -76,7 +76,7 @@ def _missing_of_docker(listens: Path) -> Iterator[str]:
     lasting, _, version = asked.stdout.strip().partition(" ")
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if asked.returncode != 0 or numbers is None:
-        yield f"dockerd: `docker info` failed: {(asked.stderr or asked.stdout).strip()[:200]}"
+        yield f"dockerd: `docker info` failed: {' '.join((asked.stderr or asked.stdout).split())[:200]}"
         return
     if (int(numbers[1]), int(numbers[2])) < DOCKER_OLDEST:
         yield f"dockerd: this is Docker {version}; ployz needs 20.10 or later"
@@ -96,7 +96,7 @@ def _missing_pool(pool: str) -> Iterator[str]:
         yield f"zfs: `zpool list` did not answer within {ANSWER_S:g} s"
         return
     if listed.returncode != 0:
-        yield f"zfs: `zpool list` failed: {listed.stderr.strip()[:200]}"
+        yield f"zfs: `zpool list` failed: {' '.join(listed.stderr.split())[:200]}"
     elif pool not in listed.stdout.split():
         there = ", ".join(listed.stdout.split()) or "none"
         yield f"pool {pool}: there is no such ZFS pool (there is: {there}); create it, or give --pool"
