@@ -24,6 +24,6 @@ SLOW = 6
 def test_the_contract_holds_in_the_guest_of(installed: tuple[Guest, Guest], say: Say, name: str) -> None:
     tests = f"tests/contracts/{name}.py"
     pytest_ = [f"{CLONE}/.venv/bin/python", "-P", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider", tests]
-    variables = ["PLOYZ_REAL=1", f"PLOYZ_PATIENCE={PATIENCE * SLOW:g}", f"PYTHONPATH={CLONE}"]
+    variables = ["PLOYZ_REAL=1", "PYTHONUNBUFFERED=1", f"PLOYZ_PATIENCE={PATIENCE * SLOW:g}", f"PYTHONPATH={CLONE}"]
     argv = ["env", f"--chdir={CLONE}", *variables, *pytest_]
     assert installed[0].follow(*argv, say=say, deadline_s=FILE_S) == 0

@@ -16,6 +16,7 @@ import anyio
 import httpx
 from attrs import frozen
 
+from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.docker.translate import api_version
 
@@ -23,7 +24,7 @@ API_OLDEST: Final = (1, 41)
 API_NEWEST: Final = (1, 51)
 """What is spoken is the newest that both sides know: newer engines refuse old versions, and old ones new versions."""
 
-ANSWER_S: Final = 30.0
+ANSWER_S: Final = 30.0 * SLOWNESS
 """For a request that only reads or writes Docker's books. A busy machine's dockerd can take seconds."""
 
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

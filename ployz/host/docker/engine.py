@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import anyio
 
+from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.docker import translate
 from ployz.host.docker.connection import Connection
@@ -23,10 +24,10 @@ from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
 from ployz.host.ports import BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
 
-START_S: Final = 60.0
-STOP_MARGIN_S: Final = 30.0
+START_S: Final = 60.0 * SLOWNESS
+STOP_MARGIN_S: Final = 30.0 * SLOWNESS
 """On top of the grace: to kill what did not end, and to take its network and mounts down."""
-REMOVE_S: Final = 60.0
+REMOVE_S: Final = 60.0 * SLOWNESS
 END_S: Final = 24 * 3600.0
 """Whoever waits for an end has a deadline of his own."""
 PULL_S: Final = 3600.0

@@ -8,6 +8,7 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
+from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host import program
 from ployz.host.ports import Dataset, Holder
@@ -15,13 +16,13 @@ from ployz.host.zfs import failures, parse
 from ployz.host.zfs.failures import Says
 from ployz.host.zfs.holders import find_holders
 
-LOOK_S = 20.0
+LOOK_S = 20.0 * SLOWNESS
 """For reading. A suspended pool hangs a reader for ever."""
 
-CHANGE_S = 120.0
+CHANGE_S = 120.0 * SLOWNESS
 """For changing. zfs-fuse works through all freed blocks before it answers."""
 
-BUSY_S = 2.0
+BUSY_S = 2.0 * SLOWNESS
 """How long something that is just letting go (the mount namespace of a container that ended) is waited for."""
 
 BUSY_PAUSE_S = 0.02
