@@ -6,18 +6,17 @@ When the command fails, the machines' logs are kept at a place that is named; wh
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from ployz.lab.cli import POOL_SIZE
 from ployz.lab.images.load import load
 from ployz.lab.lab import Lab
 from ployz.lab.programs import refused
 from ployz.lab.state import LabName
+from ployz.lab.termination import termination_as_interrupt
 
 MACHINES = 3
 KEPT_LOGS = Path("/var/tmp/ployz-logs")  # noqa: S108 - written by root, below a folder that root makes with 0700
@@ -32,7 +31,7 @@ def temporary_lab(
     `Refused` when this command runs already: it would lose its lab.
     """
     lab = Lab(LabName(name), say=say)
-    with _alone(name), _termination_as_interrupt():
+    with _alone(name), termination_as_interrupt():
         done = False
         try:
             lab.down()  # what a run that was killed, or kept, left behind
@@ -58,20 +57,6 @@ def _alone(name: str) -> Iterator[None]:
         except OSError:
             raise refused(f"this command is running already, on the lab {name!r}", "Wait for its end.") from None
         yield
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: with its clean-up."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _keep_logs(lab: Lab) -> Path:

@@ -17,6 +17,7 @@ from ployz.lab.images import archive
 from ployz.lab.images.load import BUILDERS
 from ployz.lab.programs import wait_until
 from tests.e2e.clients import COUNTING, Client
+from tests.openzfs.conftest import SLOW_NODE
 
 OPERATION_S = 900.0
 SOON_S = 300.0
@@ -30,7 +31,7 @@ class GuestCluster:
     guests: Mapping[str, Guest]
 
     def try_(self, *arguments: str, on: str = "machine-a", stdin: str = "") -> Done:
-        argv = ("ployzctl", "--json", *arguments)
+        argv = ("env", SLOW_NODE, "ployzctl", "--json", *arguments)
         done = self.guests[on].try_(*argv, stdin=stdin.encode(), deadline_s=OPERATION_S)
         assert "Traceback" not in done.stderr, done.stderr
         return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,10 @@ collect_ignore_glob = [] if os.environ.get(ON_DEMAND) == "1" else ["test_*.py"]
 INSTALL_S = 900
 CLONE = "/opt/ployz"
 BROUGHT = ("ployz", "tests", "bin", "docs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+
+SLOWNESS = 8
+SLOW_NODE = f"PLOYZ_SLOWNESS={SLOWNESS}"
+"""For ployzd and ployzctl there."""
 
 Say = Callable[[str], None]
 
@@ -43,7 +48,8 @@ def _write(reporter: pytest.TerminalReporter, line: str) -> None:
 @pytest.fixture(scope="session")
 def guests(say: Say) -> Iterator[tuple[Guest, Guest]]:
     """With a clone where docs/start.md has it, and everything that installing it asks for. Nothing is installed."""
-    files = {f"{CLONE}/{each}": REPOSITORY / each for each in BROUGHT}
+    files: dict[str, Path | bytes] = {f"{CLONE}/{each}": REPOSITORY / each for each in BROUGHT}
+    files["/etc/systemd/system/ployzd.service.d/slow.conf"] = f"[Service]\nEnvironment={SLOW_NODE}\n".encode()
     files["/root/wheels"] = wheels(REPOSITORY, say)
     with pair(image(say), say) as both:
         side_by_side(lambda guest: guest.put(files), both)

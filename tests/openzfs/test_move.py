@@ -10,13 +10,14 @@ from ployz.lab.guest.guest import Guest
 from tests.e2e.clients import counts, machines
 from tests.e2e.manifests import counter
 from tests.openzfs.cluster import GuestCluster
-from tests.openzfs.conftest import Say
+from tests.openzfs.conftest import SLOW_NODE, Say
 from tests.openzfs.start import commands
 
 SERVICE = "production/web"
 ADDRESSES = {"192.0.2.1": "10.77.0.1", "192.0.2.2": "10.77.0.2"}
 """Of the page, and of the guests."""
 LIVE_RESTORE = json.dumps({"live-restore": True}).encode()
+STEP_S = 600.0
 MIB = 1 << 20
 
 
@@ -27,7 +28,7 @@ def cluster(installed: tuple[Guest, Guest], say: Say) -> GuestCluster:
     for guest in installed:
         guest.run("zpool", "create", "tank", "/dev/disk/by-id/virtio-data0")
         guest.put({"/etc/docker/daemon.json": LIVE_RESTORE})
-        guest.run("systemctl", "restart", "docker")
+        guest.run("systemctl", "reload", "docker")
     *joining, by_ssh = commands("Add a machine")
     assert by_ssh.text.startswith("ssh "), "the same in one line, between machines that ssh joins"
     for command in (*commands("Found the cluster"), *joining):
@@ -36,7 +37,7 @@ def cluster(installed: tuple[Guest, Guest], say: Say) -> GuestCluster:
             text = text.replace(theirs, ours)
         guest = by_name[command.machine or "machine-a"]
         say(f"{command.machine or 'machine-a'}# {text}")
-        for line in guest.run("sh", "-ec", f"cd /root; {text}").splitlines():
+        for line in guest.run("sh", "-ec", f"cd /root; export {SLOW_NODE}; {text}", deadline_s=STEP_S).splitlines():
             say(line)
         document = text.rpartition("> ")[2] if "> " in text else ""
         if document:  # an operator carries it over
@@ -86,3 +87,34 @@ def test_a_service_moves_there_and_back_with_all_that_it_acknowledged(
     assert cluster.inside("machine-b", "zfs", "get", "-H", "-o", "value", "readonly", "tank/ployz/production/data") == (
         "on\n"
     )
+
+
+def test_a_restart_of_ployzd_disturbs_nothing_that_runs(cluster: GuestCluster, service: str) -> None:
+    row = cluster.slot(service)
+    machine = row["machine"]
+    ask = ("docker", "ps", "--no-trunc", "--format", "{{.ID}}")
+    before = cluster.inside(machine, *ask)
+    with cluster.counting(machine, row["ipv4"], f"[{row['ipv6']}]") as client:
+        cluster.inside(machine, "systemctl", "restart", "ployzd")
+        cluster.wait_for_members()
+    assert cluster.inside(machine, *ask) == before
+    assert counts(client) == sorted(set(counts(client)))
+
+
+@pytest.mark.parametrize("how", ["a reboot", "a power cut"])
+def test_a_service_with_its_volume_is_back_after(cluster: GuestCluster, service: str, how: str) -> None:
+    """Import, mounts, Docker's network, the overlay: in the order in which systemd starts them."""
+    row = cluster.slot(service)
+    machine, other = row["machine"], next(each for each in cluster.guests if each != row["machine"])
+    with cluster.counting(other, row["ipv4"], f"[{row['ipv6']}]") as client:
+        if how == "a reboot":
+            cluster.guests[machine].reboot()
+        else:
+            cluster.guests[machine].power_cut()
+            cluster.guests[machine].power_on()
+            cluster.guests[machine].wait_until_up()
+        cluster.wait_for_members()
+        cluster.wait_for_service(service)
+    assert counts(client) == sorted(set(counts(client)))
+    assert len(client.answers) > 1
+    assert cluster.get("events", "verify", on=machine)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from ployz.errors import Code, PloyzError, Refused
 from ployz.lab.guest import image
 from ployz.lab.guest.pair import NAMES, pair
+from ployz.lab.termination import termination_as_interrupt
 
 Command = Callable[[Callable[[str], None]], None]
 
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.geteuid() != 0:
             raise Refused(Code.MISSING_PART, "an image is made of packages as root installs them", "Use sudo.")
         command: Command = arguments.command
-        command(say)
+        with termination_as_interrupt():
+            command(say)
     except PloyzError as error:
         print(f"error {error.problem}", file=sys.stderr)
         if error.problem.advice:
