@@ -165,6 +165,11 @@ async def state_of(bench: Bench, dataset: Dataset) -> DatasetState:
     return state
 
 
+def history(state: DatasetState) -> object:
+    """What a refused stream leaves as it was. OpenZFS counts space when it comes to it, some seconds later."""
+    return state.guid, state.properties, [(each.name, each.guid) for each in state.snapshots]
+
+
 def raises(code: Code, main: Callable[[], Awaitable[object]]) -> str:
     """The words of the failure with this code that `main` must end in."""
     with pytest.raises(Failed) as caught:

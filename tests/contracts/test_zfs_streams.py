@@ -8,7 +8,7 @@ import pytest
 
 from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset
-from tests.zfs_benches import MIB, Bench, go, mountpoint, raises, state_of, volume
+from tests.zfs_benches import MIB, Bench, go, history, mountpoint, raises, state_of, volume
 
 
 def test_a_stream_carries_content_and_guid(bench: Bench, top: Dataset) -> None:
@@ -106,9 +106,9 @@ def test_a_full_stream_never_overwrites_a_dataset(bench: Bench, top: Dataset) ->
         await bench.receive(f"{top}/target", await bench.send(f"{top}/source", None, "two"))
 
     go(lambda: received(bench, top))
-    before = go(lambda: bench.zfs.state(f"{top}/target"))
+    before = go(lambda: state_of(bench, f"{top}/target"))
     raises(Code.DATASET_IN_THE_WAY, again)
-    assert go(lambda: bench.zfs.state(f"{top}/target")) == before
+    assert history(go(lambda: state_of(bench, f"{top}/target"))) == history(before)
 
 
 def test_an_increment_of_another_dataset_is_refused(bench: Bench, top: Dataset) -> None:
@@ -121,9 +121,9 @@ def test_an_increment_of_another_dataset_is_refused(bench: Bench, top: Dataset) 
         await bench.receive(f"{top}/stranger", await bench.send(f"{top}/source", "one", "two"))
 
     go(prepare)
-    before = go(lambda: bench.zfs.state(f"{top}/stranger"))
+    before = go(lambda: state_of(bench, f"{top}/stranger"))
     raises(Code.DATASET_IN_THE_WAY, main)
-    assert go(lambda: bench.zfs.state(f"{top}/stranger")) == before
+    assert history(go(lambda: state_of(bench, f"{top}/stranger"))) == history(before)
 
 
 def test_an_increment_into_a_modified_dataset_is_refused_until_it_is_rolled_back(bench: Bench, top: Dataset) -> None:
@@ -175,7 +175,8 @@ def test_estimates_are_close_to_what_is_sent(bench: Bench, top: Dataset) -> None
         to_snapshot = await bench.zfs.estimate_bytes(top, base, name)
         sent = len(await bench.send(top, base, name))
         for estimate in (to_now, to_snapshot):
-            assert abs(estimate - sent) <= sent // 10 + 64 * 1024, (name, estimate, sent)
+            # A stream of removals is all headers, of which OpenZFS estimates a sixth.
+            assert abs(estimate - sent) <= sent // 10 + 128 * 1024, (name, estimate, sent)
 
     async def main() -> None:
         await volume(bench, top)

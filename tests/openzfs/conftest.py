@@ -43,6 +43,7 @@ def say(request: pytest.FixtureRequest) -> Say:
 def _write(reporter: pytest.TerminalReporter, line: str) -> None:
     reporter.ensure_newline()
     reporter.write_line(f"    {line}")
+    reporter.flush()
 
 
 @pytest.fixture(scope="session")
