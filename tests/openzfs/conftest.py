@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,18 @@ Say = Callable[[str], None]
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Say:
     """A line on the terminal, at once: all of this is slow."""
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
     assert reporter is not None
-    return partial(_write, reporter)
+    assert capture is not None
 
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(f"    {line}")
+            reporter.flush()
 
-def _write(reporter: pytest.TerminalReporter, line: str) -> None:
-    reporter.ensure_newline()
-    reporter.write_line(f"    {line}")
-    reporter.flush()
+    return write
 
 
 @pytest.fixture(scope="session")
