@@ -101,9 +101,11 @@ def _in_words(kind: Any) -> str:
 def _values(classes: list[type[Event]]) -> list[type]:
     """Every class of values that the fields of these are made of, once, in order of their appearance."""
     found: dict[type, None] = {}
-    for cls in classes:
-        for kind in _fields(cls).values():
-            inner = get_args(kind)[0] if get_origin(kind) is tuple else kind
-            if attrs.has(inner) and inner not in WORDS:
-                found[inner] = None
+    pending: list[type] = list(classes)
+    while pending:
+        for kind in _fields(pending.pop(0)).values():
+            for inner in get_args(kind) or (kind,):
+                if attrs.has(inner) and inner not in WORDS and inner not in found:
+                    found[inner] = None
+                    pending.append(inner)
     return list(found)

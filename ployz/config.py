@@ -49,8 +49,8 @@ RESTART_DELAY_MAX_S: Final = 30.0
 """The longest pause before an exited container is started again; it doubles from 0.5 s."""
 MACHINES_MAX: Final = 200
 PRECOPY_ROUNDS_MAX: Final = 8
-PRECOPY_SETTLED_BYTES: Final = 4 << 20
-"""A round that sent less than this leaves a last delta not worth another round."""
+PRECOPY_TARGET_BYTES: Final = 1 << 20
+"""What rounds aim to leave for the cut-over: sending it takes less than anything else there."""
 SPACE_RESERVE: Final = 0.05
 """Of a target pool's size: kept free, since a full copy-on-write pool cannot even delete."""
 

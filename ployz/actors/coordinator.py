@@ -11,11 +11,12 @@ from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from ployz.actors import ending
 from ployz.actors.core import Home
-from ployz.actors.messages.operations import CutoverParts, Result
+from ployz.actors.measuring import Measuring, ms_since
+from ployz.actors.messages.operations import Result
 from ployz.actors.parts import Parts
 from ployz.actors.performer import Performer
 from ployz.actors.story import Story
@@ -63,7 +64,6 @@ class Coordinator:
     _performer: Performer | None = field(default=None, init=False)
     _committed_at: int = field(default=0, init=False)
     """0: it is not committed."""
-    _cutover_ms: int = field(default=0, init=False)
 
     async def run(self) -> None:
         """Always ends with a result in the story; a bug is raised after that."""
@@ -102,7 +102,7 @@ class Coordinator:
             except Exception as error:  # noqa: BLE001 - whatever it was, it is undone before anybody hears of it
                 self._committed_at = await ending.undo(work, self._performer, _problem(error))
             lagging = await ending.follow(work, self._committed_at)
-            self._measure_cutover(self._performer)
+            self._performer.measuring.end()
             await ending.clean_up(work, self._committed_at, lagging)
 
     async def _plan_again(self) -> Survey:
@@ -183,32 +183,26 @@ class Coordinator:
     async def _commit(self, work: Work, performer: Performer, lock: NamespaceLock) -> int:
         began_s = anyio.current_time()
         position = await ending.commit_plan(work, performer, lock)
-        performer.times = evolve(performer.times, commit_ms=_ms_since(began_s))
+        performer.measuring.committed(ms_since(began_s))
         return position
-
-    def _measure_cutover(self, performer: Performer) -> None:
-        """Now every machine that could be reached sends requests to the new place."""
-        if performer.cut_began_s is not None:
-            self._cutover_ms = _ms_since(performer.cut_began_s)
-            known = performer.times
-            before = known.stop_ms + known.unmount_ms + known.snapshot_ms + known.transfer_ms
-            before += known.mount_ms + known.start_ms + known.ready_ms + known.commit_ms
-            performer.times = evolve(known, follow_ms=max(0, self._cutover_ms - before))
 
     # ------------------------------------------------------------ the end
 
     def _end(self, problem: PloyzError | None, began_s: float) -> Result:
         performer = self._performer
         plan = performer.work.plan if performer else self.order.plan
+        measured = performer.measuring if performer else Measuring(plan, ())
         result = Result(
             exit_code=problem.exit_code if problem else 0,
             problem=problem.problem if problem else None,
             committed=self._committed_at > 0,
             position=self._committed_at,
-            cutover_ms=self._cutover_ms,
-            predicted_cutover_ms=(performer and performer.predicted_cutover_ms) or plan.predicted_cutover_ms,
-            duration_ms=_ms_since(began_s),
-            parts=performer.times if performer else CutoverParts(),
+            cutover_ms=measured.took_ms,
+            predicted_cutover_ms=measured.prediction.cutover_ms,
+            predicted_bytes=measured.prediction.last_bytes,
+            last_bytes=measured.last_bytes,
+            duration_ms=ms_since(began_s),
+            parts=measured.parts,
             rounds=tuple(performer.evidence) if performer else (),
             plan=plan,
         )
@@ -225,6 +219,7 @@ class Coordinator:
             text=result.problem.text if result.problem else "",
             cutover_ms=result.cutover_ms,
             duration_ms=result.duration_ms,
+            cutover=self._performer.measuring.cutover if self._performer and result.committed else None,
         )
         await self.parts.journal.record(
             f"operation/{self.operation_id}", finished, operation_id=self.operation_id, step="finished"
@@ -261,7 +256,3 @@ def _before_it_began(error: PloyzError) -> PloyzError:
 
 def _problem(error: Exception) -> Problem:
     return error.problem if isinstance(error, PloyzError) else Problem(Code.BUG, f"{type(error).__name__}: {error}")
-
-
-def _ms_since(began_s: float) -> int:
-    return round((anyio.current_time() - began_s) * 1000)

@@ -115,7 +115,7 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     pending = await _settle(work, work.parts.view.position)
     if pending:
         state = "aborted, and not all is undone yet: " + _listed(pending)
-    elif performer.cut_began_s is not None:
+    elif performer.measuring.began_s is not None:
         state = "undone; the service runs where it was, with its data"
     elif phase is Phase.START:
         state = "undone; what ran before runs as it did"

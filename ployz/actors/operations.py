@@ -6,6 +6,7 @@ It also resolves what others left behind: an operation whose lock has lapsed is 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -51,7 +52,7 @@ from ployz.actors.survey import survey
 from ployz.actors.together import together
 from ployz.actors.undecided import Undecided
 from ployz.actors.work import catch_up
-from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, UNDECIDED_LOOK_S
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S, UNDECIDED_LOOK_S
 from ployz.errors import Code, PloyzError, Refused, Unreachable
 from ployz.events.types import OperationKind
 from ployz.facts import keys
@@ -212,12 +213,17 @@ class OperationsActor(Actor):
     @handles(ShowDeploy, concurrent=True)
     async def show(self, message: ShowDeploy) -> DeployDetail:
         operation = self._find(message.operation_id)
+        if operation.coordinator != self._parts.me and not isinstance(self.sender, Peer):
+            coordinator = self.system.remote(operation.coordinator, "operations")
+            with suppress(Unreachable, Refused):  # then by what is known here
+                return await coordinator.ask(message, timeout_s=PROBE_TIMEOUT_S)
         finished = self._parts.local.finished(message.operation_id)
         return DeployDetail(
             row=_row(operation),
             participants=operation.participants,
             evidence=operation.evidence,
             cutover_ms=finished.cutover_ms if finished else 0,
+            cutover=finished.cutover if finished else None,
             now=await self._undecided.words(operation),
         )
 

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Final
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ployz.actors.holding import hold_traffic
+from ployz.actors.measuring import Measuring, ms_since
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
-from ployz.actors.messages.operations import CutoverParts
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
 from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
 from ployz.actors.together import together
@@ -47,17 +47,17 @@ class Performer:
     work: Work
     steps: Phases = field(init=False)
     transfers: list[Transfer] = field(init=False)
-    times: CutoverParts = field(factory=CutoverParts, init=False)
+    measuring: Measuring = field(init=False)
     final: list[SnapshotTaken] = field(factory=list, init=False)
     """The last snapshot of each moved volume."""
-    cut_began_s: float | None = field(default=None, init=False)
-    """When the first service was about to be stopped for a move; None: none was."""
     _images: dict[tuple[MachineId, ImagePlan], str] = field(factory=dict, init=False)
     """The id of each image, as it was found or loaded there."""
 
     def __attrs_post_init__(self) -> None:
         self.steps = phases(self.work.plan)
         self.transfers = [self._transfer(departure) for departure in self.steps.departures]
+        leaving = {slot.service for each in self.steps.departures for slot in each.slots}
+        self.measuring = Measuring(self.work.plan, tuple(sorted(leaving)))
 
     # ------------------------------------------------------------ phases
 
@@ -83,6 +83,9 @@ class Performer:
 
     async def open_last_round(self) -> None:
         await together(*(each.open_last for each in self.transfers))
+        if self.steps.departures:
+            self.measuring.predict(each.rounds for each in self.transfers)
+            self.measuring.tell(self.work.story)
 
     async def hold(self) -> None:
         """What comes by the gateways waits from here until the operation is decided."""
@@ -96,7 +99,7 @@ class Performer:
             return
         leaving = ", ".join(str(slot) for each in self.steps.departures for slot in each.slots)
         self.work.story.enter(Phase.CUT, f"stop {leaving}, send what is left, start it at its new place")
-        self.cut_began_s = anyio.current_time()
+        self.measuring.begin()
         departures = zip(self.steps.departures, self.transfers, strict=True)
         await together(*(partial(self._depart, each, transfer) for each, transfer in departures))
         targets = sorted({each.machine for each in self.work.plan.moved_volumes})
@@ -143,7 +146,8 @@ class Performer:
             self.work.operation_id, self.work.position, self.work.plan.manifest, self._candidate(slot)
         )
         ready = await self.work.workload(slot.machine).ask(message, timeout_s=limit_s)
-        self.times = evolve(self.times, mount_ms=ready.mount_ms, start_ms=ready.start_ms, ready_ms=ready.ready_ms)
+        if effect in self.steps.arrivals:
+            self.measuring.took(mount_ms=ready.mount_ms, start_ms=ready.start_ms, ready_ms=ready.ready_ms)
         self.work.story.tell(f"{effect.ref} is ready on {slot.machine}")
 
     async def _depart(self, effect: Depart, transfer: Transfer) -> None:
@@ -154,15 +158,12 @@ class Performer:
         )
         self.work.story.tell(f"{effect.source}: stopped, and fenced until it is decided")
         self.final.extend(fenced.snapshots)
+        self.measuring.took(stop_ms=fenced.stop_ms, unmount_ms=fenced.unmount_ms, snapshot_ms=fenced.snapshot_ms)
         began_s = anyio.current_time()
-        await transfer.send_last(fenced.snapshots)
-        self.times = evolve(
-            self.times,
-            stop_ms=fenced.stop_ms,
-            unmount_ms=fenced.unmount_ms,
-            snapshot_ms=fenced.snapshot_ms,
-            transfer_ms=round((anyio.current_time() - began_s) * 1000),
-        )
+        sent = await transfer.send_last(fenced.snapshots)
+        send_ms = max((each.duration_ms for each in sent), default=0)
+        self.measuring.took(send_ms=send_ms, receive_ms=max(0, ms_since(began_s) - send_ms))
+        self.measuring.last_bytes += sum(each.sent_bytes for each in sent)
 
     async def _vote(self, target: MachineId) -> None:
         """A machine has one vote. One that gives volumes away too votes again, for all of them."""
@@ -198,11 +199,6 @@ class Performer:
     @property
     def evidence(self) -> Sequence[RoundEvidence]:
         return [each for transfer in self.transfers for each in transfer.evidence]
-
-    @property
-    def predicted_cutover_ms(self) -> int:
-        """By the rounds that were sent; 0: there were none."""
-        return max((each.predicted_cutover_ms for each in self.transfers if each.rounds), default=0)
 
     def _candidate(self, slot: SlotPlan) -> Candidate:
         placed = self.placement(slot)

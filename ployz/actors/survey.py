@@ -52,7 +52,7 @@ async def survey(parts: Parts, home: Home, kind: OperationKind, manifest: Manife
     estimates: dict[VolumeRef, int] = {
         move.volume: size for move, size in zip(estimable, sizes, strict=True) if size is not None
     }
-    plan = resolve(kind, manifest, assignment, parts.view, reports, estimates, parts.me)
+    plan = resolve(kind, manifest, assignment, parts.view, reports, estimates, parts.me, parts.local.cutovers)
     return Survey(plan, reports)
 
 

@@ -34,7 +34,7 @@ from ployz.events.types import RoundEvidence, SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.plan.model import VolumePlan
-from ployz.plan.precopy import Round, predicted_cutover_ms, worth_another
+from ployz.plan.precopy import Round, worth_another
 from ployz.plan.reports import SnapshotReport
 
 PROGRESS_EVERY_S: Final = 0.5
@@ -53,6 +53,8 @@ class Transfer:
     evidence: list[RoundEvidence] = field(factory=list, init=False)
     rounds: list[Round] = field(factory=list, init=False)
     _last: dict[VolumeRef, ReceiveReady] = field(factory=dict, init=False)
+    _snapshot_s: float | None = field(default=None, init=False)
+    """When the last one was taken."""
 
     # ------------------------------------------------------------ warm
 
@@ -62,16 +64,12 @@ class Transfer:
             return
         while worth_another(self.rounds):
             number = len(self.rounds) + 1
+            ready = await self._begin(number)
             taken = await self.home.remote(self.source, "storage").ask(
                 TakeSnapshots(self.operation_id, self.position, number, tuple(each.volume for each in self.volumes)),
                 timeout_s=EFFECT_TIMEOUT_S,
             )
-            ready = await self._begin(number)
             await self._round(number, taken.snapshots, ready)
-
-    @property
-    def predicted_cutover_ms(self) -> int:
-        return predicted_cutover_ms(self.rounds)
 
     # ------------------------------------------------------------ the last round
 
@@ -83,9 +81,8 @@ class Transfer:
         """Before the service is stopped: the receiving side of the last round waits from here on."""
         self._last = await self._begin(self.last_round)
 
-    async def send_last(self, snapshots: Sequence[SnapshotTaken]) -> None:
-        if self.volumes:
-            await self._round(self.last_round, snapshots, self._last)
+    async def send_last(self, snapshots: Sequence[SnapshotTaken]) -> list[SendDone]:
+        return await self._round(self.last_round, snapshots, self._last) if self.volumes else []
 
     async def cancel(self) -> None:
         """Whatever still runs ends. A machine that does not answer ends it by itself, when the stream stalls."""
@@ -124,15 +121,19 @@ class Transfer:
 
     async def _round(
         self, number: int, snapshots: Sequence[SnapshotTaken], ready: dict[VolumeRef, ReceiveReady]
-    ) -> None:
+    ) -> list[SendDone]:
         taken = {each.volume: each for each in snapshots}
         began_s = anyio.current_time()
+        written_s = began_s - self._snapshot_s if self._snapshot_s is not None else 0.0
+        self._snapshot_s = began_s
         done = await together(
             *(partial(self._send_one, number, each, taken[each.volume], ready[each.volume]) for each in self.volumes)
         )
-        self.rounds.append(Round(sum(each.sent_bytes for each in done), round((anyio.current_time() - began_s) * 1000)))
+        took_s = anyio.current_time() - began_s
+        self.rounds.append(Round(sum(each.sent_bytes for each in done), round(took_s * 1000), round(written_s * 1000)))
         for each, sent in zip(self.volumes, done, strict=True):
             self._took(number, taken[each.volume], ready[each.volume], sent)
+        return done
 
     async def _send_one(self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady) -> SendDone:
         message = SendVolume(

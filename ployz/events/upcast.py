@@ -14,8 +14,12 @@ Upcast = Callable[[Fields], Fields]
 Upcasters = Mapping[tuple[str, int], Upcast]
 """By the name and the version that a function starts from."""
 
-UPCASTERS: Upcasters = MappingProxyType({})
-"""Those of the real vocabulary: none yet, every event is still in its first version."""
+UPCASTERS: Upcasters = MappingProxyType(
+    {
+        ("operation.finished", 1): lambda fields: {**fields, "cutover": None},
+    }
+)
+"""Those of the real vocabulary."""
 
 
 def upcast(fields: Fields, name: str, version: int, newest: int, upcasters: Upcasters) -> Fields:

@@ -6,13 +6,13 @@ every blocker there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
 from ployz.errors import Code, Problem
-from ployz.events.types import OperationKind
-from ployz.ids import MachineId, VolumeRef
+from ployz.events.types import Cutover, OperationKind
+from ployz.ids import MachineId, ServiceRef, VolumeRef
 from ployz.manifest import Manifest, to_canonical_json, without_intent
 from ployz.plan import precopy
 from ployz.plan.assign import Assignment
@@ -95,8 +95,11 @@ def resolve(
     reports: Reports,
     estimates: Mapping[VolumeRef, int],
     coordinator: MachineId,
+    cutovers: Sequence[Cutover] = (),
 ) -> Plan:
-    """`estimates`: bytes of the first send of each of `moves`. `manifest` may carry intent; the plan's has none."""
+    """`estimates`: bytes of the first send of each of `moves`. `manifest` may carry intent; the plan's has none.
+    `cutovers`: the last ones, as they were measured.
+    """
     answers = Answers(reports)
     found = Blockers()
     volumes = tuple(VolumePlanner(manifest, assignment, answers, estimates, found).plan())
@@ -104,7 +107,6 @@ def resolve(
     check_clashes(slots, manifest, view, found)
     check_routes(slots, manifest, view, found)
     check_space(volumes, answers, found)
-    stopped = any(slot.change in (Change.MOVE, Change.REPLACE) for slot in slots)
     plan = Plan(
         kind=kind,
         namespace=manifest.namespace,
@@ -113,12 +115,22 @@ def resolve(
         slots=slots,
         volumes=volumes,
         blockers=(),
-        predicted_cutover_ms=precopy.predicted_cutover_ms(()) if stopped else 0,
     )
+    plan = evolve(_with_prediction(plan, cutovers), holds=plan_holds(plan, manifest, view))
+    return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())
+
+
+def _with_prediction(plan: Plan, cutovers: Sequence[Cutover]) -> Plan:
+    stopped = {slot.service for slot in plan.slots if slot.change in (Change.MOVE, Change.REPLACE)}
+    if not stopped:
+        return plan
+    around = precopy.expected({ServiceRef(plan.namespace, service) for service in stopped}, cutovers)
+    prediction = precopy.predicted((), around) if plan.moved_volumes else precopy.predicted_without_data(around)
     return evolve(
         plan,
-        holds=plan_holds(plan, manifest, view),
-        blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all(),
+        predicted_cutover_ms=prediction.cutover_ms,
+        predicted_bytes=prediction.last_bytes,
+        expected=around,
     )
 
 

@@ -12,6 +12,7 @@ from attrs import frozen
 from ployz.errors import Problem
 from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotName, VolumeRef
+from ployz.plan.precopy import Expected
 
 
 class Change(StrEnum):
@@ -125,6 +126,10 @@ class Plan:
     """Everything that stands in the way, all at once. A plan with blockers is not applied."""
     predicted_cutover_ms: int = 0
     """0: no running service is stopped."""
+    predicted_bytes: int = 0
+    """Of the last round, all volumes together."""
+    expected: Expected | None = None
+    """What that goes by. None: no running service is stopped."""
     holds: tuple[HoldPlan, ...] = ()
 
     @property

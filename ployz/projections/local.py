@@ -5,7 +5,9 @@ It answers what no fact says: which gates are closed here, and which datasets an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from attrs import frozen
 
@@ -16,6 +18,7 @@ from ployz.events.types import (
     ContainerRestarted,
     ContainerStarted,
     ContainerStopped,
+    Cutover,
     OperationFinished,
     ReceivePrepared,
     RoutesHeld,
@@ -26,6 +29,9 @@ from ployz.events.types import (
     VolumeDestroyed,
 )
 from ployz.ids import OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
+
+CUTOVERS_MAX: Final = 200
+"""So many of the last ones are remembered, of all services together."""
 
 
 @frozen
@@ -61,6 +67,7 @@ class LocalView:
         self._fences: dict[ServiceRef, OperationId] = {}
         self._touches: dict[VolumeRef, Touch] = {}
         self._finished: dict[OperationId, OperationFinished] = {}
+        self._cutovers: deque[Cutover] = deque(maxlen=CUTOVERS_MAX)
         self._stopped: set[str] = set()
         self._claims: dict[SlotRef, Claim] = {}
         self._holds: dict[ServiceRef, Held] = {}
@@ -91,6 +98,11 @@ class LocalView:
     def finished(self, operation_id: OperationId) -> OperationFinished | None:
         return self._finished.get(operation_id)
 
+    @property
+    def cutovers(self) -> Sequence[Cutover]:
+        """The last ones that were coordinated here and committed, oldest first."""
+        return tuple(self._cutovers)
+
     def apply(self, record: Record) -> None:
         match record.event:
             case ServiceFenced(service, operation_id):
@@ -112,6 +124,8 @@ class LocalView:
                 self._holds.pop(service, None)
             case OperationFinished(operation_id):
                 self._finished[operation_id] = record.event
+                if record.event.cutover is not None:
+                    self._cutovers.append(record.event.cutover)
             case _:
                 self._apply_to_containers(record)
 

@@ -27,6 +27,15 @@ GUID = 17_446_744_073_709_551_615
 """Above 2**63, as half of all ZFS guids are."""
 
 _SNAPSHOTS = (types.SnapshotTaken(PGDATA, "op-1.final", GUID), types.SnapshotTaken(WAL, "op-1.final", 7))
+_CUTOVER = types.Cutover(
+    services=(DB,),
+    predicted_ms=455,
+    took_ms=412,
+    predicted_bytes=1_048_576,
+    last_bytes=1_203_456,
+    stop_bytes=154_880,
+    parts=types.CutoverParts(5, 101, 22, 35, 90, 12, 8, 120, 3, 6, 10),
+)
 _JOINED = types.MachineJoined(
     machine=B,
     number=2,
@@ -97,7 +106,7 @@ def samples() -> list[types.Event]:
         types.OperationOrdered("migrate production/db to machine-b", '{"namespace":"production"}'),
         types.StepBegun("fence", "production/db on machine-a"),
         types.StepFailed("send", Code.STREAM_FAILED, "the stream ended after 12 bytes"),
-        types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000),
+        types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000, _CUTOVER),
         types.VolumeCreated(PGDATA, "tank/ployz/production/pgdata"),
         types.VolumeDestroyed(PGDATA, "tank/ployz/production/pgdata", "retention is over"),
         types.VolumeSetAside(PGDATA, "tank/ployz-aside/production/pgdata.op-1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.events.types import OperationKind, RoundEvidence
+from ployz.events.types import Cutover, CutoverParts, OperationKind, RoundEvidence
 from ployz.ids import MachineId, Namespace, OperationId, ServiceRef
 from ployz.plan.drain import Departure
 from ployz.plan.model import Plan
@@ -116,21 +116,6 @@ class Progress:
 
 
 @frozen
-class CutoverParts:
-    """Where the cut-over went, each in ms. They overlap a little, so they add up to more than the whole."""
-
-    stop_ms: int = 0
-    unmount_ms: int = 0
-    snapshot_ms: int = 0
-    transfer_ms: int = 0
-    mount_ms: int = 0
-    start_ms: int = 0
-    ready_ms: int = 0
-    commit_ms: int = 0
-    follow_ms: int = 0
-
-
-@frozen
 class Result:
     """How it ended. `exit_code` is what a command that waited for it ends with."""
 
@@ -141,6 +126,10 @@ class Result:
     """Of the fact that decided it; 0: it ended before it was started."""
     cutover_ms: int
     predicted_cutover_ms: int
+    predicted_bytes: int
+    """Of the last round."""
+    last_bytes: int
+    """What the last round sent; 0: it did not come to it."""
     duration_ms: int
     parts: CutoverParts
     rounds: tuple[RoundEvidence, ...]
@@ -201,14 +190,18 @@ class DeployDetail:
     participants: tuple[MachineId, ...]
     evidence: tuple[RoundEvidence, ...]
     cutover_ms: int
-    """By its coordinator's log; 0 on other machines, or when nothing was stopped."""
+    """By its coordinator's log; 0 when that cannot be asked, or nothing was stopped."""
+    cutover: Cutover | None = None
+    """Its prediction and its parts, by the same log."""
     now: str = ""
     """What goes on while it is undecided: its phase, or who decides it when its coordinator is gone."""
 
 
-@message("deploy.show", senders=OPERATOR)
+@message("deploy.show", senders=OPERATOR | PEER)
 @frozen
 class ShowDeploy(Message[DeployDetail]):
+    """From an operator on another machine than the coordinator it is passed on there: its log has the cut-over."""
+
     operation_id: OperationId
 
 

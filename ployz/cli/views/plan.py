@@ -140,10 +140,11 @@ def _phases(phases: Iterable[PhaseText]) -> Iterator[Block]:
 
 def _cutover(plan: Plan) -> Iterator[Block]:
     yield Heading("Cut-over")
-    predicted = plan.predicted_cutover_ms
-    yield Lines.of(
-        [f"about {human.duration(predicted)}" if predicted else "none: no running service is stopped"], indent=2
-    )
+    if plan.expected is None:
+        yield Lines.of(["none: no running service is stopped"], indent=2)
+        return
+    last = f", {human.size(plan.predicted_bytes)} of data left to send in it" if plan.predicted_bytes else ""
+    yield Lines.of([f"about {human.duration(plan.predicted_cutover_ms)}{last}, by {plan.expected.basis}"], indent=2)
 
 
 def _blockers(blockers: tuple[Problem, ...]) -> Iterator[Block]:

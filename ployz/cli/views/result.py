@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from ployz.actors.messages.operations import CutoverParts, Result
+from ployz.actors.messages.operations import Result
 from ployz.cli import human
 from ployz.cli.blocks import Block, Fields, Heading, Table
 from ployz.cli.views.plan import headline
-from ployz.events.types import RoundEvidence
+from ployz.events.types import CutoverParts, RoundEvidence
 
 
 def render(result: Result) -> Iterator[Block]:
@@ -21,7 +21,8 @@ def render(result: Result) -> Iterator[Block]:
             ("committed", f"as fact {result.position}" if result.committed else "no"),
             ("took", human.duration(result.duration_ms)),
             ("cut-over", _cutover(result)),
-            ("of which", _parts(result.parts) if result.cutover_ms else ""),
+            ("of which", parts(result.parts) if result.cutover_ms else ""),
+            ("last round", last_round(result.last_bytes, result.predicted_bytes) if result.cutover_ms else ""),
         ),
         indent=2,
     )
@@ -53,10 +54,19 @@ def rounds(evidence: Sequence[RoundEvidence]) -> Iterator[Block]:
 def _cutover(result: Result) -> str:
     if not result.cutover_ms:
         return "none: no running service was stopped" if result.committed else ""
-    predicted = f" (predicted {human.duration(result.predicted_cutover_ms)})" if result.predicted_cutover_ms else ""
-    return f"{human.duration(result.cutover_ms)}, measured{predicted}"
+    return measured(result.cutover_ms, result.predicted_cutover_ms)
 
 
-def _parts(parts: CutoverParts) -> str:
+def measured(cutover_ms: int, predicted_ms: int) -> str:
+    predicted = f" (predicted {human.duration(predicted_ms)})" if predicted_ms else ""
+    return f"{human.duration(cutover_ms)}, measured{predicted}"
+
+
+def last_round(sent_bytes: int, predicted_bytes: int) -> str:
+    """Empty: no volume was moved."""
+    return f"{human.size(sent_bytes)} (predicted {human.size(predicted_bytes)})" if sent_bytes else ""
+
+
+def parts(parts: CutoverParts) -> str:
     taken = attrs.asdict(parts)
     return ", ".join(f"{name.removesuffix('_ms')} {human.duration(ms)}" for name, ms in taken.items() if ms)

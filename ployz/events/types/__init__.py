@@ -27,6 +27,8 @@ from ployz.events.types.node import (
     StepFailed,
 )
 from ployz.events.types.values import (
+    Cutover,
+    CutoverParts,
     Lifecycle,
     OperationKind,
     RoundEvidence,
@@ -73,6 +75,8 @@ __all__ = [
     "ContainerRestarted",
     "ContainerStarted",
     "ContainerStopped",
+    "Cutover",
+    "CutoverParts",
     "DeployCommitted",
     "Event",
     "Fact",

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.errors import Code
 from ployz.events.types.base import Event, Fact, event
-from ployz.events.types.values import OperationKind
+from ployz.events.types.values import Cutover, OperationKind
 from ployz.ids import MachineId, Namespace, OperationId
 
 
@@ -54,7 +54,7 @@ class StepFailed(Event):
     text: str
 
 
-@event("operation.finished", 1)
+@event("operation.finished", 2)
 @frozen
 class OperationFinished(Event):
     """The coordinator's own closing word: what `deploy show` prints beside the fact."""
@@ -69,3 +69,5 @@ class OperationFinished(Event):
     cutover_ms: int
     """From the last write the source could accept to the candidate's readiness and commit; 0: no service stopped."""
     duration_ms: int
+    cutover: Cutover | None
+    """None: no service was stopped for a move, or that was undone. What the next one is predicted from."""

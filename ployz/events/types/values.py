@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from ployz.ids import MachineId, OperationId, ServiceName, SlotName, VolumeRef
+from ployz.ids import MachineId, OperationId, ServiceName, ServiceRef, SlotName, VolumeRef
 
 
 class Lifecycle(StrEnum):
@@ -64,3 +64,47 @@ class RoundEvidence:
     guid: int
     sent_bytes: int
     duration_ms: int
+
+
+@frozen
+class CutoverParts:
+    """Where a cut-over went, each in ms, in order. Of what happens side by side on several machines the slowest counts.
+
+    They overlap a little, so they may add up to more than the whole.
+    """
+
+    hold_ms: int = 0
+    """Until the gateways held new requests, and running ones had ended."""
+    stop_ms: int = 0
+    """Until nothing of the service wrote any more."""
+    unmount_ms: int = 0
+    snapshot_ms: int = 0
+    send_ms: int = 0
+    """Until the target said that it has all of the last round."""
+    receive_ms: int = 0
+    """Until the target had compared it."""
+    mount_ms: int = 0
+    start_ms: int = 0
+    ready_ms: int = 0
+    commit_ms: int = 0
+    follow_ms: int = 0
+    """From the commit until every machine that can be reached sends requests to the new place: the first request that
+    the target answers falls into it."""
+
+
+@frozen
+class Cutover:
+    """A cut-over as it was predicted before anything stopped, and as it was measured."""
+
+    services: tuple[ServiceRef, ...]
+    """Those that were stopped for it."""
+    predicted_ms: int
+    took_ms: int
+    """From the moment the first service was about to be stopped until requests reached the new place."""
+    predicted_bytes: int
+    """Of the last round."""
+    last_bytes: int
+    """What the last round sent."""
+    stop_bytes: int
+    """How much of that nobody would expect from the rate of the rounds before: what the services write as they stop."""
+    parts: CutoverParts

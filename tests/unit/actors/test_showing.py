@@ -10,6 +10,7 @@ from ployz.actors.messages.machine import AdmitMachine, ListMachines, Ping, SetM
 from ployz.actors.messages.operations import (
     ApplyMigration,
     ListDeploys,
+    PreviewMigration,
     RemoveService,
     ShowDeploy,
 )
@@ -239,7 +240,30 @@ def test_the_coordinator_says_in_its_log_how_it_ended_and_how_long_it_took() -> 
         await anyio.sleep(1)
         shown = await cluster.ask(B, "operations", ShowDeploy(outcome.operation_id))
         assert shown.cutover_ms == outcome.result.cutover_ms > 0
+        assert shown.cutover is not None
+        assert shown.cutover.parts == outcome.result.parts
+        assert shown.cutover.predicted_ms == outcome.result.predicted_cutover_ms > 0
+        assert await cluster.ask(A, "operations", ShowDeploy(outcome.operation_id)) == shown
+        assert shown.cutover.last_bytes == outcome.result.last_bytes == outcome.result.rounds[-1].sent_bytes
         assert left_by(cluster, B, outcome.operation_id) == []
+
+    simulate(body)
+
+
+def test_a_slow_stop_that_was_seen_once_is_predicted_and_said_before_anything_stops() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.docker.program = lambda _: Program(start_s=0.5, stop_s=4.0)
+        await deployed(cluster)
+        first = await cluster.run(C, ApplyMigration(DB, B))
+        assert first.result.predicted_cutover_ms < first.result.cutover_ms / 2
+        previewed = await cluster.ask(C, "operations", PreviewMigration(DB, A))
+        assert previewed.plan.expected is not None
+        assert previewed.plan.expected.basis == "its own cut-overs"
+        second = await cluster.run(C, ApplyMigration(DB, A))
+        assert second.result.predicted_cutover_ms == pytest.approx(second.result.cutover_ms, rel=0.1)
+        (said,) = [each.text for each in second.progress if "is expected to" in each.text]
+        assert f"{second.result.predicted_cutover_ms} ms, by its own cut-overs" in said
 
     simulate(body)
 

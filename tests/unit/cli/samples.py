@@ -23,6 +23,7 @@ from ployz.ids import (
 from ployz.plan.drain import Departure
 from ployz.plan.effects import phases
 from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.precopy import Basis, Expected
 from ployz.projections.operations import Status
 
 A, B = MachineId("machine-a"), MachineId("machine-b")
@@ -160,6 +161,8 @@ MIGRATION = Plan(
     ),
     blockers=(),
     predicted_cutover_ms=850,
+    predicted_bytes=1 << 20,
+    expected=Expected(stop_ms=150, round_ms=100, rest_ms=575, stop_bytes=0, basis=Basis.OTHERS),
     holds=(HoldPlan(MachineId("machine-c"), SERVICE, (), 30_000, 10_000),),
 )
 DEPLOY = Plan(
@@ -177,7 +180,13 @@ DEPLOY = Plan(
 NO_SPACE = Problem(Code.NO_SPACE, "machine-b has 1.0 GiB free, and needs 2.0 GiB", "Make room, or grow the pool.")
 BUSY = Problem(Code.DATASET_BUSY, "process 4242 (rsync) uses production/pgdata", "End it.")
 UNCHANGED = evolve(
-    MIGRATION, holds=(), slots=(slot(Change.UNCHANGED, WEB, A, 17, None),), volumes=(), predicted_cutover_ms=0
+    MIGRATION,
+    holds=(),
+    slots=(slot(Change.UNCHANGED, WEB, A, 17, None),),
+    volumes=(),
+    predicted_cutover_ms=0,
+    predicted_bytes=0,
+    expected=None,
 )
 
 
@@ -190,6 +199,15 @@ ROUNDS = (
     types.RoundEvidence(PGDATA, 1, None, f"{OPERATION}.1", GUID, 512 << 20, 6_400),
     types.RoundEvidence(PGDATA, 2, f"{OPERATION}.1", f"{OPERATION}.final", 7, 3 << 20, 120),
 )
+CUTOVER = types.Cutover(
+    services=(SERVICE,),
+    predicted_ms=850,
+    took_ms=720,
+    predicted_bytes=2 << 20,
+    last_bytes=3 << 20,
+    stop_bytes=1 << 20,
+    parts=types.CutoverParts(stop_ms=101, unmount_ms=20, snapshot_ms=35, send_ms=160, receive_ms=20, start_ms=240),
+)
 RESULT = operations.Result(
     exit_code=0,
     problem=None,
@@ -197,8 +215,10 @@ RESULT = operations.Result(
     position=18,
     cutover_ms=720,
     predicted_cutover_ms=850,
+    predicted_bytes=2 << 20,
+    last_bytes=3 << 20,
     duration_ms=12_300,
-    parts=operations.CutoverParts(stop_ms=101, unmount_ms=20, snapshot_ms=35, transfer_ms=180, start_ms=240),
+    parts=CUTOVER.parts,
     rounds=ROUNDS,
     plan=MIGRATION,
 )
@@ -211,8 +231,10 @@ UNDONE = operations.Result(
     position=19,
     cutover_ms=0,
     predicted_cutover_ms=850,
+    predicted_bytes=1 << 20,
+    last_bytes=0,
     duration_ms=40_000,
-    parts=operations.CutoverParts(),
+    parts=types.CutoverParts(),
     rounds=(),
     plan=MIGRATION,
 )
@@ -239,9 +261,9 @@ ABORTED_ROW = operations.DeployRow(
 )
 UNDECIDED_ROW = evolve(DEPLOY_ROW, status=Status.UNDECIDED, decided_ms=0, position=0)
 DEPLOYS = operations.DeployList((DEPLOY_ROW, ABORTED_ROW))
-DEPLOY_DETAIL = operations.DeployDetail(DEPLOY_ROW, (A, B), ROUNDS, 720)
+DEPLOY_DETAIL = operations.DeployDetail(DEPLOY_ROW, (A, B), ROUNDS, 720, CUTOVER)
 GOING_ON_ROW = evolve(DEPLOY_ROW, status=Status.UNDECIDED, decided_ms=0, position=0)
-GOING_ON = operations.DeployDetail(GOING_ON_ROW, (A, B), (), 0, "in phase pre-copy on machine-a")
+GOING_ON = operations.DeployDetail(GOING_ON_ROW, (A, B), (), 0, None, "in phase pre-copy on machine-a")
 OPERATIONS = operations.OperationList(
     (operations.OperationRow(GOING_ON_ROW, "pre-copy"), operations.OperationRow(ABORTED_ROW, ""))
 )

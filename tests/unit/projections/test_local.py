@@ -113,7 +113,7 @@ def test_from_its_next_start_on_its_exit_is_its_own(event: Event) -> None:
 
 
 def test_the_closing_word_of_an_operation_is_kept() -> None:
-    finished = OperationFinished(FIRST, OperationKind.DEPLOY, PRODUCTION, True, "", "", 800, 9000)
+    finished = OperationFinished(FIRST, OperationKind.DEPLOY, PRODUCTION, True, "", "", 800, 9000, None)
     view = of(finished)
     assert view.finished(FIRST) == finished
     assert view.finished(SECOND) is None

@@ -9,7 +9,7 @@ from ployz.cli import human
 from ployz.cli.arguments import Parser
 from ployz.cli.blocks import Block, Fields, Heading
 from ployz.cli.call import ANSWER_S, Call
-from ployz.cli.views.result import rounds
+from ployz.cli.views.result import last_round, measured, parts, rounds
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,8 +34,18 @@ def render(detail: DeployDetail) -> Iterator[Block]:
             ("decided", f"{human.when(row.decided_ms)}, by fact {row.position}" if row.position else ""),
             ("coordinator", row.coordinator),
             ("participants", ", ".join(detail.participants)),
-            ("cut-over", human.duration(detail.cutover_ms) if detail.cutover_ms else ""),
+            *_cutover(detail),
         ),
         indent=2,
     )
     yield from rounds(detail.evidence)
+
+
+def _cutover(detail: DeployDetail) -> Iterator[tuple[str, str]]:
+    found = detail.cutover
+    if found is None:
+        yield "cut-over", human.duration(detail.cutover_ms) if detail.cutover_ms else ""
+        return
+    yield "cut-over", measured(detail.cutover_ms, found.predicted_ms)
+    yield "of which", parts(found.parts)
+    yield "last round", last_round(found.last_bytes, found.predicted_bytes)

@@ -1,0 +1,95 @@
+"""One cut-over as it is measured: what is predicted before anything stops, and its parts as they become known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import anyio
+from attrs import define, evolve, field
+
+from ployz.actors.story import Story
+from ployz.events.types import Cutover, CutoverParts
+from ployz.ids import ServiceRef
+from ployz.plan import precopy
+from ployz.plan.model import Plan
+from ployz.plan.precopy import Expected, Prediction, Round
+
+MIB = 1 << 20
+
+
+@define
+class Measuring:
+    plan: Plan
+    services: tuple[ServiceRef, ...]
+    """Those that are stopped for a move."""
+    parts: CutoverParts = field(factory=CutoverParts, init=False)
+    last_bytes: int = field(default=0, init=False)
+    prediction: Prediction = field(init=False)
+    """At first the plan's; then by what was sent."""
+    began_s: float | None = field(default=None, init=False)
+    """When the first service was about to be stopped for a move; None: none was."""
+    took_ms: int = field(default=0, init=False)
+    """0: it has not come to its end."""
+    _committed_s: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.prediction = Prediction(self.plan.predicted_bytes, self.plan.predicted_cutover_ms)
+
+    # ------------------------------------------------------------ before
+
+    def predict(self, rounds: Iterable[Sequence[Round]]) -> None:
+        """By the warm rounds of each machine that volumes leave: the slowest counts."""
+        each = [precopy.predicted(sent, self._around) for sent in rounds if sent]
+        if each:
+            self.prediction = Prediction(sum(one.last_bytes for one in each), max(one.cutover_ms for one in each))
+
+    def tell(self, story: Story) -> None:
+        """What it is expected to take, and what that goes by."""
+        left = f"send {self.prediction.last_bytes / MIB:.1f} MiB and " if self.prediction.last_bytes else ""
+        story.tell(f"the cut-over is expected to {left}take {self.prediction.cutover_ms} ms, by {self._around.basis}")
+
+    # ------------------------------------------------------------ while it goes on
+
+    def begin(self) -> None:
+        self.began_s = anyio.current_time()
+
+    def took(self, **parts_ms: int) -> None:
+        """Of what several machines do side by side the slowest counts."""
+        slower = {name: max(ms, getattr(self.parts, name)) for name, ms in parts_ms.items()}
+        self.parts = evolve(self.parts, **slower)
+
+    def committed(self, commit_ms: int) -> None:
+        self.took(commit_ms=commit_ms)
+        self._committed_s = anyio.current_time()
+
+    def end(self) -> None:
+        """Now every machine that could be reached sends requests to the new place."""
+        if self.began_s is not None:
+            self.took(follow_ms=ms_since(self._committed_s))
+            self.took_ms = ms_since(self.began_s)
+
+    # ------------------------------------------------------------ after
+
+    @property
+    def cutover(self) -> Cutover | None:
+        """None: no service was stopped for a move, or it did not come to the end."""
+        if not self.took_ms:
+            return None
+        predicted = self.prediction
+        return Cutover(
+            services=self.services,
+            predicted_ms=predicted.cutover_ms,
+            took_ms=self.took_ms,
+            predicted_bytes=predicted.last_bytes,
+            last_bytes=self.last_bytes,
+            stop_bytes=precopy.stop_bytes(predicted.last_bytes, self._around, self.last_bytes),
+            parts=self.parts,
+        )
+
+    @property
+    def _around(self) -> Expected:
+        return self.plan.expected or precopy.expected(self.services, ())
+
+
+def ms_since(began_s: float) -> int:
+    return round((anyio.current_time() - began_s) * 1000)
