@@ -140,6 +140,8 @@ class Code(StrEnum):
     """Something else is there already: another record, container, network or configuration."""
     NOT_READY = "not-ready"
     """The new container ended, or was not ready in the time that its manifest gives it."""
+    HOOK_FAILED = "hook-failed"
+    """A hook of the service, run before it would have been stopped, failed; the text has its words."""
     STREAM_FAILED = "stream-failed"
     """A volume or image stream broke off, stalled, or was refused; the text has both programs' words."""
     GUID_MISMATCH = "guid-mismatch"

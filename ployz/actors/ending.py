@@ -103,6 +103,7 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     """Position of the commit, if the operation turns out to be committed. Else it is aborted and undone: `Failed`."""
     phase = work.story.phase
     work.story.tell(f"failed: {why.text}; undoing")
+    await performer.take_back()
     reason = f"{phase}: {why.text}"
     decision = await decide_abort(work, reason)
     if decision.verdict is Verdict.COMMIT:

@@ -30,6 +30,8 @@ class Measuring:
     """When the first service was about to be stopped for a move; None: none was."""
     took_ms: int = field(default=0, init=False)
     """0: it has not come to its end."""
+    _held_s: float | None = field(default=None, init=False)
+    """When gateways began to hold; None: they do not."""
     _committed_s: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -50,8 +52,13 @@ class Measuring:
 
     # ------------------------------------------------------------ while it goes on
 
+    def hold(self) -> None:
+        self._held_s = anyio.current_time()
+
     def begin(self) -> None:
         self.began_s = anyio.current_time()
+        if self._held_s is not None:
+            self.took(hold_ms=ms_since(self._held_s))
 
     def took(self, **parts_ms: int) -> None:
         """Of what several machines do side by side the slowest counts."""
@@ -66,7 +73,7 @@ class Measuring:
         """Now every machine that could be reached sends requests to the new place."""
         if self.began_s is not None:
             self.took(follow_ms=ms_since(self._committed_s))
-            self.took_ms = ms_since(self.began_s)
+            self.took_ms = ms_since(self.began_s if self._held_s is None else self._held_s)
 
     # ------------------------------------------------------------ after
 

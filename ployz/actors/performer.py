@@ -17,6 +17,7 @@ from ployz.actors.measuring import Measuring, ms_since
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
 from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
+from ployz.actors.quiescing import Quiescing
 from ployz.actors.together import together
 from ployz.actors.transfer import Transfer
 from ployz.actors.work import Work
@@ -87,10 +88,21 @@ class Performer:
             self.measuring.predict(each.rounds for each in self.transfers)
             self.measuring.tell(self.work.story)
 
+    async def quiesce(self) -> None:
+        """The services still run, and go on doing so if a hook fails."""
+        if self.steps.quiescing:
+            self.work.story.tell("run what its services want to be run before they stop")
+        await together(*(partial(each.quiescing.before_stop, each.last_round) for each in self.transfers))
+
+    async def take_back(self) -> None:
+        """What was not stopped is told that it goes on."""
+        await together(*(partial(each.quiescing.take_back, each.last_round) for each in self.transfers))
+
     async def hold(self) -> None:
         """What comes by the gateways waits from here until the operation is decided."""
         if self.steps.holds:
             self.work.story.enter(Phase.HOLD, "gateways hold new requests, and let running ones finish")
+            self.measuring.hold()
         await hold_traffic(self.work, self.steps.holds)
 
     async def cut_over(self) -> None:
@@ -153,6 +165,7 @@ class Performer:
     async def _depart(self, effect: Depart, transfer: Transfer) -> None:
         message = Fence(self.work.operation_id, self.work.position, effect.slots, effect.volumes, transfer.last_round)
         graces_s = [service.template.stop_grace_period_s for service in self.work.manifest.services]
+        transfer.quiescing.stops()
         fenced = await self.work.workload(effect.source).ask(
             message, timeout_s=EFFECT_TIMEOUT_S + max(graces_s, default=0.0)
         )
@@ -214,6 +227,7 @@ class Performer:
     def _transfer(self, departure: Depart) -> Transfer:
         report = self.work.reports[departure.source]
         found = {volume: report.volume(volume) for volume in departure.volumes}
+        quiesce = next((each for each in self.steps.quiescing if each.source == departure.source), None)
         return Transfer(
             home=self.work.home,
             story=self.work.story,
@@ -221,5 +235,6 @@ class Performer:
             position=self.work.position,
             source=departure.source,
             volumes=tuple(each for each in self.work.plan.moved_volumes if each.volume in departure.volumes),
+            quiescing=Quiescing(self.work, quiesce),
             bases={volume: each.snapshots for volume, each in found.items() if each is not None},
         )

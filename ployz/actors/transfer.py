@@ -25,6 +25,7 @@ from ployz.actors.messages.storage import (
     SendVolume,
     TakeSnapshots,
 )
+from ployz.actors.quiescing import Quiescing
 from ployz.actors.ref import Ref
 from ployz.actors.story import Story
 from ployz.actors.together import together
@@ -48,6 +49,7 @@ class Transfer:
     position: int
     source: MachineId
     volumes: tuple[VolumePlan, ...]
+    quiescing: Quiescing
     bases: dict[VolumeRef, tuple[SnapshotReport, ...]]
     """The source's snapshots, oldest first: at first as it reported them, then the last round's alone."""
     evidence: list[RoundEvidence] = field(factory=list, init=False)
@@ -65,10 +67,11 @@ class Transfer:
         while worth_another(self.rounds):
             number = len(self.rounds) + 1
             ready = await self._begin(number)
-            taken = await self.home.remote(self.source, "storage").ask(
-                TakeSnapshots(self.operation_id, self.position, number, tuple(each.volume for each in self.volumes)),
-                timeout_s=EFFECT_TIMEOUT_S,
-            )
+            volumes = tuple(each.volume for each in self.volumes)
+            async with self.quiescing.around(number):
+                taken = await self.home.remote(self.source, "storage").ask(
+                    TakeSnapshots(self.operation_id, self.position, number, volumes), timeout_s=EFFECT_TIMEOUT_S
+                )
             await self._round(number, taken.snapshots, ready)
 
     # ------------------------------------------------------------ the last round

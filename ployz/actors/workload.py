@@ -14,6 +14,7 @@ from ployz.actors.containers import Containers
 from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
 from ployz.actors.gate import Gate
+from ployz.actors.hooks import Hooks
 from ployz.actors.messages.routing import ClaimAddress
 from ployz.actors.messages.workload import (
     CastVote,
@@ -21,9 +22,11 @@ from ployz.actors.messages.workload import (
     CreateCandidate,
     Fence,
     FencedReport,
+    HooksRan,
     LogText,
     ReadLogs,
     ReadyReport,
+    RunHooks,
     Settle,
     ShowWorkload,
     SlotState,
@@ -59,6 +62,7 @@ class WorkloadActor(Actor):
         self._containers = Containers(parts, home, self._namespace, self._restart)
         self._gate = Gate(parts, home, self._namespace)
         self._departure = Departure(parts, home, self._containers, self._gate)
+        self._hooks = Hooks(parts, self._containers)
         self._settling = Settling(parts, home, self._containers, self._gate)
         self._lease = CandidateLease(parts, self._containers.remove)
         self._is_beside = anyio.Event()
@@ -148,6 +152,10 @@ class WorkloadActor(Actor):
         await self.system.ref("routing").ask(claim, timeout_s=ASK_TIMEOUT_S)
 
     # ------------------------------------------------------------ giving away, and agreeing with the facts
+
+    @handles(RunHooks, concurrent=True)
+    async def hooks(self, message: RunHooks) -> HooksRan:
+        return await self._hooks.run(message)
 
     @handles(Fence)
     async def fence(self, message: Fence) -> FencedReport:

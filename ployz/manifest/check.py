@@ -13,6 +13,7 @@ from ployz.manifest.mistakes import Mistake, did_you_mean
 from ployz.manifest.model import (
     ExecProbe,
     Global,
+    Hooks,
     HttpProbe,
     HttpRoute,
     Manifest,
@@ -62,6 +63,8 @@ def _check_service(path: str, service: Service, manifest: Manifest) -> Iterator[
         where = f"{path}.routes[{at}].{_route_key(route)}.service_port"
         yield from _check_port(where, service, route.service_port, needs_tcp=True)
     yield from _check_readiness(f"{path}.readiness", service, service.readiness)
+    if service.hooks != Hooks() and not service.template.volumes:
+        yield Mistake(f"{path}.hooks", "the service mounts no volume: nothing of it is ever snapshotted")
 
 
 def _check_mounts(path: str, service: Service, manifest: Manifest) -> Iterator[Mistake]:

@@ -216,6 +216,30 @@ class Template:
 
 
 @frozen
+class Hook:
+    """A command that is run in the container."""
+
+    command: tuple[str, ...]
+    timeout_s: float = 10.0
+    """Then it has failed. It may go on running in the container."""
+
+
+@frozen
+class Hooks:
+    """What a service is told around the snapshots of a move: `CHECKPOINT` for a database.
+
+    They make snapshots and cut-overs better, and nothing depends on them. `after_snapshot` is not run when a machine
+    dies in between: whatever `before_snapshot` does must not keep the service from going on.
+    """
+
+    before_snapshot: Hook | None = None
+    """Before each snapshot while it runs, where a failure is told and the move goes on; and before it is stopped, where
+    a failure undoes the move, with nothing stopped."""
+    after_snapshot: Hook | None = None
+    """After each snapshot while it runs; and if it is not stopped after all. A failure is told."""
+
+
+@frozen
 class Service:
     name: ServiceName
     template: Template
@@ -233,6 +257,8 @@ class Service:
     """What ployzd does when the container ends by itself. `always` and `unless-stopped` mean the same."""
     cutover_hold_s: float = 30.0
     """How long gateways let new requests and connections wait while it moves; 0: not at all."""
+    hooks: Hooks = Hooks()
+    """For services with volumes."""
 
     def port(self, name: PortName) -> ServicePort | None:
         return next((port for port in self.service_ports if port.name == name), None)

@@ -20,6 +20,8 @@ from ployz.manifest.model import (
     BindSource,
     ExecProbe,
     Global,
+    Hook,
+    Hooks,
     HttpProbe,
     HttpRoute,
     Intent,
@@ -164,6 +166,9 @@ _READINESS = Table(
     Field("start_period", s.duration(0), "start_period_s"),
 )
 
+_HOOK = Table(Hook, Field("command", _COMMAND), Field("timeout", s.duration(0.01), "timeout_s"))
+_HOOKS = Table(Hooks, Field("before_snapshot", _HOOK), Field("after_snapshot", _HOOK))
+
 SERVICE = Table(
     Service,
     Field("name", _SERVICE_NAME),
@@ -175,6 +180,7 @@ SERVICE = Table(
     Field("readiness", _READINESS),
     Field("restart", s.word("no", "on-failure", "always", "unless-stopped")),
     Field("cutover_hold", s.duration(0, CUTOVER_HOLD_MAX_S), "cutover_hold_s"),
+    Field("hooks", _HOOKS),
     Field("template", TEMPLATE),
 )
 

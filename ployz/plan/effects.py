@@ -12,6 +12,8 @@ from typing import Final
 from attrs import frozen
 
 from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
+from ployz.plan import committed
+from ployz.plan.hooks import HookCall, Moment, hook_calls
 from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
 
 
@@ -70,6 +72,26 @@ class CopyVolume:
     def __str__(self) -> str:
         how = f"changes since {self.volume.base}" if self.volume.base else "all of it"
         return f"{self.source} -> {self.volume.machine}: send {self.volume.volume}, {how}, then rounds while they pay"
+
+
+@frozen
+class Quiesce:
+    """What those that leave one machine are told around each snapshot, the last one, before the stop, included."""
+
+    source: MachineId
+    before: tuple[HookCall, ...]
+    after: tuple[HookCall, ...]
+
+    def calls(self, moment: Moment) -> tuple[HookCall, ...]:
+        return self.before if moment is Moment.BEFORE else self.after
+
+    def __str__(self) -> str:
+        told = [
+            f"{when} each snapshot run `{' '.join(call.command)}` in {call.slot}"
+            for when, calls in (("before", self.before), ("after", self.after))
+            for call in calls
+        ]
+        return f"{self.source}: {', '.join(told)}"
 
 
 @frozen
@@ -161,6 +183,7 @@ Effect = (
     | CreateVolume
     | CreateContainer
     | CopyVolume
+    | Quiesce
     | HoldTraffic
     | Depart
     | FinishCopy
@@ -186,6 +209,8 @@ class Phases:
     copies: tuple[CopyVolume, ...]
     in_place: tuple[StartContainer, ...]
     """New and replaced slots: they start before anything is stopped for a move."""
+    quiescing: tuple[Quiesce, ...]
+    """Where services with hooks leave."""
     holds: tuple[HoldTraffic, ...]
     departures: tuple[Depart, ...]
     """One a machine, in order of their names."""
@@ -202,7 +227,7 @@ class Phases:
         for phase, effects in (
             (Phase.LOCK, (_LOCK_WORDS,)),
             (Phase.PREPARE, (*self.images, *self.volumes, *self.containers)),
-            (Phase.PRECOPY, self.copies),
+            (Phase.PRECOPY, (*self.quiescing, *self.copies)),
             (Phase.START, self.in_place),
             (Phase.HOLD, self.holds),
             (Phase.CUT, (*self.departures, *self.last_copies, *self.arrivals)),
@@ -224,6 +249,7 @@ def phases(plan: Plan) -> Phases:
         containers=tuple(CreateContainer(slot, _ref(plan, slot)) for slot in changed),
         copies=tuple(CopyVolume(volume, _source(volume)) for volume in moved),
         in_place=tuple(start for arrives, start in starts if not arrives),
+        quiescing=tuple(_quiescing(plan)),
         holds=tuple(HoldTraffic(each) for each in plan.holds),
         departures=tuple(_departures(plan)),
         last_copies=tuple(FinishCopy(volume, _source(volume)) for volume in moved),
@@ -265,6 +291,14 @@ def _departures(plan: Plan) -> Iterator[Depart]:
         volumes.setdefault(_source(volume), []).append(volume.volume)
     for source in sorted(slots.keys() | volumes.keys()):
         yield Depart(source, tuple(slots.get(source, ())), tuple(volumes.get(source, ())))
+
+
+def _quiescing(plan: Plan) -> Iterator[Quiesce]:
+    manifest = committed.from_fact(plan.manifest)
+    for departure in _departures(plan):
+        before, after = (hook_calls(manifest, departure.slots, moment) for moment in (Moment.BEFORE, Moment.AFTER))
+        if departure.volumes and (before or after):
+            yield Quiesce(departure.source, before, after)
 
 
 def _cleaning(plan: Plan) -> Iterator[Cleaning]:

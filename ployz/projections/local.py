@@ -124,8 +124,7 @@ class LocalView:
                 self._holds.pop(service, None)
             case OperationFinished(operation_id):
                 self._finished[operation_id] = record.event
-                if record.event.cutover is not None:
-                    self._cutovers.append(record.event.cutover)
+                self._cutovers.extend(filter(None, [record.event.cutover]))
             case _:
                 self._apply_to_containers(record)
 

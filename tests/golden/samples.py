@@ -107,6 +107,7 @@ def samples() -> list[types.Event]:
         types.StepBegun("fence", "production/db on machine-a"),
         types.StepFailed("send", Code.STREAM_FAILED, "the stream ended after 12 bytes"),
         types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000, _CUTOVER),
+        types.HookRan(SLOT, "before_snapshot", "production.db.slot-1.op"),
         types.VolumeCreated(PGDATA, "tank/ployz/production/pgdata"),
         types.VolumeDestroyed(PGDATA, "tank/ployz/production/pgdata", "retention is over"),
         types.VolumeSetAside(PGDATA, "tank/ployz-aside/production/pgdata.op-1"),

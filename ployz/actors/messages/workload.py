@@ -10,6 +10,7 @@ from attrs import frozen
 
 from ployz.events.types import SnapshotTaken
 from ployz.ids import MachineId, Namespace, OperationId, ServiceName, SlotName, SlotRef, VolumeRef
+from ployz.plan.hooks import HookCall, Moment
 from ployz.wire.message import LOCAL, PEER, Done, Message, message
 
 
@@ -66,6 +67,24 @@ class CastVote(Message[Done]):
     operation_id: OperationId
     position: int
     snapshots: tuple[SnapshotTaken, ...]
+
+
+@frozen
+class HooksRan:
+    problems: tuple[str, ...]
+    """What went wrong, a sentence each. Empty: nothing."""
+
+
+@message("workload.hooks", senders=PEER)
+@frozen
+class RunHooks(Message[HooksRan]):
+    """From a coordinator to the source: commands in the containers that leave, around the snapshot of a round."""
+
+    operation_id: OperationId
+    position: int
+    moment: Moment
+    round: int
+    calls: tuple[HookCall, ...]
 
 
 @frozen

@@ -100,7 +100,8 @@ class Cutover:
     """Those that were stopped for it."""
     predicted_ms: int
     took_ms: int
-    """From the moment the first service was about to be stopped until requests reached the new place."""
+    """From the moment the first request was held, or the first service about to be stopped, until requests reached the
+    new place."""
     predicted_bytes: int
     """Of the last round."""
     last_bytes: int

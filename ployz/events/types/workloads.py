@@ -77,6 +77,17 @@ class ContainerRemoved(Event):
     container: str
 
 
+@event("service.hook_ran", 1)
+@frozen
+class HookRan(Event):
+    """It went well. One that failed is an `operation.step_failed`."""
+
+    slot: SlotRef
+    hook: str
+    """`before_snapshot` or `after_snapshot`."""
+    container: str
+
+
 @event("container.exited", 1)
 @frozen
 class ContainerExited(Event):

@@ -10,6 +10,8 @@ from ployz.manifest.model import (
     BindSource,
     ExecProbe,
     Global,
+    Hook,
+    Hooks,
     HttpProbe,
     HttpRoute,
     Intent,
@@ -93,7 +95,12 @@ def _services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...], host_port
             st.none() | st.builds(Readiness, st.just(probe), _DURATIONS, _DURATIONS, st.integers(1, 10_000), _DURATIONS)
         ),
         restart=draw(st.sampled_from(["no", "on-failure", "always", "unless-stopped"])),
+        hooks=draw(st.builds(Hooks, _hooks(), _hooks())) if has_volume else Hooks(),
     )
+
+
+def _hooks() -> st.SearchStrategy[Hook | None]:
+    return st.none() | st.builds(Hook, st.lists(_TEXTS, min_size=1, max_size=3).map(tuple), _DURATIONS)
 
 
 def _templates(mounts: tuple[Mount, ...]) -> st.SearchStrategy[Template]:

@@ -53,6 +53,10 @@ SERVICE_MISTAKES = [
         "readiness.interval: is 10ms to 24h, not '0s'",
     ),
     ("readiness = { tcp = { service_port = 'http' }, retries = 0 }", "readiness.retries: is 1 to 10000, not 0"),
+    (
+        "hooks = { before_snapshots = { command = ['a'] } }",
+        "hooks.before_snapshots: is no key here; did you mean 'before_snapshot'?",
+    ),
 ]
 
 

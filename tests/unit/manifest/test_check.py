@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from ployz.manifest import Mistake, check, parse
+from ployz.manifest.model import Hook
 from tests.unit.manifest.examples import DATABASE, service, told
 
 HTTP = "service_ports = [{ name = 'http', container_port = 80 }]"
@@ -44,6 +45,27 @@ def test_two_ports_of_a_service_have_two_names() -> None:
     assert told(service(ports)) == [
         "services[0].service_ports[1].name: 'http' is at services[0].service_ports[0].name already"
     ]
+
+
+def test_hooks_are_for_services_with_volumes() -> None:
+    line = "hooks = { before_snapshot = { command = ['true'] } }"
+    assert told(service(line)) == ["services[0].hooks: the service mounts no volume: nothing of it is ever snapshotted"]
+    (database,) = parse(DATABASE.replace('name = "db"', f'name = "db"\n{line}')).services
+    assert database.hooks.before_snapshot == Hook(("true",), timeout_s=10.0)
+
+
+@pytest.mark.parametrize(
+    ("hook", "text"),
+    [
+        ("{ command = [] }", "command: is not empty"),
+        ("{ command = ['true'], timeout = '0s' }", "timeout: is 10ms to 24h, not '0s'"),
+        ("{}", "command: is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_hook(hook: str, text: str) -> None:
+    line = f"hooks = {{ after_snapshot = {hook} }}"
+    path = "services[0].hooks.after_snapshot"
+    assert told(DATABASE.replace('name = "db"', f'name = "db"\n{line}')) == [f"{path}.{text}"]
 
 
 def test_two_mounts_have_two_targets() -> None:
