@@ -71,6 +71,19 @@ def test_the_process_is_killed_when_it_reaches_the_point_for_the_nth_time() -> N
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "0\n1\n"), done.stderr
 
 
+def test_the_process_is_stopped_at_the_point_once_and_goes_on_when_it_is_told_to() -> None:
+    program = (
+        "from ployz import killpoints; killpoints.arm('stop@before/send:2')\n"
+        "for n in range(4): print(n, flush=True); killpoints.reach('before', 'send')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "0\n1\n2\n3\n")
+
+
 @pytest.mark.usefixtures("_listening")
 @pytest.mark.parametrize("action", sorted(step_actions()))
 def test_a_step_has_a_point_before_and_after_its_intent_and_its_outcome(

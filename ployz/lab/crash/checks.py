@@ -1,74 +1,99 @@
-"""What must be true when a crash is over, each by looking at the machines themselves: the first thing that is not."""
+"""What must be true when it is over, each by looking at the machines themselves: the first thing that is not."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Final
 
-from ployz.errors import Failed
+from attrs import frozen
+
+from ployz.errors import PloyzError
+from ployz.lab.crash.look import Look, look
 from ployz.lab.crash.record import Record, now_us
-from ployz.lab.crash.stage import NAMESPACE, VOLUME, Stage
-from ployz.plan import names
+from ployz.lab.crash.stage import VOLUME, Stage
 
 PORT = 8080
 _FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode())"
+ROUTES_ELSEWHERE: Final = 2
+"""Of an address that is elsewhere: WireGuard's allowed address, and the route."""
+FILES_MAX: Final = 64
+"""That a ployzd with nothing to do has open; it begins with about half of that."""
+MEMORY_MAX_MIB: Final = 160
 
 
-def problem(stage: Stage, record: Record, address: str) -> str | None:
+@frozen
+class Service:
+    """The service that moves."""
+
+    ipv4: str
+    ipv6: str
+
+
+def problem(stage: Stage, record: Record, service: Service) -> str | None:
     """None: one owner runs and answers, and nothing is left over. Cheap looks first: it is asked again and again."""
     try:
-        return next(_problems(stage, record, address), None)
-    except Failed as error:
+        return next(_problems(stage, record, service), None)
+    except PloyzError as error:
         return error.problem.text
 
 
-def _problems(stage: Stage, record: Record, address: str) -> Iterator[str]:
-    running = {machine: _containers(stage, machine) for machine in stage.machines}
-    (owner, *more) = [machine for machine, found in running.items() if found] or ["nobody"]
-    if more or owner == "nobody" or running[owner] != ["running"]:
-        yield f"containers: {running}"
+def _problems(stage: Stage, record: Record, service: Service) -> Iterator[str]:
     if not record.wrote_since(now_us() - 1_000_000):
         yield "nothing was acknowledged for a second"
+    looks = {machine: look(stage, machine, [service.ipv4, service.ipv6]) for machine in stage.machines}
+    (owner, *more) = [machine for machine, found in looks.items() if found.containers] or ["nobody"]
+    if more or owner == "nobody" or looks[owner].containers != ["running"]:
+        yield f"containers: { ({machine: found.containers for machine, found in looks.items()}) }"
     for machine in stage.machines:
-        if (said := stage.slot(machine)["machine"]) != owner:
+        if (said := stage.slot(machine).machine) != owner:
             yield f"it runs on {owner}, and by the facts of {machine} on {said}"
-        yield from _undecided(stage, machine)
-    if (by_facts := stage.ask(owner, "volume", "show", VOLUME)["row"]["owner"]) != owner:
+        if (undecided := stage.undecided(machine)) is not None:
+            yield f"{undecided} is undecided on {machine}"
+    if (by_facts := stage.owner(owner)) != owner:
         yield f"it runs on {owner}, and by the facts the volume is owned by {by_facts}"
     for machine in stage.machines:
-        yield from _left_on(stage, machine, owner)
-        answered = json.loads(stage.inside(machine, "python3", "-c", _FETCH, f"http://{address}:{PORT}/healthz"))
+        yield from _left_on(stage, machine, owner, looks[machine])
+        answered = json.loads(
+            stage.inside(machine, "python3", "-I", "-S", "-c", _FETCH, f"http://{service.ipv4}:{PORT}/healthz")
+        )
         if answered != {"ok": True}:
             yield f"{machine} was answered {answered}"
 
 
-def _containers(stage: Stage, machine: str) -> list[str]:
-    """The state of each, stopped ones too."""
-    wanted = ["--all", "--filter", f"label={names.LABEL_NAMESPACE}={NAMESPACE}", "--format", "{{.State}}"]
-    return stage.inside(machine, "docker", "ps", *wanted).split()
+def _left_on(stage: Stage, machine: str, owner: str, found: Look) -> Iterator[str]:
+    for what, left in (("leases", found.leases), ("guards", found.guards), ("doors", found.doors)):
+        if left:
+            yield f"{machine} has {what}: {', '.join(left)}"
+    yield from _datasets_on(stage, machine, owner, found)
+    expected = 0 if machine == owner else ROUTES_ELSEWHERE
+    for address, times in found.routes_to.items():
+        if times != expected:
+            yield f"{machine} has {times} ways to {address} on another machine, and {owner} has it"
+    files, memory_mib = stage.resources(machine)
+    if files > FILES_MAX:
+        yield f"ployzd on {machine} has {files} files open"
+    if memory_mib > MEMORY_MAX_MIB:
+        yield f"ployzd on {machine} has {memory_mib:.0f} MiB of memory"
 
 
-def _undecided(stage: Stage, machine: str) -> Iterator[str]:
-    for row in stage.ask(machine, "deploy", "ls")["deploys"][:1]:
-        if row["status"] == "undecided":
-            yield f"{row['operation_id']} is undecided on {machine}"
-
-
-def _left_on(stage: Stage, machine: str, owner: str) -> Iterator[str]:
-    leases = stage.inside(machine, "sh", "-c", "ls /run/ployz/leases 2>/dev/null || true").split()
-    if leases:
-        yield f"{machine} has leases: {', '.join(leases)}"
-    pool = stage.lab.machine(machine).pool(stage.lab.running(machine)).name
+def _datasets_on(stage: Stage, machine: str, owner: str, found: Look) -> Iterator[str]:
+    pool = stage.pool(machine)
     dataset = f"{pool}/ployz/{VOLUME}"
-    listed = stage.inside(machine, "zfs", "list", "-H", "-t", "all", "-o", "name,readonly,mounted").splitlines()
-    rows = {name: (readonly, mounted) for name, readonly, mounted in (line.split("\t") for line in listed)}
-    if machine == owner and rows.get(dataset) != ("off", "yes"):
-        yield f"{machine} owns {dataset}, and has it as {rows.get(dataset)}"
-    if machine != owner and rows.get(dataset, ("on", "no")) != ("on", "no"):
-        yield f"{machine} does not own {dataset}, and has it as {rows[dataset]}"
-    snapshots = [name for name in rows if name.startswith(f"{dataset}@")]
+    known = {pool, f"{pool}/ployz", f"{pool}/ployz/{VOLUME.partition('/')[0]}", dataset}
+    if strange := {name.partition("@")[0] for name in found.datasets} - known:
+        yield f"{machine} has datasets: {', '.join(sorted(strange))}"
+    held = found.datasets.get(dataset)
+    if machine == owner and (held is None or (held.readonly, held.mounted) != ("off", "yes")):
+        yield f"{machine} owns {dataset}, and has it as {held}"
+    if machine != owner and held is not None and (held.readonly, held.mounted) != ("on", "no"):
+        yield f"{machine} does not own {dataset}, and has it as {held}"
+    snapshots = {name: each for name, each in found.datasets.items() if "@" in name}
     if len(snapshots) > 1:
         yield f"{machine} has more than a base: {', '.join(snapshots)}"
+    for name, each in snapshots.items():
+        if each.holds > 1:
+            yield f"{machine} holds {name} {each.holds} times"
 
 
 def verified(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""bin/crash: the command line, a lab for as long as it takes, and the table in the end."""
+"""bin/crash: the command line, labs for as long as it takes, and the table in the end."""
 # ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ployz.errors import Code, PloyzError, Refused
+from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.lab.crash import case, table
+from ployz.lab.crash.faults import POOL_SIZE, FaultCase, all_faults
+from ployz.lab.crash.journal import Journal
 from ployz.lab.crash.matrix import Case, listen
-from ployz.lab.crash.record import recording
 from ployz.lab.crash.stage import MANIFEST, Stage
 from ployz.lab.operator import Operator
 from ployz.lab.temporary import temporary_lab
@@ -25,59 +28,128 @@ INTERRUPTED = 130
 DAY_S = 24 * 3600
 STRIDE = 37
 """Far from one case to the next: neighbours in the list are points close to each other."""
+JOURNAL = Path("/var/tmp/ployz-crash.jsonl")  # noqa: S108 - written by root, for the next run of root
+
+AnyCase = Case | FaultCase
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    began_s = time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"{time.monotonic() - began_s:6.1f} s  {line}", flush=True)
-
+    journal = Journal(arguments.journal)
+    code = 0
     try:
         if os.geteuid() != 0:
             raise Refused(Code.MISSING_PART, "this makes a lab: it needs root", "Use sudo.")
-        with (
-            temporary_lab(arguments.name, ["web"], say, pool_size="1G") as lab,
-            TemporaryDirectory(prefix="ployz-crash-") as folder,
-        ):
-            stage = Stage(lab)
-            Operator(lab).deploy(MANIFEST)
-            cases = _chosen(listen(stage), arguments)
-            say(f"{len(cases)} cases")
-            if arguments.list:
-                print(*cases, sep="\n")
-                return 0
-            slot = stage.slot(stage.machines[0])
-            outcomes: list[case.Outcome] = []
-            with recording(lab.running(stage.machines[-1]), slot["ipv4"], Path(folder) / "answers") as record:
-                for number, each in enumerate(cases, start=1):
-                    if time.monotonic() - began_s > arguments.seconds:
-                        say(f"the time is over: {len(cases) - number + 1} cases were left out")
-                        break
-                    outcomes.append(case.run(stage, record, each))
-                    say(f"{number}/{len(cases)} {table.line(outcomes[-1])}")
-                    if outcomes[-1].problem and arguments.stop:
-                        break
-                acknowledged = len(record.writes)
+        if arguments.share[0] == 0 and not arguments.list:
+            journal.begin(_commit(), again=arguments.again)
+        with _other_labs(arguments):
+            _work(arguments, journal)
     except PloyzError as error:
         print(f"error {error.problem}", *filter(None, [error.problem.advice]), sep="\n", file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: the lab is down", file=sys.stderr)
-        return INTERRUPTED
-    print(f"\n{table.summary(outcomes, acknowledged)}")
-    if arguments.table:
-        arguments.table.write_text(table.document(outcomes, acknowledged, len(cases), _commit()))
-    return 0 if outcomes and not any(each.problem for each in outcomes) else 3
+        print("interrupted: the lab is down, and the same command goes on from here", file=sys.stderr)
+        code = INTERRUPTED
+    return code if arguments.list or arguments.share[0] > 0 else _report(arguments, journal, code)
 
 
-def _chosen(cases: Sequence[Case], arguments: argparse.Namespace) -> list[Case]:
-    chosen = [each for each in cases if not arguments.points or any(word in str(each) for word in arguments.points)]
-    return in_todays_order(chosen, int(time.time() // DAY_S)) if arguments.rotate else chosen
+def _work(arguments: argparse.Namespace, journal: Journal) -> None:
+    """This lab's share of what is not tried yet."""
+    began_s = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - began_s:6.1f} s  {arguments.name}: {line}", flush=True)
+
+    with (
+        temporary_lab(arguments.name, ["web"], say, pool_size=POOL_SIZE) as lab,
+        TemporaryDirectory(prefix="ployz-crash-") as folder,
+    ):
+        stage = Stage(lab)
+        Operator(lab).deploy(MANIFEST)
+        cases = _chosen(stage, arguments)
+        if arguments.list:
+            print(*cases, sep="\n")
+            return
+        journal.expect(len(cases))
+        done = journal.done()
+        todo = [each for each in cases if str(each) not in done and _is_mine(each, arguments.share)]
+        say(f"{len(cases)} cases, {len(todo)} of them to be tried here")
+        for number, each in enumerate(todo, start=1):
+            if time.monotonic() - began_s > arguments.seconds:
+                say(f"the time is over: {len(todo) - number + 1} cases were left out")
+                break
+            outcome = _try(stage, Path(folder), each)
+            journal.add(outcome)
+            say(f"{number}/{len(todo)} {table.line(outcome)}")
+            if outcome.problem and arguments.stop:
+                break
 
 
-def in_todays_order(cases: Sequence[Case], today: int) -> list[Case]:
+def _report(arguments: argparse.Namespace, journal: Journal, code: int) -> int:
+    """Of everything that was tried so far, however this run ended."""
+    outcomes = journal.outcomes()
+    print(f"\n{table.summary(outcomes)}")
+    if arguments.table and outcomes:
+        arguments.table.write_text(table.document(outcomes, max(journal.expected(), len(outcomes)), _commit()))
+    return code or (0 if outcomes and not any(each.problem for each in outcomes) else 3)
+
+
+def _try(stage: Stage, folder: Path, each: AnyCase) -> case.Outcome:
+    """What a case leaves in disorder is put in order for the next one, as far as an `up` can."""
+    try:
+        outcome = case.run(stage, folder, each)
+    except Failed as error:
+        outcome = case.failing(each, error)
+    if outcome.problem:
+        stage.lab.heal_all()
+        stage.lab.up(len(stage.machines), pool_size=POOL_SIZE, bare=False)
+    return outcome
+
+
+@contextmanager
+def _other_labs(arguments: argparse.Namespace) -> Iterator[None]:
+    """Each in a process of its own, with its share of the cases and the same journal."""
+    argv = [sys.executable, "-P", "-m", "ployz.lab.crash.cli", *_passed_on(arguments)]
+    others = [
+        subprocess.Popen([*argv, "--share", f"{number}/{arguments.labs}", "--name", f"{arguments.name}-{number + 1}"])
+        for number in range(1, arguments.labs if arguments.share[0] == 0 and not arguments.list else 0)
+    ]
+    try:
+        yield
+    except BaseException:
+        for each in others:
+            each.terminate()
+        raise
+    finally:
+        for each in others:
+            each.wait()
+
+
+def _passed_on(arguments: argparse.Namespace) -> Iterator[str]:
+    for name in ("rotate", "faults", "kills", "stop"):
+        if getattr(arguments, name):
+            yield f"--{name}"
+    yield from ("--seconds", str(arguments.seconds), "--journal", str(arguments.journal))
+    if arguments.points:
+        yield from ("--points", *arguments.points)
+
+
+def _chosen(stage: Stage, arguments: argparse.Namespace) -> list[AnyCase]:
+    cases: list[AnyCase] = []
+    if not arguments.faults:
+        cases += listen(stage)
+    if not arguments.kills:
+        cases += all_faults()
+    cases = [each for each in cases if not arguments.points or any(word in str(each) for word in arguments.points)]
+    return in_todays_order(cases, int(time.time() // DAY_S)) if arguments.rotate else cases
+
+
+def _is_mine(each: AnyCase, share: tuple[int, int]) -> bool:
+    """By its name alone: labs that listened to different migrations agree on it."""
+    return zlib.crc32(str(each).encode()) % share[1] == share[0]
+
+
+def in_todays_order(cases: Sequence[AnyCase], today: int) -> list[AnyCase]:
     """All of them, such that the first few are of every kind, and other ones every day."""
     stride = next(each for each in range(STRIDE, STRIDE + len(cases) + 2) if math.gcd(each, len(cases)) == 1)
     return [cases[(number * stride + today) % len(cases)] for number in range(len(cases))]
@@ -90,22 +162,38 @@ def _commit() -> str:
     ).stdout.strip()
 
 
+def _share(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    return int(number), int(of)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/crash",
-        description="Kills ployzd at every step of a migration under load, and checks what becomes of it.",
+        description="Moves a service under load again and again, and each time lets one thing go wrong: ployzd killed "
+        "at each step, a power cut, a link, a full pool. Checks what becomes of it. Given again, it goes on with what "
+        "was not tried yet at this commit.",
         epilog="Exit codes: 0 all recovered, 1 refused, 2 usage, 3 some did not recover or none was tried, "
         "130 interrupted.",
     )
     parser.add_argument(
         "--points", nargs="+", metavar="WORD", help="only cases whose line has one of these words in it"
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--kills", action="store_true", help="of ployzd at its steps, and nothing else")
+    which.add_argument("--faults", action="store_true", help="of everything but ployzd, and nothing else")
     parser.add_argument("--list", action="store_true", help="say which cases there are, and try none")
     parser.add_argument("--rotate", action="store_true", help="in an order that is another one every day")
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="begin no case after so long")
     parser.add_argument("--stop", action="store_true", help="at the first failure")
+    parser.add_argument("--again", action="store_true", help="begin anew, whatever was tried at this commit")
+    parser.add_argument("--labs", type=int, default=1, metavar="N", help="side by side (default: 1)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the outcome of every case there")
+    parser.add_argument(
+        "--journal", type=Path, default=JOURNAL, metavar="FILE", help=f"of what was tried (default: {JOURNAL})"
+    )
     parser.add_argument("--name", default="crash", metavar="LAB", help="of the lab (default: crash)")
+    parser.add_argument("--share", type=_share, default=(0, 1), help=argparse.SUPPRESS)
     return parser
 
 

@@ -54,8 +54,16 @@ class Case:
     point: str
     """`before/append/vote.cast:2`."""
 
+    @property
+    def what(self) -> str:
+        return f"kill of {self.victim}"
+
+    @property
+    def when(self) -> str:
+        return f"at {self.point}"
+
     def __str__(self) -> str:
-        return f"{self.coordinator} coordinates, kill {self.victim} at {self.point}"
+        return f"{self.coordinator} coordinates, {self.what} {self.when}"
 
 
 def listen(stage: Stage) -> Sequence[Case]:
@@ -67,7 +75,7 @@ def listen(stage: Stage) -> Sequence[Case]:
 
 
 def _listen_to(stage: Stage, coordinator: Role) -> Iterator[Case]:
-    cast = Cast.of(stage, stage.slot(stage.machines[0])["machine"])
+    cast = Cast.of(stage, stage.slot(stage.machines[0]).machine)
     before = {role: len(stage.log_of(cast.machine(role))) for role in Role}
     moving = stage.migrate(cast.machine(coordinator), cast.target)
     said, _ = moving.communicate(timeout=MOVE_S)

@@ -10,10 +10,17 @@ from ployz.errors import Failed
 from ployz.lab.crash import table
 from ployz.lab.crash.case import Outcome
 from ployz.lab.crash.cli import in_todays_order
+from ployz.lab.crash.faults import all_faults
+from ployz.lab.crash.journal import Journal
+from ployz.lab.crash.look import Dataset, parse
 from ployz.lab.crash.matrix import Case, Role
 from ployz.lab.crash.record import Record
+from ployz.plan.effects import Phase
 
 S = 1_000_000
+KILL = Case(Role.SOURCE, Role.TARGET, "after/append/vote.cast:1")
+WELL = Outcome("source", "kill of target", "at after/append/vote.cast:1", "committed", 5.0, 1.5, 1000)
+BADLY = Outcome("third", "power cut of source", "in commit", "aborted", 60.0, 9.0, 234, "two run")
 
 
 def record(tmp_path: Path, text: str) -> Record:
@@ -49,10 +56,64 @@ def test_every_case_comes_once_whatever_the_day() -> None:
 
 
 def test_the_page_says_what_happened_in_each_case() -> None:
-    well = Outcome(Case(Role.SOURCE, Role.TARGET, "after/append/vote.cast:1"), "committed", 5.0, 1.5)
-    badly = Outcome(Case(Role.THIRD, Role.SOURCE, "phase/commit:1"), "aborted", 60.0, 9.0, "two run")
-    page = table.document([well, badly], 1234, 305, "abc1234")
+    page = table.document([WELL, BADLY], 305, "abc1234")
     assert "at commit abc1234:\n2 of 305 cases." in page
-    assert "2 kills: 1 recovered, 1 not; 1234 writes acknowledged" in page
-    assert "| source | target | `after/append/vote.cast:1` | committed | 5.0 | 1.5 |" in page
-    assert "| third | source | `phase/commit:1` | two run | 60.0 | 9.0 |" in page
+    assert "2 cases, 2 reached: 1 in order, 1 not; 1234 writes acknowledged" in page
+    assert "| source | kill of target | `after/append/vote.cast:1` | committed | 5.0 | 1.5 |" in page
+    assert "| third | power cut of source | in commit | two run | 60.0 | 9.0 |" in page
+
+
+def test_what_was_tried_is_known_to_the_next_run_of_the_same_commit_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.begin("abc1234", again=False)
+    journal.expect(305)
+    for each in (WELL, BADLY):
+        journal.add(each)
+    Journal(tmp_path / "journal").begin("abc1234", again=False)
+    assert (journal.outcomes(), journal.expected()) == ([WELL, BADLY], 305)
+    assert journal.done() == {str(KILL), "third coordinates, power cut of source in commit"}
+    journal.begin("abc1234", again=True)
+    assert journal.done() == frozenset()
+    journal.add(WELL)
+    journal.begin("def5678", again=False)
+    assert journal.done() == frozenset()
+
+
+def test_each_fault_is_one_case_with_a_name_of_its_own() -> None:
+    cases = all_faults()
+    assert len({str(each) for each in cases}) == len(cases)
+    for phase in (phase for phase in Phase if phase is not Phase.START):
+        words = [each.what for each in cases if each.phase == phase]
+        for role in Role:
+            assert f"power cut of {role}" in words
+        assert "power cut of source and target" in words
+        assert sum("alone" in each for each in words) >= 6
+
+
+LOOK = """
+== containers
+running
+== leases
+== guards
+== datasets
+tank\toff\tno\t-
+tank/ployz/crash/data\toff\tyes\t-
+tank/ployz/crash/data@op-1.final\ton\t-\t1
+== doors
+== elsewhere
+10.211.0.2/32
+10.210.0.1/32
+fd00::1/128
+== routes
+10.210.0.1 scope link
+10.211.0.0/16 dev ployz0
+== neighbours
+"""
+
+
+def test_a_look_says_what_is_there_and_how_often_an_address_is_elsewhere() -> None:
+    found = parse(LOOK, ["10.210.0.1", "fd00::1", "10.210.0.9"])
+    assert (found.containers, found.leases, found.guards, found.doors) == (["running"], [], [], [])
+    assert found.datasets["tank/ployz/crash/data"] == Dataset("off", "yes", 0)
+    assert found.datasets["tank/ployz/crash/data@op-1.final"].holds == 1
+    assert found.routes_to == {"10.210.0.1": 2, "fd00::1": 1, "10.210.0.9": 0}
