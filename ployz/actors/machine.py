@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
+
+import anyio
 
 from ployz import __version__
 from ployz.actors.core import Actor, handles
@@ -41,6 +44,10 @@ from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 
+REACH_S: Final = PROBE_TIMEOUT_S / 2
+"""How long another machine may take to answer, while whoever wants to know waits for this one."""
+REACH_AGAIN_S: Final = 0.5
+
 
 class MachineActor(Actor):
     """`machine`."""
@@ -56,6 +63,7 @@ class MachineActor(Actor):
 
     @handles(ProbeMachine, concurrent=True)
     async def probe(self, message: ProbeMachine) -> MachineReport:
+        unreached = await together(*(partial(self._unreached, each) for each in message.sends_to))
         zfs = self._parts.zfs
         space = await zfs.pool_space(self._parts.config.pool)
         root = await zfs.state(self._parts.config.root_dataset)
@@ -71,7 +79,21 @@ class MachineActor(Actor):
             volumes=tuple(volumes),
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
+            unreached=tuple(filter(None, unreached)),
         )
+
+    async def _unreached(self, machine: MachineId) -> MachineId | None:
+        """It is asked more than once: a link that was just mended is not called again at once."""
+        ref = self.system.remote(machine, "machine")
+        with anyio.move_on_after(REACH_S):
+            while True:
+                try:
+                    await ref.ask(Ping(), timeout_s=REACH_S)
+                except PloyzError:
+                    await anyio.sleep(REACH_AGAIN_S)
+                else:
+                    return None
+        return machine
 
     async def _asides(self, volume: VolumeRef) -> list[AsideReport]:
         folder = names.aside_folder(self._parts.config.root_dataset, volume.namespace)

@@ -85,24 +85,27 @@ class VolumeActor(Actor):
 
     @handles(MountVolume)
     async def mount(self, message: MountVolume) -> Mounted:
-        await self._check_taken_over()
+        await self._check_is_it()
         mountpoint = await self._dataset.mount()
         await self._parts.journal.record(
             self._dataset.stream, VolumeMounted(self._volume, mountpoint), operation_id=message.operation_id
         )
         return Mounted(mountpoint)
 
-    async def _check_taken_over(self) -> None:
-        """A volume that came without its owner is mounted only as it was when it was given."""
-        placement = self._parts.view.placement
-        taken, owned = placement.takeover(self._volume), placement.volumes.get(self._volume)
-        if taken is None or owned is None or owned.owner != self._parts.me:
+    async def _check_is_it(self) -> None:
+        """Its owner mounts it when the dataset has proved to be the volume: after a takeover it has gone back to what
+        was given, and what was replaced by hand is not the volume.
+        """
+        owned = self._parts.view.placement.volumes.get(self._volume)
+        if owned is None or owned.owner != self._parts.me:
             return
         found = await self._dataset.state()
         if found is None or epoch_of(found) != owned.epoch:
+            has = "no dataset" if found is None else f"a dataset of epoch {epoch_of(found)}"
             raise Failed(
                 Code.UNKNOWN_VOLUME,
-                f"volume {self._volume} was given to {self._parts.me}, which has not gone back to {taken.snapshot} yet",
+                f"volume {self._volume} is owned by {self._parts.me} at epoch {owned.epoch}, which has {has} for it",
+                f"The log of ployzd on {self._parts.me} says what it lacks.",
             )
 
     @handles(UnmountVolume)

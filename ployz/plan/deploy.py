@@ -20,7 +20,7 @@ from ployz.plan.blockers import Blockers
 from ployz.plan.clashes import check_clashes
 from ployz.plan.holds import plan_holds
 from ployz.plan.model import Change, Plan
-from ployz.plan.reports import Answers, Reports, SnapshotReport, Unanswered
+from ployz.plan.reports import Answers, MachineReport, Reports, SnapshotReport, Unanswered
 from ployz.plan.route_clashes import check_routes
 from ployz.plan.slots import SlotPlanner
 from ployz.plan.space import check_space
@@ -36,6 +36,8 @@ class Questions:
     """Tags and ids."""
     volumes: tuple[VolumeRef, ...]
     """Those that it owns, or would."""
+    sends_to: tuple[MachineId, ...] = ()
+    """Who gets volumes straight from it."""
 
 
 @frozen
@@ -60,11 +62,18 @@ def questions(manifest: Manifest, assignment: Assignment, coordinator: MachineId
     for volume in assignment.volumes:
         for machine in {volume.machine, volume.previous.owner if volume.previous else volume.machine}:
             volumes.setdefault(machine, []).append(volume.volume)
+    sends_to = {
+        (each.previous.owner, each.machine)
+        for each in assignment.volumes
+        if each.previous is not None and each.previous.owner != each.machine
+    }
     images = {service.template.image for service in manifest.services}
     images |= {slot.previous.image_id for slot in assignment.slots if slot.previous}
     sought = tuple(sorted(images))
     return {
-        machine: Questions(sought, tuple(asked))
+        machine: Questions(
+            sought, tuple(asked), tuple(sorted(target for source, target in sends_to if source == machine))
+        )
         for machine, asked in sorted(volumes.items())
         if machine not in assignment.gone
     }
@@ -144,3 +153,12 @@ def _unreachable(plan: Plan, reports: Reports) -> Iterator[Problem]:
                 f"machine {machine} takes part and does not answer: {report.why}",
                 "Bring it back, or look at its ployzd and its overlay: ployzctl machine ls.",
             )
+    for source, report in sorted(reports.items()):
+        for target in report.unreached if isinstance(report, MachineReport) else ():
+            if not isinstance(reports.get(target), Unanswered):  # else that is said already
+                yield Problem(
+                    Code.MACHINE_UNREACHABLE,
+                    f"machine {source} does not reach machine {target}, and what moves goes straight from one to the "
+                    "other",
+                    f"Mend the link between them: `ployzctl machine ls` on {source} says whether it is there.",
+                )

@@ -71,6 +71,8 @@ class MachineReport:
     """Those of the asked ones that exist there."""
     asides: tuple[AsideReport, ...] = ()
     """Of the asked volumes."""
+    unreached: tuple[MachineId, ...] = ()
+    """Those of the asked machines that did not answer it."""
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)

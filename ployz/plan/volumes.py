@@ -61,6 +61,7 @@ class VolumePlanner:
 
     def _moved(self, plan: VolumePlan, previous: VolumePlacement, found: VolumeReport | None) -> VolumePlan:
         copy = self.answers.volume(plan.machine, plan.volume)
+        self._check_is_it(previous, found)
         self._check_not_busy(previous.owner, found)
         self._check_not_busy(plan.machine, copy)
         if copy is not None and not 0 < copy.epoch < previous.epoch:
@@ -83,6 +84,17 @@ class VolumePlanner:
             target_free_bytes=usable_bytes(target) if target else 0,
             replaces_stale_copy=copy is not None and base is None,
         )
+
+    def _check_is_it(self, previous: VolumePlacement, found: VolumeReport | None) -> None:
+        """Else a move would make the volume of whatever has its name there."""
+        if found is not None and found.epoch != previous.epoch:
+            self.blockers.add(
+                Code.UNKNOWN_VOLUME,
+                f"{previous.owner} owns volume {previous.volume} at epoch {previous.epoch}, and its dataset of that name "
+                f"has epoch {found.epoch}: nothing proves that it is the volume",
+                f"If the last move has only just ended, {previous.owner} may still be taking it over: try again. Else "
+                f"look where the dataset comes from; the log of ployzd on {previous.owner} says what it lacks.",
+            )
 
     def _check_not_busy(self, machine: MachineId, found: VolumeReport | None) -> None:
         for stranger in found.strangers if found else ():

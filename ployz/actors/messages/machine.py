@@ -30,6 +30,8 @@ class ProbeMachine(Message[MachineReport]):
 
     images: tuple[str, ...]
     volumes: tuple[VolumeRef, ...]
+    sends_to: tuple[MachineId, ...] = ()
+    """Whether this machine reaches them."""
 
 
 @frozen

@@ -62,7 +62,7 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
             client = cast.machine(next(role for role in (Role.THIRD, *Role) if role not in case.fault.hits))
             _prepare(stage, cast, case, then)
         record = then.enter_context(recording(stage.lab.running(client), service.ipv4, folder / "answers"))
-        stage.wait_until_reached(cast.machine(case.coordinator))
+        stage.wait_until_reached()
         began_us = now_us()
         moving = stage.migrate(cast.machine(case.coordinator), cast.target)
         then.callback(_end, moving)

@@ -135,17 +135,18 @@ class Stage:
 
         wait_until(f"{machine}: ployzd", answers, deadline_s=NODE_S)
 
-    def wait_until_reached(self, coordinator: str) -> None:
-        """All machines, by the one that is to coordinate: it pauses before it calls again one that was away."""
+    def wait_until_reached(self) -> None:
+        """Each by each: a machine pauses before it calls again one that was away."""
 
-        def reached() -> bool:
+        def reached(machine: str) -> bool:
             try:
-                found = self.ask_node(coordinator, "machine", ListMachines())
+                found = self.ask_node(machine, "machine", ListMachines())
             except PloyzError:
                 return False
             return all(each.reachable for each in found.machines)
 
-        wait_until(f"{coordinator} reaches all machines", reached, deadline_s=NODE_S)
+        everybody = self.machines
+        wait_until("all machines reach each other", lambda: all(map(reached, everybody)), deadline_s=NODE_S)
 
     def is_stopped(self, machine: str) -> bool:
         """At a point where it was to stop."""

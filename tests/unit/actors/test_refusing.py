@@ -98,6 +98,23 @@ def test_a_source_that_the_coordinator_does_not_reach_is_refused() -> None:
     simulate(body)
 
 
+def test_source_and_target_that_do_not_reach_each_other_are_refused() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster.network.cut(A, B)
+        preview = await cluster.ask(C, "operations", PreviewMigration(DB, B))
+        assert [each.code for each in preview.plan.blockers] == [Code.MACHINE_UNREACHABLE]
+        error = await assert_refused(
+            cluster, Code.MACHINE_UNREACHABLE, lambda: cluster.begin(C, ApplyMigration(DB, B))
+        )
+        assert "machine-a does not reach machine machine-b" in error.problem.text
+        cluster.network.heal(A, B)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+
+    simulate(body)
+
+
 def test_a_dataset_of_unknown_origin_in_the_way_is_refused() -> None:
     refused(Code.DATASET_IN_THE_WAY, lambda cluster: cluster[B].zfs.create(dataset(), {}))
 

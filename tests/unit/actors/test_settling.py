@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
+from ployz.actors.messages.services import ShowService
 from ployz.actors.messages.workload import Settle, Withdraw
-from ployz.errors import Code, Failed
+from ployz.errors import Code, Failed, Refused
 from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
@@ -15,6 +17,7 @@ from tests.cluster.manifests import DB, PRODUCTION, A, B, C, manifest, service, 
 from tests.cluster.scenes import (
     add_image,
     dataset,
+    datasets,
     deploy,
     deployed,
     running,
@@ -40,6 +43,30 @@ def test_a_machine_that_takes_the_facts_late_settles_late() -> None:
         cluster.network.heal(A, B)
         cluster.network.heal(B, D)
         assert await ends(cluster, outcome.operation_id) is Status.COMMITTED
+
+    simulate(body, machines=4)
+
+
+def test_the_service_of_a_volume_that_was_replaced_by_hand_stays_down_and_does_not_move() -> None:
+    """An empty dataset of its name is not the volume: a service that ran on it would lose everything that it had."""
+
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        cluster.crash(B)
+        await cluster[B].disk.zfs.destroy(dataset())
+        await cluster[B].disk.zfs.create(dataset(), {})
+        await cluster.boot(B)
+        await anyio.sleep(120)
+        assert running(cluster) == {}
+        state = await cluster.ask(A, "services", ShowService(DB))
+        assert [each.state for each in state.slots] == ["exited (255)"]
+        with pytest.raises(Refused, match="nothing proves that it is the volume"):
+            await cluster.begin(D, ApplyMigration(DB, C))
+        again = manifest(volume(), service(volumes=("pgdata",), command="again"))
+        outcome = await cluster.run(D, ApplyDeploy(again))
+        assert (outcome.exit_code, outcome.result.committed) == (3, False), outcome.text
+        assert running(cluster) == {}
+        assert datasets(cluster, C) == []
 
     simulate(body, machines=4)
 
