@@ -90,8 +90,8 @@ class VolumePlanner:
         if found is not None and found.epoch != previous.epoch:
             self.blockers.add(
                 Code.UNKNOWN_VOLUME,
-                f"{previous.owner} owns volume {previous.volume} at epoch {previous.epoch}, and its dataset of that name "
-                f"has epoch {found.epoch}: nothing proves that it is the volume",
+                f"{previous.owner} owns volume {previous.volume} at epoch {previous.epoch}, and its dataset of that "
+                f"name has epoch {found.epoch}: nothing proves that it is the volume",
                 f"If the last move has only just ended, {previous.owner} may still be taking it over: try again. Else "
                 f"look where the dataset comes from; the log of ployzd on {previous.owner} says what it lacks.",
             )

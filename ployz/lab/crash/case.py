@@ -74,7 +74,7 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
         over_s = time.monotonic()
         if isinstance(case, Case):
             stage.restart(cast.machine(case.victim))
-        problem = _wait_until_in_order(stage, record, service)
+        problem = wait_until_in_order(stage, record, service)
         recovered_s = time.monotonic() - over_s
         moving.kill()
         said, _ = moving.communicate()
@@ -165,7 +165,7 @@ def _end(moving: subprocess.Popen[str]) -> None:
     moving.communicate()
 
 
-def _wait_until_in_order(stage: Stage, record: Record, service: Service) -> str | None:
+def wait_until_in_order(stage: Stage, record: Record, service: Service) -> str | None:
     end_s = time.monotonic() + RECOVERED_S
     while (problem := checks.problem(stage, record, service)) is not None:
         if time.monotonic() > end_s:

@@ -19,6 +19,7 @@ from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.lab.crash import case, table
 from ployz.lab.crash.faults import POOL_SIZE, FaultCase, all_faults
 from ployz.lab.crash.journal import Journal
+from ployz.lab.crash.many import Many
 from ployz.lab.crash.matrix import Case, listen
 from ployz.lab.crash.stage import MANIFEST, Stage
 from ployz.lab.operator import Operator
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise Refused(Code.MISSING_PART, "this makes a lab: it needs root", "Use sudo.")
-        if arguments.share[0] == 0 and not arguments.list:
+        if arguments.share[0] == 0 and not (arguments.list or arguments.moves):
             journal.begin(_commit(), again=arguments.again)
         with _other_labs(arguments):
             _work(arguments, journal)
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: the lab is down, and the same command goes on from here", file=sys.stderr)
         code = INTERRUPTED
-    return code if arguments.list or arguments.share[0] > 0 else _report(arguments, journal, code)
+    return code if arguments.list or arguments.moves or arguments.share[0] > 0 else _report(arguments, journal, code)
 
 
 def _work(arguments: argparse.Namespace, journal: Journal) -> None:
@@ -66,6 +67,11 @@ def _work(arguments: argparse.Namespace, journal: Journal) -> None:
     ):
         stage = Stage(lab)
         Operator(lab).deploy(MANIFEST)
+        if arguments.moves:
+            seed = arguments.seed if arguments.seed is not None else int(time.time())
+            say(f"{arguments.moves} moves, seed {seed}")
+            Many(stage, Path(folder), seed, say).run(arguments.moves)
+            return
         cases = _chosen(stage, arguments)
         if arguments.list:
             print(*cases, sep="\n")
@@ -182,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--kills", action="store_true", help="of ployzd at its steps, and nothing else")
     which.add_argument("--faults", action="store_true", help="of everything but ployzd, and nothing else")
+    which.add_argument("--moves", type=int, default=0, metavar="N", help="instead: N moves in a row, for what leaks")
+    parser.add_argument("--seed", type=int, metavar="SEED", help="of the faults of --moves (default: the time)")
     parser.add_argument("--list", action="store_true", help="say which cases there are, and try none")
     parser.add_argument("--rotate", action="store_true", help="in an order that is another one every day")
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="begin no case after so long")

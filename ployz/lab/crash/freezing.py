@@ -21,6 +21,11 @@ def thaw(machine: Namespaces) -> None:
     _signal(_inside(machine), signal.SIGCONT)
 
 
+def processes(machine: Namespaces) -> int:
+    """How many it has, besides the holder."""
+    return len(_inside(machine))
+
+
 def _signal(pids: list[int], which: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):

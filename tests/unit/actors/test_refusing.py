@@ -104,9 +104,7 @@ def test_source_and_target_that_do_not_reach_each_other_are_refused() -> None:
         cluster.network.cut(A, B)
         preview = await cluster.ask(C, "operations", PreviewMigration(DB, B))
         assert [each.code for each in preview.plan.blockers] == [Code.MACHINE_UNREACHABLE]
-        error = await assert_refused(
-            cluster, Code.MACHINE_UNREACHABLE, lambda: cluster.begin(C, ApplyMigration(DB, B))
-        )
+        error = await assert_refused(cluster, Code.MACHINE_UNREACHABLE, lambda: cluster.begin(C, ApplyMigration(DB, B)))
         assert "machine-a does not reach machine machine-b" in error.problem.text
         cluster.network.heal(A, B)
         outcome = await cluster.run(C, ApplyMigration(DB, B))
