@@ -161,8 +161,9 @@ def _moment_came(stage: Stage, cast: Cast, case: FaultCase, moving: subprocess.P
 
 
 def _end(moving: subprocess.Popen[str]) -> None:
-    moving.kill()
-    moving.communicate()
+    if moving.poll() is None:
+        moving.kill()
+        moving.communicate()
 
 
 def wait_until_in_order(stage: Stage, record: Record, service: Service) -> str | None:
