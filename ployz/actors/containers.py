@@ -110,7 +110,7 @@ class Containers:
         self.restarts.expect_exit(name)
         await self._parts.docker.remove(name)
         await self._parts.guards.release(name)
-        await self._parts.journal.record(self.stream(slot.service.service), ContainerRemoved(slot, name))
+        await record_removed(self._parts, slot, name)
 
     # ------------------------------------------------------------ their volumes
 
@@ -133,3 +133,10 @@ class Containers:
 
     def stream(self, service: ServiceName) -> str:
         return f"service/{self.namespace}/{service}"
+
+
+async def record_removed(parts: Parts, slot: SlotRef, name: str) -> None:
+    claimed = slot in parts.local.claims
+    await parts.journal.record(f"service/{slot.service}", ContainerRemoved(slot, name))
+    if claimed and slot not in parts.local.claims:
+        parts.facts_changed()  # the overlay kept a candidate closed for as long as it was there

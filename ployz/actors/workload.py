@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ployz.actors.candidates import CandidateLease
-from ployz.actors.containers import Containers
+from ployz.actors.containers import Containers, record_removed
 from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
 from ployz.actors.gate import Gate
@@ -173,6 +173,7 @@ class WorkloadActor(Actor):
         await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
         await self._departure.finish()
         await self._watch_candidates()
+        await self._forget_candidates()
         await self._settling.carry_out()
         return Done()
 
@@ -194,6 +195,15 @@ class WorkloadActor(Actor):
                 and (self._containers.is_elsewhere(slot) or await guards.until_s(each.name) is not None)
             ):
                 await self._lease.resume(operation_id, slot, each.name)
+
+    async def _forget_candidates(self) -> None:
+        """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between."""
+        there = {each.name for _, each in await self._containers.found()}
+        for slot, claim in list(self._parts.local.claims.items()):
+            name = names.container(slot, claim.operation_id)
+            aborted = self._parts.view.operations.status(claim.operation_id) is Status.ABORTED
+            if slot.service.namespace == self._namespace and aborted and name not in there:
+                await record_removed(self._parts, slot, name)
 
     async def _killed(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
         """By its guard, and its commit had come: it did not end by itself, whatever its restart policy says of that."""

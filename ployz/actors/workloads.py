@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 
+from ployz.actors.containers import record_removed
 from ployz.actors.core import Actor, handles
 from ployz.actors.hearsay import Heard, ask_around
 from ployz.actors.messages.routing import AwaitPosition
@@ -18,7 +19,6 @@ from ployz.actors.parts import Parts
 from ployz.actors.work import catch_up
 from ployz.config import ALONE_START_S, ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import PloyzError
-from ployz.events.types import ContainerRemoved
 from ployz.host.ports import ContainerEvent
 from ployz.ids import InvalidName, Namespace, OperationId
 from ployz.plan import names
@@ -142,7 +142,7 @@ class WorkloadsActor(Actor):
                 slot = names.slot_of(each.labels)
                 await self._parts.docker.remove(each.name)
                 await self._parts.guards.release(each.name)
-                await self._parts.journal.record(f"service/{slot.service}", ContainerRemoved(slot, each.name))
+                await record_removed(self._parts, slot, each.name)
         return Done()
 
     # ------------------------------------------------------------ containers that end

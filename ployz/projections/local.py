@@ -83,7 +83,9 @@ class LocalView:
 
     @property
     def claims(self) -> Mapping[SlotRef, Claim]:
-        """The last claim of each slot. It holds while its operation is undecided."""
+        """The last claim of each slot. It holds while its operation is undecided; one that was aborted stands here for
+        as long as its container may be there.
+        """
         return self._claims
 
     @property
@@ -134,7 +136,12 @@ class LocalView:
                 self._claims[slot] = Claim(record.operation_id, ipv6, ipv4)
             case ContainerStopped(_, container):
                 self._stopped.add(container)
-            case ContainerStarted(_, container) | ContainerRestarted(_, container) | ContainerRemoved(_, container):
+            case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.discard(container)
+            case ContainerRemoved(slot, container):
+                self._stopped.discard(container)
+                claim = self._claims.get(slot)
+                if claim is not None and container.endswith(f".{claim.operation_id}"):
+                    del self._claims[slot]
             case _:
                 pass

@@ -68,6 +68,7 @@ async def ends(cluster: Cluster, operation_id: OperationId) -> Status:
     for machine in cluster.machines.values():
         assert machine.parts.local.fences == {}
         assert machine.guards.leases == frozenset()
+        assert machine.overlay.applied[-1].closed == frozenset()
     return status
 
 
