@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -54,34 +54,27 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
     cast = Cast.of(stage, slot.machine)
     service = Service(slot.ipv4, slot.ipv6)
     with ExitStack() as then:
-        begin: Callable[[], bool]
-        if isinstance(case, Case):
-            client = cast.machine(Role.THIRD)
-            stage.restart(cast.machine(case.victim), case.point)
-        else:
-            client = cast.machine(next(role for role in (Role.THIRD, *Role) if role not in case.fault.hits))
-            _prepare(stage, cast, case, then)
+        _prepare(stage, cast, case, then)
+        client = cast.machine(_witness(case))
         record = then.enter_context(recording(stage.lab.running(client), service.ipv4, folder / "answers"))
         stage.wait_until_reached()
         began_us = now_us()
         moving = stage.migrate(cast.machine(case.coordinator), cast.target)
         then.callback(_end, moving)
         if isinstance(case, Case):
-            begin = lambda: _killed(stage, cast.machine(case.victim), moving)  # noqa: E731 - one of two
-        else:
-            begin = lambda: _struck(stage, cast, case, moving)  # noqa: E731
-        reached = begin()
-        over_s = time.monotonic()
-        if isinstance(case, Case):
+            reached = _killed(stage, cast.machine(case.victim), moving)
+            over_s = time.monotonic()
             stage.restart(cast.machine(case.victim))
+        else:
+            reached = _struck(stage, cast, case, moving)
+            over_s = time.monotonic()
         problem = wait_until_in_order(stage, record, service)
         recovered_s = time.monotonic() - over_s
         moving.kill()
         said, _ = moving.communicate()
         if not problem and not reached and moving.returncode != 0:
             problem = f"the migration failed before that: {said.splitlines()[-1:]}"
-        if not problem:
-            problem = _last_looks(stage, record, began_us)
+        problem = problem or _last_looks(stage, record, began_us)
         at = stage.slot(client).machine
         ended = "committed" if at == cast.target else "aborted"
         return Outcome(
@@ -94,6 +87,28 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
             acknowledged=len(record.writes),
             problem=problem or "",
         )
+
+
+def _witness(case: Case | FaultCase) -> Role:
+    """Who writes down what was acknowledged: nobody whom it hits."""
+    hits: Sequence[Role] = () if isinstance(case, Case) else case.fault.hits
+    able: Sequence[Role] = [role for role in (Role.THIRD, Role.SOURCE, Role.TARGET) if role not in hits]
+    return able[0]
+
+
+def _prepare(stage: Stage, cast: Cast, case: Case | FaultCase, then: ExitStack) -> None:
+    if isinstance(case, Case):
+        stage.restart(cast.machine(case.victim), case.point)
+        return
+    if case.phase:
+        stage.restart(cast.machine(case.coordinator), f"{killpoints.STOP}phase/{case.phase}")
+        then.callback(stage.go_on, cast.machine(case.coordinator))
+    else:
+        stage.write_ballast(faults.BALLAST_MIB)
+        stage.lab.limit(cast.source, faults.LIMIT)
+        then.callback(stage.lab.limit, cast.source, None)
+    if isinstance(case.fault, faults.ClockStep) and case.fault.role is not case.coordinator:
+        stage.restart(cast.machine(case.fault.role))  # such that its clock can be stepped
 
 
 # ---------------------------------------------------------------- a kill
@@ -114,18 +129,6 @@ def _killed(stage: Stage, victim: str, moving: subprocess.Popen[str]) -> bool:
 
 
 # ---------------------------------------------------------------- another fault
-
-
-def _prepare(stage: Stage, cast: Cast, case: FaultCase, then: ExitStack) -> None:
-    if case.phase:
-        stage.restart(cast.machine(case.coordinator), f"{killpoints.STOP}phase/{case.phase}")
-        then.callback(stage.go_on, cast.machine(case.coordinator))
-    else:
-        stage.write_ballast(faults.BALLAST_MIB)
-        stage.lab.limit(cast.source, faults.LIMIT)
-        then.callback(stage.lab.limit, cast.source, None)
-    if isinstance(case.fault, faults.ClockStep) and case.fault.role is not case.coordinator:
-        stage.restart(cast.machine(case.fault.role))  # such that its clock can be stepped
 
 
 def _struck(stage: Stage, cast: Cast, case: FaultCase, moving: subprocess.Popen[str]) -> bool:
