@@ -29,7 +29,7 @@ def check_says_who(answer: Answer, operation_id: str, what: str) -> None:
 def test_while_one_moves_it_nobody_else_moves_or_deploys_or_removes(cluster: Cluster, service: str) -> None:
     namespace = namespace_of(service)
     fill(cluster, service, 24)
-    cluster.run("limit", "machine-c", "30mbit")
+    cluster.run("limit", "machine-c", "5mbit")
     with cluster.going_on(service, "machine-c") as move:
         move.until(sending)
         what = f"migrate {service} to machine-c"

@@ -72,6 +72,7 @@ def test_a_coordinator_that_slept_longer_than_its_lock_commits_nothing(cluster: 
             eventually(lambda: running_there(cluster, SOURCE, service), within_s=LEASE_S + RECOVERED_S)
         finally:
             freezing.thaw(coordinator)
-        answer = move.end()
-    assert (answer.exit_code, answer.payload["committed"]) == (3, False), answer
+        answer = move.end()  # ployzctl did not sleep, and may have found that its node does not answer
+    assert answer.exit_code in (3, 5), answer
+    assert cluster.get("operation", "show", move.operation_id)["row"]["status"] == "aborted"
     check_nothing_was_lost(cluster, service, 1)
