@@ -50,7 +50,8 @@ class PowerCut:
     held_s: float = SHORT_S
 
     def __str__(self) -> str:
-        return f"power cut of {' and '.join(self.hits)}"
+        how_long = f" for {self.held_s:.0f} s" if self.held_s > SHORT_S else ""
+        return f"power cut of {' and '.join(self.hits)}{how_long}"
 
     def do(self, stage: Stage, cast: Cast) -> None:
         for role in self.hits:
@@ -206,6 +207,11 @@ def all_faults() -> Sequence[FaultCase]:
     return [
         *_in_each(_ALL, lambda: [PowerCut((role,)) for role in Role]),
         *_in_each(_ALL, lambda: [PowerCut((Role.SOURCE, Role.TARGET))]),
+        *(
+            FaultCase(PowerCut((coordinator,), LONG_S), coordinator, phase)
+            for coordinator in (Role.THIRD, Role.TARGET)
+            for phase in (Phase.CUT, Phase.COMMIT)
+        ),
         *_in_each(_ALL, lambda: [Cut(one, other, SHORT_S, one_way=True) for one, other in permutations(Role, 2)]),
         *_in_each(_RISKY, lambda: [Cut(one, other, LONG_S, one_way=True) for one, other in permutations(_ENDS, 2)]),
         *_in_each(_ALL, lambda: [DockerDies(role) for role in _ENDS]),
