@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from attrs import frozen
@@ -41,10 +42,12 @@ def problem(stage: Stage, record: Record, service: Service) -> str | None:
 def _problems(stage: Stage, record: Record, service: Service) -> Iterator[str]:
     if not record.wrote_since(now_us() - 1_000_000):
         yield "nothing was acknowledged for a second"
-    looks = {machine: look(stage, machine, [service.ipv4, service.ipv6]) for machine in stage.machines}
+    with ThreadPoolExecutor() as threads:
+        found = threads.map(lambda machine: look(stage, machine, [service.ipv4, service.ipv6]), stage.machines)
+        looks = dict(zip(stage.machines, found, strict=True))
     (owner, *more) = [machine for machine, found in looks.items() if found.containers] or ["nobody"]
     if more or owner == "nobody" or looks[owner].containers != ["running"]:
-        yield f"containers: { ({machine: found.containers for machine, found in looks.items()}) }"
+        yield f"containers: { ({machine: each.containers for machine, each in looks.items()}) }"
     for machine in stage.machines:
         if (said := stage.slot(machine).machine) != owner:
             yield f"it runs on {owner}, and by the facts of {machine} on {said}"
