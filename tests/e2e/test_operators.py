@@ -30,16 +30,16 @@ def test_while_one_moves_it_nobody_else_moves_or_deploys_or_removes(cluster: Clu
     namespace = namespace_of(service)
     fill(cluster, service, 24)
     cluster.run("limit", "machine-c", "5mbit")
+    head = cluster.facts()
     with cluster.going_on(service, "machine-c") as move:
         move.until(sending)
         what = f"migrate {service} to machine-c"
         check_says_who(cluster.try_migrate(service, "machine-a", on="machine-b"), move.operation_id, what)
         check_says_who(cluster.try_deploy(counter(namespace), on="machine-c"), move.operation_id, what)
         check_says_who(cluster.ctl("service", "rm", service, "--yes"), move.operation_id, what)
-        head = cluster.facts()
         cluster.run("limit", "machine-c", "none")
         assert move.end().exit_code == 0
-    assert cluster.facts() == head + 1  # its commit, and nothing of those who were refused
+    assert cluster.facts() == head + 2  # its start and its commit, and nothing of those who were refused
     assert (cluster.slot(service)["machine"], count(cluster, service)) == ("machine-c", 2)
 
 
