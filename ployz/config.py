@@ -153,7 +153,7 @@ class Config:
             raise Refused(
                 Code.INVALID_CONFIG,
                 f"{path} does not exist: this machine is not set up",
-                "Found a cluster with `ployzctl cluster init`, or set up for joining one with `ployzctl machine init`.",
+                "Found a cluster with `ployzctl cluster init`, or join one with `ployzctl machine join`.",
             ) from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise Refused(Code.INVALID_CONFIG, f"{path}: {error}") from error

@@ -49,6 +49,8 @@ class Code(StrEnum):
     """A machine connects from, or answers on, an overlay address that is not its own."""
     IDENTITY = "identity"
     """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name."""
+    INVITE = "invite"
+    """The invitation is none, or it was used, revoked, or has expired."""
     NOT_FOUNDED = "not-founded"
     """This machine is in no cluster, or does not know its cluster yet."""
     MACHINE_EXISTS = "machine-exists"

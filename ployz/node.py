@@ -25,6 +25,7 @@ from ployz.actors.facts import FactsActor
 from ployz.actors.following import FollowingFactLog
 from ployz.actors.gateway import GatewayActor
 from ployz.actors.images import ImagesActor
+from ployz.actors.invites import InvitesActor
 from ployz.actors.journal import Journal
 from ployz.actors.machine import MachineActor
 from ployz.actors.membership import MembershipActor
@@ -70,6 +71,8 @@ from ployz.wire.tcp_streams import TcpStreams
 from ployz.wire.tls import MachineTls
 
 LAST_WORD_S: Final = 1.0
+DOOR_LOOK_S: Final = 30.0
+"""How often an open door is looked at: an expiry is a wall time, and that may be set."""
 PART_TRIES: Final = 60
 PART_PAUSE_S: Final = 1.0
 """Docker and the pool may come up after ployzd: it waits a minute for each, saying so."""
@@ -109,6 +112,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 system.spawn("authority", partial(AuthorityActor, parts, facts))
                 tasks.start_soon(parts.mirror.run)
                 tasks.start_soon(_end_strangers, parts, server, peers)
+                tasks.start_soon(_receive_newcomers, parts, server)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
                 await tasks.start(streams.serve, own_ipv6, config.stream_port)
                 await tasks.start(server.serve_local, config.socket)
@@ -125,7 +129,7 @@ def _cluster(config: Config) -> ClusterName:
         raise Refused(
             Code.NOT_FOUNDED,
             f"{config.machine} is in no cluster yet",
-            "Found one with `ployzctl cluster init`, or join one: `ployzctl machine init`, then `machine join`.",
+            "Found one with `ployzctl cluster init`, or join one with `ployzctl machine join`.",
         )
     return config.cluster
 
@@ -169,6 +173,25 @@ async def _end_strangers(parts: Parts, server: WireServer, peers: PeerClient) ->
         await anyio.sleep(LAST_WORD_S)
         server.end_strangers()
         peers.end_strangers()
+
+
+async def _receive_newcomers(parts: Parts, server: WireServer) -> NoReturn:
+    """The door stands open only while an invitation of this machine does."""
+    while True:
+        now_ms = parts.clock.wall_ms()
+        open_s = (parts.view.invites.open_until_ms(parts.me, now_ms) - now_ms) / 1000
+        if open_s <= 0:
+            await parts.next_change()
+            continue
+        try:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(server.serve_newcomers, parts.config.listen_port)
+                with anyio.move_on_after(min(open_s, DOOR_LOOK_S)):
+                    await parts.next_change()
+                tasks.cancel_scope.cancel()
+        except OSError as error:
+            _log.error("newcomers are not received on TCP port %d: %s", parts.config.listen_port, error.strerror)
+            await anyio.sleep(PART_PAUSE_S)
 
 
 def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:
@@ -274,6 +297,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "gateway": partial(GatewayActor, parts),
         "storage": partial(StorageActor, parts),
         "images": partial(ImagesActor, parts),
+        "invites": partial(InvitesActor, parts),
         "workloads": partial(WorkloadsActor, parts),
         "operations": partial(OperationsActor, parts),
         "services": partial(ServicesActor, parts),

@@ -1,4 +1,4 @@
-"""The machine actor: what this machine has, who the members are, and how another becomes one."""
+"""The machine actor: what this machine has, and who the members are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from ployz.actors.core import Actor, handles
 from ployz.actors.dataset import epoch_of
 from ployz.actors.messages.gateway import CheckGateway
 from ployz.actors.messages.machine import (
-    AdmitMachine,
     AskSilence,
-    JoinDocument,
     ListMachines,
     MachineDetail,
     MachineList,
@@ -29,15 +27,14 @@ from ployz.actors.messages.machine import (
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, PROBE_TIMEOUT_S
-from ployz.errors import Code, Failed, PloyzError, Refused
-from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, MachineSettingChanged
+from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
+from ployz.errors import PloyzError, Refused
+from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.conflicts import explain
 from ployz.facts.port import Conflict
-from ployz.facts.transactions import join_machine, set_machine
+from ployz.facts.transactions import set_machine
 from ployz.ids import MachineId, VolumeRef
 from ployz.plan import names
-from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
 from ployz.plan.route_clashes import in_the_way_of_gateway
@@ -215,61 +212,3 @@ class MachineActor(Actor):
         if blockers:
             raise Refused(blockers[0].code, "; ".join(each.text for each in blockers), blockers[0].advice)
         await self.system.remote(machine, "gateway").ask(CheckGateway(), timeout_s=ASK_TIMEOUT_S)
-
-    @handles(AdmitMachine)
-    async def admit(self, message: AdmitMachine) -> JoinDocument:
-        """The newcomer's number is the lowest free one, by this machine's view; the transaction checks that it is."""
-        machines = self._parts.view.machines
-        cluster = machines.cluster
-        if cluster is None:
-            raise Refused(Code.NOT_FOUNDED, f"{self._parts.me} is in no cluster yet", "ployzctl cluster init NAME")
-        number = machine_numbers_free({member.number for member in machines.members.values()}, MACHINES_MAX)
-        if number is None:
-            raise Refused(Code.NO_ADDRESS, f"{cluster.cluster} has {MACHINES_MAX} machines, which is the most")
-        ipv6, ipv4 = Subnets.of_cluster(cluster).machine(number)
-        joined = MachineJoined(
-            machine=message.machine,
-            number=number,
-            ipv6=ipv6,
-            ipv4=ipv4,
-            endpoint=message.endpoint,
-            public_key=message.public_key,
-            lifecycle=Lifecycle.ACTIVE,
-        )
-        known = machines.get(message.machine)
-        if known is None:
-            identified = MachineIdentified(message.machine, message.certificate)
-            outcome = await self._parts.facts.transact(join_machine(cluster.cluster, joined, identified))
-            if isinstance(outcome, Conflict):
-                text = f"{message.machine} was not admitted: another change of the membership came first"
-                raise Refused(Code.MACHINE_EXISTS, text, "Look at `ployzctl machine ls`, and try again.")
-            await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
-        elif (known.public_key, known.endpoint, known.certificate) != (
-            message.public_key,
-            message.endpoint,
-            message.certificate,
-        ):
-            text = f"there is a machine {message.machine} already, with another key or endpoint"
-            raise Refused(Code.MACHINE_EXISTS, text, "Give the new machine another name.")
-        else:
-            joined = MachineJoined(
-                known.machine, known.number, known.ipv6, known.ipv4, known.endpoint, known.public_key, known.lifecycle
-            )
-        founder = machines[cluster.founder]
-        if founder.certificate is None:
-            raise Failed(Code.IDENTITY, f"no fact names a certificate of {founder.machine}")
-        return JoinDocument(
-            cluster=cluster.cluster,
-            machine=joined.machine,
-            ipv6_prefix=cluster.ipv6_prefix,
-            machine_ipv4_subnet=cluster.machine_ipv4_subnet,
-            workload_ipv4_subnet=cluster.workload_ipv4_subnet,
-            ipv6=joined.ipv6,
-            ipv4=joined.ipv4,
-            founder=founder.machine,
-            founder_ipv6=founder.ipv6,
-            founder_ipv4=founder.ipv4,
-            founder_endpoint=founder.endpoint,
-            founder_public_key=founder.public_key,
-            founder_certificate=founder.certificate,
-        )

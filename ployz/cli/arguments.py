@@ -96,6 +96,16 @@ def count(text: str) -> int:
     return int(text)
 
 
+def duration(text: str) -> float:
+    """In seconds: `500ms`, `10s`, `15m`, `1h`."""
+    from ployz.manifest.quantities import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise Usage(Code.USAGE, str(error)) from None
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """` Did you mean 'deploy'?`, or nothing."""
     from difflib import get_close_matches

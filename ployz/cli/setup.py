@@ -1,4 +1,4 @@
-"""What `cluster init` and `machine init` have in common: the description of this machine, and its systemd unit."""
+"""What `cluster init` and `machine join` have in common: the description of this machine, and its systemd unit."""
 
 from __future__ import annotations
 
@@ -61,14 +61,13 @@ def setup_of(arguments: argparse.Namespace) -> Config:
     )
 
 
-def next_steps(call: Call, *, started_by: str = "") -> None:
+def next_steps(call: Call) -> None:
     """Installs the unit where systemd runs, and says how the node is started."""
     from ployz.install.systemd import install_unit
 
     config = call.arguments.config.absolute()
     installed = install_unit(config)
-    when = f" after `{started_by}`" if started_by else ""
     if installed:
-        call.out.note(f"Start the node{when}: systemctl enable --now {installed.name}")
+        call.out.note(f"Start the node: systemctl enable --now {installed.name}")
     else:
-        call.out.note(f"systemd does not run here. Start the node{when}: ployzd --config {config}")
+        call.out.note(f"systemd does not run here. Start the node: ployzd --config {config}")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ployz.errors import Code, Problem
-from ployz.facts.keys import Cluster, Decision, Key, LockHolder, MachineRecord, VolumeOwnership
+from ployz.facts.keys import Cluster, Decision, InviteRecord, Key, LockHolder, MachineRecord, VolumeOwnership
 from ployz.facts.port import Absent, Conflict, RevisionIs
 
 V = TypeVar("V")
@@ -72,6 +72,12 @@ def _machine_differs(conflict: Conflict, machine: str) -> Problem:
     return Problem(Code.MACHINE_NOT_ACTIVE, f"machine {machine} is {found.lifecycle} now", "ployzctl machine ls")
 
 
+def _invite_closed(conflict: Conflict, invite: str) -> Problem:
+    found = _found(conflict, InviteRecord)
+    now = f"is {found.state} now" if found else "does not exist"
+    return Problem(Code.INVITE, f"invitation {invite} {now}", "ployzctl machine invite")
+
+
 def _number_taken(_: Conflict, number: str) -> Problem:
     return Problem(Code.CONFLICT, f"another machine joined as number {number} meanwhile", "run it again")
 
@@ -92,6 +98,7 @@ _WORDS: Mapping[str, Callable[[Conflict, str], Problem]] = {
     "volume": _volume_changed,
     "vote": _vote_differs,
     "machine": _machine_differs,
+    "invite": _invite_closed,
     "number": _number_taken,
     "address": _address_taken,
     "cluster": _other_cluster,

@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 from ployz.errors import Code, Corrupt
 from ployz.events.types import Lifecycle, SnapshotTaken
 from ployz.facts.port import Absent, Delete, FactLog, Put, RevisionIs, ValueIs
-from ployz.ids import ClusterName, MachineId, Namespace, OperationId, SlotRef, VolumeRef
+from ployz.ids import ClusterName, InviteId, MachineId, Namespace, OperationId, SlotRef, VolumeRef
 from ployz.strict import Malformed, make_converter, pack, structure, unpack
 
 VALUE_BYTES_MAX: Final = 1 << 20
@@ -88,6 +88,18 @@ class Move:
     log_id: bytes
     """What that etcd's log is known by."""
     done: bool
+
+
+class InviteState(StrEnum):
+    OPEN = "open"
+    USED = "used"
+    REVOKED = "revoked"
+
+
+@frozen
+class InviteRecord:
+    state: InviteState
+    secret_hash: str
 
 
 def _by_volume(snapshots: tuple[SnapshotTaken, ...]) -> tuple[SnapshotTaken, ...]:
@@ -197,6 +209,10 @@ def volume(ref: VolumeRef) -> Key[VolumeOwnership]:
 
 def machine(machine_id: MachineId) -> Key[MachineRecord]:
     return Key(f"machine/{machine_id}", MachineRecord)
+
+
+def invite(invite_id: InviteId) -> Key[InviteRecord]:
+    return Key(f"invite/{invite_id}", InviteRecord)
 
 
 def number(value: int) -> Key[MachineId]:

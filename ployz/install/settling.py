@@ -1,4 +1,4 @@
-"""Who a machine is, settled once: founder of a cluster, candidate for one, member of one.
+"""Who a machine is, settled once: founder of a cluster, or member of one.
 
 Doing the same again is done; a machine that is somebody already is never made somebody else.
 """
@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from ployz.config import Config, Founding, Join
 from ployz.errors import Code, Failed, Refused, Usage
 from ployz.host.wireguard.keys import ensure_private_key
-from ployz.ids import Certificate, ClusterName, MachineId
+from ployz.ids import Certificate, ClusterName
 from ployz.install.files import write_durably
 from ployz.install.identity import ensure_identity
 from ployz.plan.addresses import Subnets, unique_local_prefix
@@ -27,16 +27,6 @@ BEGIN_ANEW = "To begin anew, stop ployzd, and remove the configuration and the s
 class Founded:
     config: Config
     founding: Founding
-    public_key: str
-    certificate: Certificate
-
-
-@frozen
-class AdmissionRequest:
-    """What `machine admit` takes on a member: field for field the message `machine.admit`."""
-
-    machine: MachineId
-    endpoint: str
     public_key: str
     certificate: Certificate
 
@@ -75,34 +65,25 @@ def found(
     return Founded(config, founding, keys.public_key, keys.certificate)
 
 
-def prepare_to_join(setup: Config, path: Path) -> AdmissionRequest:
-    """Names the machine and makes its key. Until it joined, its description may be corrected.
+def prepare_to_join(setup: Config, path: Path, cluster: ClusterName) -> Keys:
+    """Makes the keys, and nothing else: what goes wrong from here on leaves a machine that is in no cluster.
 
-    `Refused` (CONFLICT): it is another machine already.
+    `Refused` (CONFLICT): it belongs to a cluster already, and not as this machine to this one.
     """
     existing = _existing(path)
-    config = setup
-    if existing is not None and existing.machine != setup.machine:
-        raise _conflict(path, f"this machine is {existing.machine}")
     if existing is not None and existing.cluster is not None:
-        config = evolve(setup, cluster=existing.cluster, founding=existing.founding, join=existing.join)
-        _same_or_refuse(existing, config, path)
-    keys = _settle(config, path)
-    return AdmissionRequest(config.machine, config.endpoint, keys.public_key, keys.certificate)
+        _same_or_refuse(existing, evolve(setup, cluster=cluster, join=existing.join), path)
+    return _keys(setup)
 
 
-def join(path: Path, machine: MachineId, cluster: ClusterName, way: Join) -> Config:
-    """Makes this machine a member, by what an existing member said.
+def join(setup: Config, path: Path, cluster: ClusterName, way: Join) -> Config:
+    """Makes this machine a member, by what the member said that invited it.
 
-    `Refused`: it was never prepared (INVALID_CONFIG), or (CONFLICT) the document is
-    another machine's, or the machine belongs to a cluster already.
+    `Refused` (CONFLICT): it belongs to a cluster already.
     """
-    existing = Config.load(path)
-    if existing.machine != machine:
-        text = f"this document is for {machine}, and this machine is {existing.machine}"
-        raise Refused(Code.CONFLICT, text, f"Run `ployzctl machine join` on {machine}.")
-    config = evolve(existing, cluster=cluster, join=way)
-    if existing.cluster is not None:
+    existing = _existing(path)
+    config = evolve(setup, cluster=cluster, join=way)
+    if existing is not None and existing.cluster is not None:
         _same_or_refuse(existing, config, path)
     write_durably(path, config.to_toml(), mode=CONFIG_MODE)
     return config
@@ -126,13 +107,17 @@ def check_subnets(founding: Founding) -> None:
 
 def _settle(config: Config, path: Path) -> Keys:
     """The keys before the configuration: who reads the configuration finds them."""
+    keys = _keys(config)
+    write_durably(path, config.to_toml(), mode=CONFIG_MODE)
+    return keys
+
+
+def _keys(config: Config) -> Keys:
     try:
         config.state_dir.mkdir(mode=STATE_DIR_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(Code.PART_FAILED, f"{config.state_dir} cannot be made: {error.strerror}") from error
-    keys = Keys(ensure_private_key(config.private_key), ensure_identity(config.identity, config.machine))
-    write_durably(path, config.to_toml(), mode=CONFIG_MODE)
-    return keys
+    return Keys(ensure_private_key(config.private_key), ensure_identity(config.identity, config.machine))
 
 
 def _existing(path: Path) -> Config | None:

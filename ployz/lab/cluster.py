@@ -1,13 +1,12 @@
 """Making one cluster of a lab's machines, with the commands that an operator would type on them.
 
-The first machine founds the cluster; every other one asks (`machine init`), is admitted by the first, and joins.
+The first machine founds the cluster; every other one is invited by the first, and joins.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from threading import Lock
 
 from ployz.errors import Failed
 from ployz.lab.facts import start_member
@@ -27,14 +26,11 @@ def bring_up(lab: LabName, machines: Sequence[Machine], known: LabState, say: Ca
         _ployzctl(founder, ["cluster", "init", lab, "--machine", founder.name, *_describe(founder, known)])
         say(f"{founder.name}: founded the cluster {lab}")
     start_node(founder)
-    one_admission_at_a_time = Lock()
 
     def join(machine: Machine) -> None:
         if not machine.has_joined():
-            request = _ployzctl(machine, ["machine", "init", machine.name, *_describe(machine, known)])
-            with one_admission_at_a_time:
-                admission = _ployzctl(founder, ["machine", "admit", "-"], stdin=request)
-            _ployzctl(machine, ["machine", "join", "-"], stdin=admission)
+            token = _ployzctl(founder, ["machine", "invite"])
+            _ployzctl(machine, ["machine", "join", "-", "--machine", machine.name, *_describe(machine, known)], token)
             say(f"{machine.name}: joined")
         start_node(machine)
 

@@ -74,7 +74,6 @@ class Machine:
         side_by_side(lambda bring_up: bring_up(), parts)
 
     def has_joined(self) -> bool:
-        """Its configuration names a cluster; between `machine init` and `machine join` it does not."""
         try:
             return "cluster" in tomllib.loads((self.folder / "etc/upper/ployz/config.toml").read_text())
         except FileNotFoundError:

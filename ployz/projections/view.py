@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ployz.events.types import Fact
+from ployz.projections.invites import Invites
 from ployz.projections.machines import Machines
 from ployz.projections.operations import Operations
 from ployz.projections.placement import Placement
@@ -18,6 +19,7 @@ class ClusterView:
         self.machines = Machines()
         self.placement = Placement()
         self.operations = Operations()
+        self.invites = Invites()
 
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         if position != self.position + 1:
@@ -25,6 +27,7 @@ class ClusterView:
         self.machines.apply(fact)
         self.placement.apply(fact, position, at_ms)
         self.operations.apply(fact, position, at_ms)
+        self.invites.apply(fact)
         self.position = position
 
 

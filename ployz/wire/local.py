@@ -24,37 +24,26 @@ ADVICE = "Is ployzd running? See `systemctl status ployzd`. Another socket is gi
 R = TypeVar("R")
 
 
-class LocalNode:
-    """`with LocalNode(path) as node: node.ask("machine", message, timeout_s=10)`.
+class Conversation:
+    """One connected socket, one request at a time. `who`: the other side, in words. The socket is closed elsewhere."""
 
-    Raises what the actor refused with, as `Ref.ask` does, and `Unreachable`: NODE_UNREACHABLE when no daemon takes
-    the connection, OUTCOME_UNKNOWN when it went away in the middle, TIMED_OUT.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, connected: socket.socket, who: str) -> None:
+        self._socket = connected
+        self._who = who
         self._session = Session(Role.CLIENT)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.machine = ""
-        """Whose node this is, once connected."""
 
-    def __enter__(self) -> Self:
-        try:
-            self._connect()
-        except BaseException:
-            self._socket.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._socket.close()
+    def greet(self) -> str:
+        """The name of the machine that answers. OSError, or `Unreachable`: it does not."""
+        self._socket.sendall(self._session.send(Hello(PROTOCOL_VERSION, "", "")))
+        hello = self._next_frame("it closed the connection at once")
+        if isinstance(hello, Refusal):
+            raise hello.to_error()
+        return hello.machine if isinstance(hello, Hello) else ""
 
     def ask(self, to: str, message: Message[R], *, timeout_s: float) -> R:
         number = self._session.next_id()
         request = Request(number, to, message.tag, int(timeout_s * 1000), encode(message))
-        lost = f"the node went away before it answered {message.tag}: it may or may not be done"
+        lost = f"{self._who} went away before it answered {message.tag}: it may or may not be done"
         self._socket.settimeout(timeout_s + ANSWER_GRACE_S)
         try:
             self._socket.sendall(self._session.send(request))
@@ -72,21 +61,6 @@ class LocalNode:
             case _:
                 raise AssertionError(f"the session lets no {answer.kind} through here")
 
-    def _connect(self) -> None:
-        self._socket.settimeout(CONNECT_S)
-        try:
-            self._socket.connect(str(self._path))
-            self._socket.sendall(self._session.send(Hello(PROTOCOL_VERSION, "", "")))
-            hello = self._next_frame("it closed the connection at once")
-        except (OSError, Unreachable) as error:
-            words = error.problem.text if isinstance(error, Unreachable) else error.strerror or str(error)
-            text = f"no node answers on {self._path}: {words}"
-            raise Unreachable(Code.NODE_UNREACHABLE, text, ADVICE) from None
-        if isinstance(hello, Refusal):
-            raise hello.to_error()
-        if isinstance(hello, Hello):
-            self.machine = hello.machine
-
     def _next_frame(self, lost: str) -> Frame:
         """The next frame that is no ping. `Unreachable` with `lost` when the connection ends first."""
         while True:
@@ -98,6 +72,47 @@ class LocalNode:
                 self._session.feed(data)
             elif not isinstance(frame, Pong):
                 return frame
+
+
+class LocalNode:
+    """`with LocalNode(path) as node: node.ask("machine", message, timeout_s=10)`.
+
+    Raises what the actor refused with, as `Ref.ask` does, and `Unreachable`: NODE_UNREACHABLE when no daemon takes
+    the connection, OUTCOME_UNKNOWN when it went away in the middle, TIMED_OUT.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._conversation = Conversation(self._socket, "the node")
+        self.machine = ""
+        """Whose node this is, once connected."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._connect()
+        except BaseException:
+            self._socket.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def ask(self, to: str, message: Message[R], *, timeout_s: float) -> R:
+        return self._conversation.ask(to, message, timeout_s=timeout_s)
+
+    def _connect(self) -> None:
+        self._socket.settimeout(CONNECT_S)
+        try:
+            self._socket.connect(str(self._path))
+            self.machine = self._conversation.greet()
+        except (OSError, Unreachable) as error:
+            words = error.problem.text if isinstance(error, Unreachable) else error.strerror or str(error)
+            text = f"no node answers on {self._path}: {words}"
+            raise Unreachable(Code.NODE_UNREACHABLE, text, ADVICE) from None
 
 
 def ask(path: Path, to: str, message: Message[R], *, timeout_s: float) -> R:

@@ -30,9 +30,11 @@ class Origin(Flag):
     """Another machine of the cluster, over the overlay."""
     OPERATOR = auto()
     """The command line, over the node's unix socket."""
+    NEWCOMER = auto()
+    """Anybody, while an invitation is open. What it sends has to prove itself."""
 
 
-LOCAL, PEER, OPERATOR = Origin.LOCAL, Origin.PEER, Origin.OPERATOR
+LOCAL, PEER, OPERATOR, NEWCOMER = Origin.LOCAL, Origin.PEER, Origin.OPERATOR, Origin.NEWCOMER
 
 
 @frozen
@@ -47,7 +49,7 @@ class Local:
 
 @frozen
 class Peer:
-    """Another machine, whose overlay address was checked against the membership."""
+    """Another machine, whose key and overlay address were checked against the membership."""
 
     origin: ClassVar[Origin] = PEER
     machine: MachineId
@@ -68,7 +70,18 @@ class Operator:
         return f"process {self.pid} of user {self.uid}"
 
 
-Sender = Local | Peer | Operator
+@frozen
+class Newcomer:
+    """Somebody outside the cluster, of whom nothing is known but the address."""
+
+    origin: ClassVar[Origin] = NEWCOMER
+    address: str
+
+    def __str__(self) -> str:
+        return f"somebody at {self.address}"
+
+
+Sender = Local | Peer | Operator | Newcomer
 
 
 class Message(Generic[R_co]):

@@ -23,7 +23,7 @@ from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.ids import Certificate, InvalidName, MachineId
 from ployz.wire.codec import decode_message, encode_reply
 from ployz.wire.frames import BadFrame
-from ployz.wire.message import Message, Peer, Sender
+from ployz.wire.message import Message, Newcomer, Peer, Sender
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session, State
 from ployz.wire.sockets import peer_credentials, raw_socket, watch_link
 from ployz.wire.tls import MachineTls, in_words
@@ -94,6 +94,12 @@ class WireServer:
             task_status.started(raw_socket(listener.listeners[0]).getsockname()[1])
             await listener.serve(self._bounded(self._serve_peer))
 
+    async def serve_newcomers(self, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
+        """Whoever holds an invitation, on every address of this machine: it is not on the overlay yet."""
+        async with await anyio.create_tcp_listener(local_port=port, reuse_port=False) as listener:
+            task_status.started(raw_socket(listener.listeners[0]).getsockname()[1])
+            await listener.serve(self._bounded(self._serve_newcomer))
+
     def end_strangers(self) -> None:
         """Ends the connections of machines that were let in, and are no members with that key any more."""
         for scope, (machine, certificate) in list(self._peers.items()):
@@ -137,6 +143,18 @@ class WireServer:
                 await _Connection(self._identity, self._deliver, secured, greet, PEER_SILENCE_S).serve()
             finally:
                 self._peers.pop(scope, None)
+
+    async def _serve_newcomer(self, stream: SocketStream) -> None:
+        with _logged(_stranger(stream)):
+            with anyio.fail_after(HELLO_S):
+                secured = await self._tls.receive(stream)
+            await _Connection(self._identity, self._deliver, secured, self._greet_newcomer, PEER_SILENCE_S).serve()
+
+    def _greet_newcomer(self, stream: ByteStream, hello: Hello) -> Sender:
+        if hello.machine:
+            raise Refused(Code.NOT_ALLOWED, "machines connect over the overlay, not where newcomers do")
+        source = ip_address(raw_socket(stream).getpeername()[0].partition("%")[0])
+        return Newcomer(str(getattr(source, "ipv4_mapped", None) or source))
 
     def _greet_peer(
         self, certificate: Certificate, scope: anyio.CancelScope, stream: ByteStream, hello: Hello

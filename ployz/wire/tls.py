@@ -43,6 +43,12 @@ class MachineTls:
             raise AssertionError("a handshake that requires a certificate ended without one")
         return secured, encoded(der)
 
+    async def receive(self, stream: SocketStream) -> TLSStream:
+        """Somebody without a certificate, to whom this machine proves its own."""
+        context = _context(ssl.PROTOCOL_TLS_SERVER, self._identity)
+        context.verify_mode = ssl.CERT_NONE
+        return await TLSStream.wrap(stream, server_side=True, ssl_context=context, standard_compatible=False)
+
     async def connect(self, stream: SocketStream, machine: MachineId) -> tuple[TLSStream, Certificate]:
         """`Refused` (NOT_A_MEMBER): no fact names a certificate of it. `ssl.SSLError`: somebody else answers."""
         certificate = self._members().get(machine)

@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
-from ployz.actors.messages.machine import AdmitMachine, JoinDocument
+from ployz.actors.messages.invites import MakeInvite, UseInvite, Welcome
 from ployz.actors.messages.operations import (
     Accepted,
     ApplyDeploy,
@@ -31,12 +31,13 @@ from ployz.actors.messages.operations import (
     Result,
     WatchOperation,
 )
-from ployz.config import Config, Founding, Join
+from ployz.config import Config, Founding
 from ployz.facts.memory import MemoryFactLog
 from ployz.host.fakes.overlay import FakeOverlay
 from ployz.ids import ClusterName, MachineId, OperationId
 from ployz.wire.fake_streams import StreamLinks
-from ployz.wire.message import Message, Operator
+from ployz.wire.invitation import from_token
+from ployz.wire.message import Message, Newcomer, Operator, Sender
 from tests.cluster.effects import Effects
 from tests.cluster.machine import Life, Machine, Shared, certificate, endpoint, new_machine
 from tests.cluster.network import Network, ask_as_operator
@@ -95,8 +96,14 @@ class Cluster:
     async def admit(self, name: MachineId) -> None:
         founder = next(iter(self.machines))
         place = endpoint(len(self.machines) + 1)
-        document = await self.ask(founder, "machine", AdmitMachine(name, place, f"key-{name}", certificate(name)))
-        await self._add(Config(name, place, cluster=CLUSTER, join=_join(document)))
+        welcome = await self.invite(founder, name, place)
+        await self._add(Config(name, place, cluster=CLUSTER, join=welcome.way))
+
+    async def invite(self, by: MachineId, name: MachineId, place: str) -> Welcome:
+        """Made there, and used at once."""
+        invited = from_token((await self.ask(by, "invites", MakeInvite(900.0))).token)
+        asked = UseInvite(invited.invite, invited.secret, name, place, f"key-{name}", certificate(name))
+        return await self.ask_as(Newcomer(place), by, "invites", asked)
 
     async def _add(self, config: Config) -> None:
         machine = new_machine(config.machine, config, self.shared)
@@ -150,7 +157,13 @@ class Cluster:
 
     async def ask(self, machine: MachineId, to: str, message: Message[R], *, timeout_s: float = ASK_S) -> R:
         """As an operator on that machine."""
-        return await ask_as_operator(self.machines[machine].system.deliver, to, message, OPERATOR, timeout_s=timeout_s)
+        return await self.ask_as(OPERATOR, machine, to, message, timeout_s=timeout_s)
+
+    async def ask_as(
+        self, sender: Sender, machine: MachineId, to: str, message: Message[R], *, timeout_s: float = ASK_S
+    ) -> R:
+        """As whoever may ask without being a member."""
+        return await ask_as_operator(self.machines[machine].system.deliver, to, message, sender, timeout_s=timeout_s)
 
     async def begin(self, machine: MachineId, message: Message[Accepted]) -> OperationId:
         return (await self.ask(machine, "operations", message)).operation_id
@@ -241,19 +254,3 @@ class _Bugs(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         self.found.append(f"{record.getMessage()} ({error!r})")
         self.first = self.first or error
-
-
-def _join(document: JoinDocument) -> Join:
-    return Join(
-        ipv6_prefix=document.ipv6_prefix,
-        machine_ipv4_subnet=document.machine_ipv4_subnet,
-        workload_ipv4_subnet=document.workload_ipv4_subnet,
-        ipv6=document.ipv6,
-        ipv4=document.ipv4,
-        founder=document.founder,
-        founder_ipv6=document.founder_ipv6,
-        founder_ipv4=document.founder_ipv4,
-        founder_endpoint=document.founder_endpoint,
-        founder_public_key=document.founder_public_key,
-        founder_certificate=document.founder_certificate,
-    )

@@ -7,6 +7,7 @@ from ployz.events import types
 from ployz.ids import (
     Certificate,
     ClusterName,
+    InviteId,
     MachineId,
     Namespace,
     OperationId,
@@ -51,6 +52,9 @@ def samples() -> list[types.Event]:
     return [
         types.ClusterFounded(ClusterName("home"), A, "fd12:3456:789a::/48", "10.210.0.0/24", "10.211.0.0/16"),
         _JOINED,
+        types.InviteMade(InviteId("inv-06bqk8v1h2c4000abcd"), A, "ab" * 32, 1_700_000_900_000),
+        types.InviteUsed(InviteId("inv-06bqk8v1h2c4000abcd"), B),
+        types.InviteRevoked(InviteId("inv-06bqk8v1h2c4000abce")),
         types.MachineIdentified(B, Certificate("MIIBPjCB8aADAgECAhQ=")),
         types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
         types.MachineSettingChanged(B, "bandwidth", "50M"),

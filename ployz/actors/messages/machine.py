@@ -1,11 +1,11 @@
-"""To the actor `machine`: who is there, what is there, and who becomes a member."""
+"""To the actor `machine`: who is there, and what is there."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 from ployz.events.types import Lifecycle
-from ployz.ids import Certificate, ClusterName, MachineId, OperationId, SlotRef, VolumeRef
+from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
 from ployz.plan.reports import MachineReport
 from ployz.wire.message import OPERATOR, PEER, Message, message
 
@@ -115,34 +115,3 @@ class SetMachine(Message[MachineDetail]):
 
     machine: MachineId
     settings: tuple[str, ...]
-
-
-@frozen
-class JoinDocument:
-    """What an admitted machine needs to reach the cluster for the first time. It holds no secret."""
-
-    cluster: ClusterName
-    machine: MachineId
-    ipv6_prefix: str
-    machine_ipv4_subnet: str
-    workload_ipv4_subnet: str
-    ipv6: str
-    ipv4: str
-    founder: MachineId
-    founder_ipv6: str
-    founder_ipv4: str
-    founder_endpoint: str
-    founder_public_key: str
-    founder_certificate: Certificate
-
-
-@message("machine.admit", senders=OPERATOR)
-@frozen
-class AdmitMachine(Message[JoinDocument]):
-    """From ployzctl on any member: the machine with these keys becomes a member."""
-
-    machine: MachineId
-    endpoint: str
-    public_key: str
-    """WireGuard's, base64."""
-    certificate: Certificate

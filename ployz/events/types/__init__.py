@@ -18,6 +18,7 @@ from ployz.events.types.facts import (
     VolumeRemoved,
     VolumeTakenOver,
 )
+from ployz.events.types.invites import InviteMade, InviteRevoked, InviteUsed
 from ployz.events.types.node import (
     FactMirrored,
     NodeStarted,
@@ -84,6 +85,9 @@ __all__ = [
     "FactMirrored",
     "HookRan",
     "ImageReceived",
+    "InviteMade",
+    "InviteRevoked",
+    "InviteUsed",
     "Lifecycle",
     "MachineIdentified",
     "MachineJoined",

@@ -1,6 +1,6 @@
 """A machine's WireGuard key: made once, kept in a file that only its owner can read.
 
-Synchronous: `machine init` needs it before there is a daemon.
+Synchronous: `machine join` needs it before there is a daemon.
 """
 
 from __future__ import annotations

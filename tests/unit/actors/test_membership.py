@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 import pytest
 
 from ployz.actors.messages.distance import ShowDistances
-from ployz.actors.messages.machine import AdmitMachine, ListMachines, ShowMachine
+from ployz.actors.messages.machine import ListMachines, ShowMachine
 from ployz.actors.messages.membership import ChangeLifecycle, PreviewRemoval, RemoveMachine
 from ployz.actors.messages.operations import ApplyMigration
 from ployz.actors.messages.takeover import PreviewTakeover, TakeOverVolume
@@ -228,11 +228,11 @@ def test_a_machine_that_hears_of_its_removal_stops_what_it_runs_and_keeps_its_da
     simulate(body)
 
 
-def test_a_machine_that_left_can_be_admitted_again() -> None:
+def test_a_machine_that_left_can_join_again() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)
         await cluster.ask(A, "membership", RemoveMachine(C, force=False))
-        await cluster.ask(A, "machine", AdmitMachine(C, endpoint(3), cluster[C].key, cluster[C].certificate))
+        await cluster.invite(A, C, endpoint(3))
         await cluster.until(lambda: not cluster[C].parts.is_removed, within_s=SETTLED_S)
         await cluster.agreed()
         assert (await cluster.run(C, ApplyMigration(DB, C))).exit_code == 0

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from ployz.actors.messages.events import EventsPage, ReadEvents, VerifyEvents
-from ployz.actors.messages.machine import AdmitMachine, ListMachines, Ping, SetMachine, ShowMachine
+from ployz.actors.messages.machine import ListMachines, Ping, SetMachine, ShowMachine
 from ployz.actors.messages.operations import (
     ApplyMigration,
     ListDeploys,
@@ -26,7 +26,6 @@ from ployz.errors import CleanupPending, Code, Refused
 from ployz.host.fakes.docker import Program
 from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
 from tests.cluster.cluster import Cluster, simulate
-from tests.cluster.machine import certificate, endpoint
 from tests.cluster.manifests import DB, PGDATA, A, B, C, manifest, service, volume
 from tests.cluster.scenes import datasets, deploy, deployed, left_by, running
 
@@ -156,41 +155,6 @@ def test_machines_are_listed_with_those_that_do_not_answer() -> None:
             (B, True, False, 0),
             (C, False, False, 0),
         ]
-
-    simulate(body)
-
-
-def test_a_machine_is_admitted_on_any_member_and_again_as_it_was() -> None:
-    async def body(cluster: Cluster) -> None:
-        newcomer = MachineId("machine-d")
-        asked = AdmitMachine(newcomer, endpoint(4), "key-machine-d", certificate(newcomer))
-        document = await cluster.ask(B, "machine", asked)
-        assert await cluster.ask(B, "machine", asked) == document
-        assert (document.founder, document.machine) == (A, newcomer)
-        with pytest.raises(Refused) as refusal:
-            await cluster.ask(B, "machine", AdmitMachine(newcomer, endpoint(4), "another key", certificate(newcomer)))
-        assert refusal.value.code == Code.MACHINE_EXISTS
-
-    simulate(body)
-
-
-def test_of_two_admitted_at_once_on_two_members_each_gets_a_number_of_its_own() -> None:
-    async def body(cluster: Cluster) -> None:
-        admitted: list[str] = []
-
-        async def admit(by: MachineId, name: str, number: int) -> None:
-            asked = AdmitMachine(MachineId(name), endpoint(number), f"key-{name}", certificate(MachineId(name)))
-            try:
-                document = await cluster.ask(by, "machine", asked)
-            except Refused:
-                await cluster.agreed()
-                document = await cluster.ask(by, "machine", asked)
-            admitted.append(document.ipv6)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(admit, B, "machine-d", 4)
-            tasks.start_soon(admit, C, "machine-e", 5)
-        assert len(set(admitted)) == 2
 
     simulate(body)
 

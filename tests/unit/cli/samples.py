@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.actors.messages import distance, drain, events, gateway, machine, membership, operations, services, takeover
+from ployz.actors.messages import (
+    distance,
+    drain,
+    events,
+    gateway,
+    invites,
+    machine,
+    membership,
+    operations,
+    services,
+    takeover,
+)
 from ployz.errors import Code, Problem
 from ployz.events import types
 from ployz.events.codec import CODEC
 from ployz.ids import (
-    Certificate,
     ClusterName,
+    InviteId,
     MachineId,
     Namespace,
     OperationId,
@@ -98,20 +109,12 @@ DISTANCES = distance.DistanceTable(
     (distance.Distance(A, B, 1_234, 56, 10), distance.Distance(B, A, -1, 0, 0)),
     (MachineId("machine-c"),),
 )
-JOIN_DOCUMENT = machine.JoinDocument(
-    cluster=ClusterName("home"),
-    machine=B,
-    ipv6_prefix="fd12:3456:789a::/48",
-    machine_ipv4_subnet="10.211.0.0/16",
-    workload_ipv4_subnet="10.210.0.0/16",
-    ipv6="fd12:3456:789a::2",
-    ipv4="10.211.0.2",
-    founder=A,
-    founder_ipv6="fd12:3456:789a::1",
-    founder_ipv4="10.211.0.1",
-    founder_endpoint="192.0.2.7:51820",
-    founder_public_key="Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE=",
-    founder_certificate=Certificate("Y2VydA=="),
+INVITE = invites.InviteToken(InviteId("inv-06bqk8v1h2c4000abcd"), "ployz1-dG9rZW4", AT_MS)
+INVITES = invites.InviteList(
+    (
+        invites.InviteRow(InviteId("inv-06bqk8v1h2c4000abcd"), A, AT_MS, "open"),
+        invites.InviteRow(InviteId("inv-06bqk8v1h2c4000abcc"), A, AT_MS - 1000, "used by machine-b"),
+    )
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -12,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from ployz.actors.messages.machine import AdmitMachine, ListMachines
+from ployz.actors.messages.invites import ListInvites, MakeInvite, RevokeInvite
+from ployz.actors.messages.machine import ListMachines
 from ployz.actors.messages.operations import Accepted, ApplyDeploy, RemoveService, WatchOperation, WatchPage
 from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, ServiceLogText
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.cli.reference import reference
 from ployz.cli.tree import GROUPS, load
-from ployz.ids import Certificate, SlotName
+from ployz.ids import SlotName
 from ployz.wire.message import Done, Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Keyboard, Screen, ployzctl
@@ -63,7 +63,7 @@ def test_a_wrong_command_line_is_refused_with_2_and_a_hint(argv: list[str], said
         (["migrate", "apply", "production/db", "--to", "A B"], "'A B' is no machine name"),
         (["volume", "show", "production/" + "x" * 64], "at most 63 characters"),
         (["deploy", "show", "op@1"], "'op@1' is no operation id"),
-        (["machine", "init", "a\nb", "--endpoint", "192.0.2.7:1"], "is no machine name"),
+        (["machine", "join", "-", "--machine", "a\nb", "--endpoint", "192.0.2.7:1"], "is no machine name"),
         (["machine", "set", "machine-b", "gatway=on"], "a machine has no setting 'gatway'"),
         (["machine", "set", "machine-b", "gateway=yes"], "gateway is on or off, not 'yes'"),
     ],
@@ -130,22 +130,27 @@ def test_logs_of_one_slot_are_asked_for_as_they_were_meant() -> None:
     assert ended.asked == (("services", ReadServiceLogs(samples.SERVICE, SlotName("slot-1"), 5)),)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", '{"machine": "machine-b"}', '{"machine": "B", "endpoint": "x", "public_key": "y"}', "[" * 100_000],
-)
-def test_a_bad_request_for_admission_is_refused_before_the_node_is_asked(text: str) -> None:
-    ended = ployzctl("machine", "admit", "-", answers={}, stdin=io.StringIO(text))
+@pytest.mark.parametrize("text", ["", "ployz1-", "ployz1-AAAA", "ployz2-dG9rZW4", "x" * 100_000])
+def test_a_bad_token_is_refused_before_anything_is_made(tmp_path: Path, text: str) -> None:
+    describe = ("--machine", "machine-b", "--endpoint", "192.0.2.2:51820", "--state-dir", str(tmp_path / "state"))
+    ended = ployzctl("machine", "join", "-", *describe, answers={}, stdin=io.StringIO(text))
     assert (ended.exit_code, ended.asked) == (1, ())
-    assert "ployzctl machine init" in ended.err
+    assert "ployzctl machine invite" in ended.err
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_an_admission_request_may_come_wrapped_by_json_output() -> None:
-    request = {"kind": "machine.admission_request", "machine": "machine-b", "endpoint": "e", "public_key": "k"}
-    request["certificate"] = "Y2VydA=="
-    wrapped = json.dumps({"ok": True, "code": "ok", "message": "", "payload": request})
-    ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=io.StringIO(wrapped))
-    assert ended.asked == (("machine", AdmitMachine(samples.B, "e", "k", Certificate("Y2VydA=="))),)
+def test_a_token_stands_alone_in_the_output() -> None:
+    ended = ployzctl("machine", "invite", "--ttl", "1h", answers={MakeInvite: samples.INVITE})
+    assert ended.asked == (("invites", MakeInvite(3600.0)),)
+    assert ended.out == f"{samples.INVITE.token}\n"
+    assert "ployzctl machine join" in ended.err
+
+
+def test_one_invitation_is_revoked_by_its_id_alone() -> None:
+    answers: dict[type[Message[Any]], Answer] = {RevokeInvite: Done(), ListInvites: samples.INVITES}
+    assert ployzctl("machine", "invites", "revoke", answers={}).exit_code == 2
+    ended = ployzctl("machine", "invites", "revoke", samples.INVITE.invite, answers=answers)
+    assert ended.asked[0] == ("invites", RevokeInvite(samples.INVITE.invite))
 
 
 # ---------------------------------------------------------------- confirmations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from ployz.actors.messages.distance import ShowDistances
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
 from ployz.actors.messages.gateway import GatewayList, ListRoutes, ShowGateways
-from ployz.actors.messages.machine import AdmitMachine, ListMachines, MachineList, SetMachine, ShowMachine
+from ployz.actors.messages.invites import ListInvites
+from ployz.actors.messages.machine import ListMachines, MachineList, SetMachine, ShowMachine
 from ployz.actors.messages.membership import ChangeLifecycle, PreviewRemoval, Removed, RemoveMachine
 from ployz.actors.messages.operations import (
     AbortOperation,
@@ -35,7 +35,6 @@ from ployz.actors.messages.services import (
     ShowVolume,
 )
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
-from ployz.ids import Certificate
 from ployz.wire.message import Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Ended, golden, pages, ployzctl
@@ -49,6 +48,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
         ("machine", "set", "machine-a", "gateway=on", "label.zone=cellar"),
         {SetMachine: samples.MACHINE},
     ),
+    "machine-invites": (("machine", "invites"), {ListInvites: samples.INVITES}),
     "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
     "machine-drain": (("machine", "drain", "machine-a"), {ChangeLifecycle: samples.DRAINING}),
     "machine-standby": (("machine", "standby", "machine-b"), {ChangeLifecycle: samples.RESTING}),
@@ -163,16 +163,6 @@ def test_a_guid_keeps_every_digit_in_json() -> None:
     ended = ployzctl("--json", "deploy", "show", samples.OPERATION, answers={ShowDeploy: samples.DEPLOY_DETAIL})
     guids = [each["guid"] for each in ended.lines[0]["payload"]["evidence"]]
     assert guids == [str(samples.GUID), 7]
-
-
-def test_an_admission_is_a_document_that_join_can_read() -> None:
-    keys = {"public_key": "key-b", "certificate": "Y2VydA=="}
-    request = json.dumps({"machine": "machine-b", "endpoint": "192.0.2.8:51820", **keys})
-    ended = ployzctl("machine", "admit", "-", answers={AdmitMachine: samples.JOIN_DOCUMENT}, stdin=_typed(request))
-    assert ended.exit_code == 0
-    assert json.loads(ended.out)["founder_endpoint"] == "192.0.2.7:51820"
-    assert ended.asked == (("machine", AdmitMachine(samples.B, "192.0.2.8:51820", "key-b", Certificate("Y2VydA=="))),)
-    golden("machine-admit.json", ended.out)
 
 
 def _typed(text: str) -> Any:

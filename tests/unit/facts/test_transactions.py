@@ -253,8 +253,8 @@ def test_a_takeover_is_of_what_was_shown_under_the_lock_and_to_an_active_machine
 
 
 def test_a_conflict_about_an_unknown_kind_of_record_still_has_words() -> None:
-    problem = explain(Conflict(Absent("invite/x"), b"1"))
-    assert (problem.code, "invite/x" in problem.text) == (Code.CONFLICT, True)
+    problem = explain(Conflict(Absent("riddle/x"), b"1"))
+    assert (problem.code, "riddle/x" in problem.text) == (Code.CONFLICT, True)
 
 
 def test_a_setting_is_a_fact_about_a_member() -> None:

@@ -6,13 +6,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from ployz.config import Config, Founding, Join
 from ployz.errors import Code, Failed, PloyzError, Refused, Usage
 from ployz.ids import Certificate, ClusterName, MachineId
 from ployz.install.files import write_durably
-from ployz.install.settling import AdmissionRequest, Founded, check_subnets, found, join, prepare_to_join
+from ployz.install.settling import Founded, check_subnets, found, join, prepare_to_join
 from tests.real import need
 
 HOME, A, B = ClusterName("home"), MachineId("machine-a"), MachineId("machine-b")
@@ -98,63 +97,42 @@ def test_a_founder_is_never_made_somebody_else(tmp_path: Path, path: Path) -> No
 
 def test_a_founder_does_not_join(tmp_path: Path, path: Path) -> None:
     founded(setup(tmp_path), path)
-    with pytest.raises(Refused) as error:
-        join(path, A, HOME, WAY)
-    assert code_of(error) is Code.CONFLICT
+    for cluster in (HOME, ClusterName("other")):
+        with pytest.raises(Refused) as error:
+            prepare_to_join(setup(tmp_path), path, cluster)
+        assert code_of(error) is Code.CONFLICT
+        with pytest.raises(Refused) as error:
+            join(setup(tmp_path), path, cluster, WAY)
+        assert code_of(error) is Code.CONFLICT
 
 
-def test_a_newcomer_asks_with_the_key_that_it_keeps(tmp_path: Path, path: Path) -> None:
-    request = prepare_to_join(setup(tmp_path, B), path)
-    assert request == AdmissionRequest(B, "192.0.2.7:51820", request.public_key, request.certificate)
-    assert prepare_to_join(setup(tmp_path, B), path) == request
-    assert Config.load(path).cluster is None
-
-
-def test_until_it_joined_its_description_may_be_corrected_but_not_its_name(tmp_path: Path, path: Path) -> None:
-    first = prepare_to_join(setup(tmp_path, B), path)
-    corrected = prepare_to_join(evolve(setup(tmp_path, B), endpoint="192.0.2.8:51820"), path)
-    assert (corrected.endpoint, corrected.public_key) == ("192.0.2.8:51820", first.public_key)
-    with pytest.raises(Refused) as error:
-        prepare_to_join(setup(tmp_path, A), path)
-    assert code_of(error) is Code.CONFLICT
+def test_a_newcomer_keeps_its_keys_and_is_nobody_until_it_joined(tmp_path: Path, path: Path) -> None:
+    keys = prepare_to_join(setup(tmp_path, B), path, HOME)
+    assert prepare_to_join(setup(tmp_path, B, pool="other"), path, HOME) == keys
+    assert not path.exists()
+    for secret in ("wireguard.key", "identity.pem"):
+        assert stat.S_IMODE((tmp_path / "state" / secret).stat().st_mode) == 0o600
 
 
 def test_joining_makes_it_a_member_and_joining_again_is_done(tmp_path: Path, path: Path) -> None:
-    prepare_to_join(setup(tmp_path, B), path)
     for _ in range(2):
-        joined = join(path, B, HOME, WAY)
+        prepare_to_join(setup(tmp_path, B), path, HOME)
+        joined = join(setup(tmp_path, B), path, HOME, WAY)
         assert Config.load(path) == joined
     assert (joined.cluster, joined.join) == (HOME, WAY)
 
 
-def test_a_member_may_print_its_request_again_and_stays_a_member(tmp_path: Path, path: Path) -> None:
-    request = prepare_to_join(setup(tmp_path, B), path)
-    joined = join(path, B, HOME, WAY)
-    assert prepare_to_join(setup(tmp_path, B), path) == request
-    assert Config.load(path) == joined
-
-
-def test_a_member_does_not_join_another_cluster_and_does_not_found_one(tmp_path: Path, path: Path) -> None:
-    prepare_to_join(setup(tmp_path, B), path)
-    joined = join(path, B, HOME, WAY)
+def test_a_member_is_never_made_somebody_else(tmp_path: Path, path: Path) -> None:
+    joined = join(setup(tmp_path, B), path, HOME, WAY)
     with pytest.raises(Refused):
-        join(path, B, ClusterName("other"), WAY)
+        prepare_to_join(setup(tmp_path, B), path, ClusterName("other"))
+    with pytest.raises(Refused):
+        prepare_to_join(setup(tmp_path, A), path, HOME)
+    with pytest.raises(Refused):
+        join(setup(tmp_path, B), path, ClusterName("other"), WAY)
     with pytest.raises(Refused):
         founded(setup(tmp_path, B), path)
     assert Config.load(path) == joined
-
-
-def test_a_document_for_another_machine_is_refused(tmp_path: Path, path: Path) -> None:
-    prepare_to_join(setup(tmp_path, B), path)
-    with pytest.raises(Refused) as error:
-        join(path, A, HOME, WAY)
-    assert "this document is for machine-a, and this machine is machine-b" in str(error.value)
-
-
-def test_a_machine_that_was_never_prepared_does_not_join(path: Path) -> None:
-    with pytest.raises(Refused) as error:
-        join(path, B, HOME, WAY)
-    assert code_of(error) is Code.INVALID_CONFIG
 
 
 @pytest.mark.parametrize(

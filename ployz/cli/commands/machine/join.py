@@ -1,46 +1,51 @@
-"""`ployzctl machine join`: on a machine that was admitted, before its node starts."""
+"""`ployzctl machine join`: on a newcomer, before there is a node, with what `machine invite` printed on a member."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
-from ployz.cli.arguments import Parser
+from ployz.cli.arguments import Parser, named
 from ployz.cli.blocks import Block, Lines
 from ployz.cli.call import Call
-from ployz.cli.documents import read_document
-from ployz.cli.setup import add_config_argument, next_steps
+from ployz.cli.setup import add_setup_arguments, next_steps, setup_of
+from ployz.ids import MachineId
+
+JOIN_S: Final = 30.0
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("file", metavar="FILE", help="what `machine admit` printed; - is the standard input")
-    add_config_argument(parser)
+    parser.add_argument("token", metavar="TOKEN", help="what `machine invite` printed; - is the standard input")
+    parser.add_argument(
+        "--machine", type=named(MachineId), required=True, metavar="MACHINE", help="the name of this machine"
+    )
+    add_setup_arguments(parser)
 
 
 def run(call: Call) -> None:
-    from ployz.actors.messages.machine import JoinDocument
-    from ployz.config import Join
-    from ployz.install.settling import join
+    from ployz.actors.messages.invites import UseInvite
+    from ployz.install.requirements import require
+    from ployz.install.settling import join, prepare_to_join
+    from ployz.wire.invitation import from_token
+    from ployz.wire.newcomer import ask_inviter
 
-    document = read_document(call.read(call.arguments.file), JoinDocument, what="join document")
-    joined = join(
-        call.arguments.config,
-        document.machine,
-        document.cluster,
-        Join(
-            ipv6_prefix=document.ipv6_prefix,
-            machine_ipv4_subnet=document.machine_ipv4_subnet,
-            workload_ipv4_subnet=document.workload_ipv4_subnet,
-            ipv6=document.ipv6,
-            ipv4=document.ipv4,
-            founder=document.founder,
-            founder_ipv6=document.founder_ipv6,
-            founder_ipv4=document.founder_ipv4,
-            founder_endpoint=document.founder_endpoint,
-            founder_public_key=document.founder_public_key,
-            founder_certificate=document.founder_certificate,
-        ),
+    arguments = call.arguments
+    from_stdin = arguments.token == "-"  # noqa: S105 - no password: where to read it
+    invitation = from_token(call.read("-") if from_stdin else arguments.token)
+    setup = setup_of(arguments)
+    require(setup)
+    keys = prepare_to_join(setup, arguments.config, invitation.cluster)
+    message = UseInvite(
+        invite=invitation.invite,
+        secret=invitation.secret,
+        machine=setup.machine,
+        endpoint=setup.endpoint,
+        public_key=keys.public_key,
+        certificate=keys.certificate,
     )
-    shown = {"cluster": joined.cluster, "machine": joined.machine, "config": str(call.arguments.config)}
+    welcome = ask_inviter(invitation, "invites", message, timeout_s=JOIN_S)
+    joined = join(setup, arguments.config, welcome.cluster, welcome.way)
+    shown = {"cluster": joined.cluster, "machine": joined.machine, "config": str(arguments.config)}
     call.out.show("machine.joined", shown, render)
     next_steps(call)
 

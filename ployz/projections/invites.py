@@ -1,0 +1,50 @@
+"""Which invitations there are, and what became of each: a fold of their facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from ployz.events.types import Fact, InviteMade, InviteRevoked, InviteUsed
+from ployz.ids import InviteId, MachineId
+
+
+@frozen
+class Invite:
+    invite: InviteId
+    by: MachineId
+    secret_hash: str
+    expires_ms: int
+    used_by: MachineId | None = None
+    revoked: bool = False
+
+    def is_open(self, now_ms: int) -> bool:
+        return self.used_by is None and not self.revoked and now_ms < self.expires_ms
+
+
+class Invites:
+    def __init__(self) -> None:
+        self._invites: dict[InviteId, Invite] = {}
+
+    def get(self, invite: InviteId) -> Invite | None:
+        return self._invites.get(invite)
+
+    def newest_first(self) -> Sequence[Invite]:
+        return list(reversed(self._invites.values()))
+
+    def open_until_ms(self, by: MachineId, now_ms: int) -> int:
+        """When the last of a machine's open invitations expires; 0: it has none."""
+        mine = (each for each in self._invites.values() if each.by == by and each.is_open(now_ms))
+        return max((each.expires_ms for each in mine), default=0)
+
+    def apply(self, fact: Fact) -> None:
+        match fact:
+            case InviteMade():
+                self._invites[fact.invite] = Invite(fact.invite, fact.by, fact.secret_hash, fact.expires_ms)
+            case InviteUsed():
+                self._invites[fact.invite] = evolve(self._invites[fact.invite], used_by=fact.machine)
+            case InviteRevoked():
+                self._invites[fact.invite] = evolve(self._invites[fact.invite], revoked=True)
+            case _:
+                pass
