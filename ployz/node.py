@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final
 
 import anyio
 
@@ -19,7 +19,11 @@ from ployz import __version__
 from ployz.actors.authority import AuthorityActor
 from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
+<<<<<<< HEAD
 from ployz.actors.drain import DrainActor
+=======
+from ployz.actors.doorkeeper import Doorkeeper
+>>>>>>> 7d4da20 (Keep the door open for who has just joined with an invitation)
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor
 from ployz.actors.following import FollowingFactLog
@@ -70,9 +74,6 @@ from ployz.wire.session import Identity
 from ployz.wire.tcp_streams import TcpStreams
 from ployz.wire.tls import MachineTls
 
-LAST_WORD_S: Final = 1.0
-DOOR_LOOK_S: Final = 30.0
-"""How often an open door is looked at: an expiry is a wall time, and that may be set."""
 PART_TRIES: Final = 60
 PART_PAUSE_S: Final = 1.0
 """Docker and the pool may come up after ployzd: it waits a minute for each, saying so."""
@@ -106,13 +107,14 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
             server = WireServer(identity, system.deliver, partial(_address, config, view), tls)
+            doorkeeper = Doorkeeper(parts, server, peers)
             async with anyio.create_task_group() as tasks:
                 await found(config, parts, certificate)
                 spawn_actors(system, parts)
                 system.spawn("authority", partial(AuthorityActor, parts, facts))
                 tasks.start_soon(parts.mirror.run)
-                tasks.start_soon(_end_strangers, parts, server, peers)
-                tasks.start_soon(_receive_newcomers, parts, server)
+                tasks.start_soon(doorkeeper.end_strangers)
+                tasks.start_soon(doorkeeper.receive_newcomers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
                 await tasks.start(streams.serve, own_ipv6, config.stream_port)
                 await tasks.start(server.serve_local, config.socket)
@@ -162,36 +164,6 @@ def _trusted(config: Config, view: ClusterView) -> Mapping[MachineId, Certificat
     if join is not None and view.position == 0:
         return {join.founder: join.founder_certificate}
     return view.machines.certificates
-
-
-async def _end_strangers(parts: Parts, server: WireServer, peers: PeerClient) -> NoReturn:
-    """A machine that was removed, or has a new key, loses the connections that it has, a moment later: the fact that
-    says so is the last thing that it hears.
-    """
-    while True:
-        await parts.next_change()
-        await anyio.sleep(LAST_WORD_S)
-        server.end_strangers()
-        peers.end_strangers()
-
-
-async def _receive_newcomers(parts: Parts, server: WireServer) -> NoReturn:
-    """The door stands open only while an invitation of this machine does."""
-    while True:
-        now_ms = parts.clock.wall_ms()
-        open_s = (parts.view.invites.open_until_ms(parts.me, now_ms) - now_ms) / 1000
-        if open_s <= 0:
-            await parts.next_change()
-            continue
-        try:
-            async with anyio.create_task_group() as tasks:
-                await tasks.start(server.serve_newcomers, parts.config.listen_port)
-                with anyio.move_on_after(min(open_s, DOOR_LOOK_S)):
-                    await parts.next_change()
-                tasks.cancel_scope.cancel()
-        except OSError as error:
-            _log.error("newcomers are not received on TCP port %d: %s", parts.config.listen_port, error.strerror)
-            await anyio.sleep(PART_PAUSE_S)
 
 
 def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:

@@ -33,10 +33,13 @@ class Invites:
     def newest_first(self) -> Sequence[Invite]:
         return list(reversed(self._invites.values()))
 
-    def open_until_ms(self, by: MachineId, now_ms: int) -> int:
-        """When the last of a machine's open invitations expires; 0: it has none."""
-        mine = (each for each in self._invites.values() if each.by == by and each.is_open(now_ms))
-        return max((each.expires_ms for each in mine), default=0)
+    def shown_until_ms(self, by: MachineId) -> int:
+        """Until when somebody may come with an invitation of this machine; 0: nobody does.
+
+        A used one counts: who joined with it, and lost the answer, comes again.
+        """
+        mine = (each.expires_ms for each in self._invites.values() if each.by == by and not each.revoked)
+        return max(mine, default=0)
 
     def apply(self, fact: Fact) -> None:
         match fact:
