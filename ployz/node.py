@@ -19,11 +19,8 @@ from ployz import __version__
 from ployz.actors.authority import AuthorityActor
 from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
-<<<<<<< HEAD
-from ployz.actors.drain import DrainActor
-=======
 from ployz.actors.doorkeeper import Doorkeeper
->>>>>>> 7d4da20 (Keep the door open for who has just joined with an invitation)
+from ployz.actors.drain import DrainActor
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor
 from ployz.actors.following import FollowingFactLog
