@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import define, field
 
 from ployz.actors.messages.operations import (
@@ -71,7 +72,10 @@ class Play:
     async def step(self, effect: Effect) -> None:
         self.history.effect(effect)
         self.watch.step(effect)
-        await self.striker.step(effect)
+        if not self.striker.is_idle:
+            await self.striker.step(effect)
+        if self.cluster[effect.machine].life is None:
+            await checkpoint()  # where the tasks of a machine that was struck end
 
     async def run(self) -> Report:
         began_s = anyio.current_time()
@@ -167,6 +171,7 @@ class Play:
         ends_s = anyio.current_time() + RECOVERED_S
         calm_since_s: float | None = None
         while True:
+            self.watch.records()
             wrong = ends.complaints(self.watch.picture(), self.watch.truth)
             now_s = anyio.current_time()
             calm_since_s = None if wrong else calm_since_s if calm_since_s is not None else now_s

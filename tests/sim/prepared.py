@@ -20,10 +20,13 @@ from attrs import evolve, frozen
 
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.errors import PloyzError
+from ployz.events.codec import CODEC
 from ployz.facts.memory import MemoryFactLog
 from ployz.host.fakes.zfs import FakeZfs
 from ployz.ids import MachineId
+from ployz.wire import codec
 from ployz.wire.fake_streams import StreamLinks
+from ployz.wire.message import registry
 from tests.cluster.cluster import Cluster
 from tests.cluster.machine import Shared
 from tests.cluster.manifests import DB
@@ -80,6 +83,7 @@ def _play_shape(shape: Shape, mine: Sequence[int], turns: Sequence[Turn], take: 
         async with anyio.create_task_group() as tasks:
             cluster = Cluster(shared, SimulatedWorld(), tasks)
             await _prepare(cluster, shape)
+            _generate_codecs()
             _freeze()
             for index in mine:
                 take(index, await _fork(cluster, effects, turns[index], tell=tell))
@@ -103,6 +107,16 @@ async def _prepare(cluster: Cluster, shape: Shape) -> None:
         await cluster.start(name)
     await cluster.agreed()
     await anyio.sleep(SETTLED_S)
+
+
+def _generate_codecs() -> None:
+    """The converters of every class that travels or is stored are generated when first used: once, not in each fork."""
+    vocabulary = [*CODEC._classes.values()]
+    travelling = [cls for message in registry().values() for cls in (message, message.reply)]
+    for converter, classes in ((CODEC._converter, vocabulary), (codec._converter, travelling)):
+        for cls in classes:
+            converter.get_structure_hook(cls)
+            converter.get_unstructure_hook(cls)
 
 
 def _freeze() -> None:

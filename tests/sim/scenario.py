@@ -57,7 +57,7 @@ SHAPES: Final = (
     Shape((A, B, C), B, ("pgdata", "wal")),
     Shape((A, B, C, D), B, ("pgdata",)),
 )
-_WEIGHTS: Final = (25, 40, 15, 20)
+_WEIGHTS: Final = (28, 48, 12, 12)
 
 
 @frozen
@@ -78,9 +78,9 @@ class Scenario:
 def draw(seed: int) -> Scenario:
     dice = random.Random(f"scenario {seed}")  # noqa: S311 - a simulation's dice
     (shape,) = dice.choices(SHAPES, _WEIGHTS)
-    count = dice.choices((0, 1, 2, 3), (2, 43, 40, 15))[0]
+    (count,) = dice.choices((0, 1, 2, 3, 5), (2, 40, 36, 15, 7))
     faults = tuple(_fault(dice, shape, index) for index in range(count))
-    return Scenario(seed, shape, _orders(dice, shape), Faults(faults), restarts=dice.random() < 0.3)
+    return Scenario(seed, shape, _orders(dice, shape), Faults(faults), restarts=dice.random() < 0.15)
 
 
 # ---------------------------------------------------------------- orders

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import checkpoint
 from attrs import define, field
 
 from ployz.errors import Code, Failed, PloyzError
@@ -95,6 +94,11 @@ class Striker:
         self._awaited.append((_Coming(moment, self.history.step), event))
         await event.wait()
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is to strike any more, and nothing that struck still goes on."""
+        return not (self._armed or self._awaited or self._refusing or self._slow)
+
     async def step(self, effect: Effect) -> None:
         step = self.history.step
         for waiting in [each for each in self._awaited if each[0].comes(effect, step)]:
@@ -129,8 +133,6 @@ class Striker:
                 await self._lose_lock(stolen=stolen)
             case other:
                 self._strike_part(other)
-        if self.cluster[effect.machine].life is None:
-            await checkpoint()  # where the struck machine's tasks end
 
     def _strike_link(self, fault: Cut | Lost | Late | Twice) -> None:
         network = self.cluster.network

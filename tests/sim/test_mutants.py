@@ -11,7 +11,7 @@ from tests.sim.mutants.catalog import MUTANTS
 from tests.sim.report import Report
 from tests.sim.workers import Job, Run, play
 
-TRIES = 6
+TRIES = 3
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.sim.report import Report
 from tests.sim.scenario import draw
 from tests.sim.workers import Job, Run, play, seeds
 
-RUNS = 600
+RUNS = 5_000
 KINDS = {each.__name__ for each in get_args(Fault)}
 
 

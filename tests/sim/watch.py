@@ -44,13 +44,18 @@ class Watch:
         self.before = dict(self.truth.ended)
 
     def step(self, effect: Effect) -> None:
+        """Each check where its subject can have changed, which is as good as all of them after every step."""
         self.clients.step()
-        self._facts()
-        if effect.name.startswith("log."):
-            self._mirror(self.cluster[effect.machine])
-        elif effect.name == "overlay.apply":
-            self._route(self.cluster[effect.machine], effect)
-        self._records()
+        more_facts = self.truth.position < self.cluster.shared.facts.position
+        if more_facts:
+            self._facts()
+        name = effect.name
+        if name.startswith("log."):
+            self._mirror(self.cluster.machines[effect.machine])
+        elif name == "overlay.apply":
+            self._route(self.cluster.machines[effect.machine], effect)
+        if more_facts or (effect.done and name.startswith(("zfs.", "streams."))):
+            self.records()
         if self.cluster.world.violations:
             self._say(self.cluster.world.violations)
             self.cluster.world.violations.clear()
@@ -73,7 +78,7 @@ class Watch:
         if holder is None or holder.operation_id != committed.operation_id:
             self._say([f"{committed.operation_id} is committed without holding the lock"])
 
-    def _records(self) -> None:
+    def records(self) -> None:
         for dataset, records in self.clients.written.items():
             volume = dataset.removeprefix(f"{ROOT}/")
             owner = self.truth.owners[volume]
@@ -86,6 +91,8 @@ class Watch:
     def _mirror(self, machine: Machine) -> None:
         seen, position = self._mirrors.get(machine.name, (0, 0))
         log = machine.disk.log
+        if log.head == seen:
+            return
         if log.head < seen:
             self._say([f"{machine.name}: its log lost {seen - log.head} of {seen} acknowledged events"])
         wrong, position = mirrors.strays(log._records[seen:], self.cluster.shared.facts._facts, position)

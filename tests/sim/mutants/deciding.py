@@ -101,7 +101,11 @@ def abort_assumed() -> None:
     async def assume(work: Any, reason: str) -> Decision:
         return Decision(Verdict.ABORT, work.parts.me, reason)
 
+    async def see_no_need(parts: Any) -> None:
+        return None
+
     patch(ending, "decide_abort", assume)
+    patch(ending, "catch_up", see_no_need)
 
 
 def epoch_kept() -> None:
