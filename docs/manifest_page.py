@@ -30,6 +30,7 @@ WORDS: Final[dict[int, str]] = {
     id(scalars.FLAG): "true or false",
     id(scalars.PORT): "integer, 1 to 65535",
     id(scalars.QUOTA): "size, at least 1M",
+    id(scalars.BANDWIDTH): "size a second, at least 64K",
     id(scalars.MEMORY): "size, at least 6M",
     id(scalars.MODE): 'octal in quotes: `"0700"`',
     id(scalars.OWNER): 'numbers: `"UID:GID"`',

@@ -31,9 +31,16 @@ ASK_TIMEOUT_S: Final = 10.0 * SLOWNESS
 EFFECT_TIMEOUT_S: Final = 120.0 * SLOWNESS
 """An ask that drives one program or container to its end."""
 TRANSFER_TIMEOUT_S: Final = 24 * 3600.0
-"""One send of one volume. A send that moves nothing ends much sooner, at STALL_S."""
+"""One send of one volume. A send that moves nothing ends much sooner."""
 STALL_S: Final = 20.0 * SLOWNESS
-"""A stream that moves no byte for this long is cut."""
+"""A program at the end of a stream that moves no byte for this long is taken for dead."""
+LINK_PATIENCE_S: Final = 300.0 * SLOWNESS
+"""How long a transfer waits for a link, or for a machine, that is gone, while its service runs."""
+CUTOVER_PATIENCE_S: Final = 15.0 * SLOWNESS
+"""The same in the cut-over, where the service is down meanwhile."""
+ATTEMPTS_MAX: Final = 3
+"""How often a volume is sent in one round, when what was received is lost: its ployzd was restarted, say."""
+CUTOVER_ATTEMPTS_MAX: Final = 2
 PROBE_TIMEOUT_S: Final = 5.0 * SLOWNESS
 """How long a participant may take to say that it is there."""
 FOLLOW_TIMEOUT_S: Final = 10.0 * SLOWNESS

@@ -41,7 +41,7 @@ from ployz.actors.volume import VolumeActor
 from ployz.actors.workload import WorkloadActor
 from ployz.actors.workloads import WorkloadsActor
 from ployz.clock import Clock, SystemClock
-from ployz.config import STALL_S, Config
+from ployz.config import LINK_PATIENCE_S, STALL_S, Config
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
 from ployz.events.replay import replay
@@ -97,7 +97,9 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             ActorSystem(config.machine, peers) as system,
             _authority(config, clock, system) as facts,
         ):
-            streams = TcpStreams(stall_s=STALL_S)
+            streams = TcpStreams(
+                stall_s=STALL_S, patience_s=LINK_PATIENCE_S, bytes_per_s=partial(_bandwidth, config, view)
+            )
             parts = await _parts(config, clock, log, docker, facts, view, streams)
             await _wait_for(f"Docker at {config.docker_socket}", docker.version, supervisor)
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
@@ -166,6 +168,12 @@ def _trusted(config: Config, view: ClusterView) -> Mapping[MachineId, Certificat
 def _locate(config: Config, view: ClusterView, machine: MachineId) -> tuple[str, int] | None:
     address = _address(config, view, machine)
     return (address, config.peer_port) if address is not None else None
+
+
+def _bandwidth(config: Config, view: ClusterView) -> int | None:
+    """What an operator set for this machine."""
+    member = view.machines.get(config.machine)
+    return None if member is None else member.settings.bandwidth_bytes_s
 
 
 # ---------------------------------------------------------------- the parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.images import EnsureImage, ImageReady, SendImage
 from ployz.actors.parts import Parts
-from ployz.config import TRANSFER_TIMEOUT_S
+from ployz.config import LINK_PATIENCE_S, TRANSFER_TIMEOUT_S
 from ployz.errors import Code, Failed
 from ployz.events.types import ImageReceived
 from ployz.ids import MachineId
@@ -64,5 +64,6 @@ class ImagesActor(Actor):
 
     @handles(SendImage, concurrent=True)
     async def send(self, message: SendImage) -> Done:
-        await self._parts.streams.send(message.ticket, self._parts.docker.save_argv(message.image_id))
+        argv = self._parts.docker.save_argv(message.image_id)
+        await self._parts.streams.send(message.ticket, argv, patience_s=LINK_PATIENCE_S)
         return Done()

@@ -94,11 +94,20 @@ class OperationsActor(Actor):
 
     @handles(PreviewMigration, concurrent=True)
     async def preview_migration(self, message: PreviewMigration) -> Previewed:
-        return await self._preview(render(self._parts.view, message.service, message.to_machine, verify=message.verify))
+        return await self._preview(self._rendered(message))
 
     @handles(RenderMigration, concurrent=True)
     async def render_migration(self, message: RenderMigration) -> Rendered:
-        return Rendered(to_toml(render(self._parts.view, message.service, message.to_machine, verify=message.verify)))
+        return Rendered(to_toml(self._rendered(message)))
+
+    def _rendered(self, message: PreviewMigration | RenderMigration | ApplyMigration) -> Manifest:
+        return render(
+            self._parts.view,
+            message.service,
+            message.to_machine,
+            verify=message.verify,
+            bandwidth_bytes_s=message.bandwidth_bytes_s,
+        )
 
     async def _preview(self, manifest: Manifest) -> Previewed:
         plan = await self._behind_lock(await self._plan(manifest))
@@ -129,8 +138,7 @@ class OperationsActor(Actor):
 
     @handles(ApplyMigration, concurrent=True)
     async def apply_migration(self, message: ApplyMigration) -> Accepted:
-        manifest = render(self._parts.view, message.service, message.to_machine, verify=message.verify)
-        return await self._apply(manifest, f"migrate {message.service} to {message.to_machine}")
+        return await self._apply(self._rendered(message), f"migrate {message.service} to {message.to_machine}")
 
     @handles(ApplyDeparture, concurrent=True)
     async def apply_departure(self, message: ApplyDeparture) -> Accepted:

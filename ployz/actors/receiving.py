@@ -35,10 +35,10 @@ class Receiving:
     async def begin(self, message: BeginReceive) -> ReceiveReady:
         key = (message.operation_id, message.round)
         if (earlier := self._awaited.pop(key, None)) is not None:
-            earlier.cancel()
+            await earlier.end()
         prepared = await self._dataset.parts.journal.perform(
             message.operation_id,
-            names.step("prepare", self._dataset.volume, message.round),
+            names.step("prepare", self._dataset.volume, message.round, message.attempt),
             self._dataset.stream,
             f"{message.snapshot} from {message.source}",
             lambda: self._prepare(message),

@@ -5,22 +5,26 @@ from __future__ import annotations
 from functools import partial
 
 import anyio
-from attrs import define
+from attrs import define, evolve, field
 
 from ployz.actors.dataset import VolumeDataset
-from ployz.actors.messages.storage import SendDone, SendVolume
+from ployz.actors.messages.storage import SendDone, SendProgress, SendVolume
 from ployz.actors.together import together
 from ployz.errors import Code, Failed, PloyzError
 from ployz.events.types import VolumeSent
 from ployz.ids import OperationId
 from ployz.plan import names
-from ployz.wire.streams import Sent
+from ployz.wire.streams import Limit, Sent
 
 
-@define
+@define(eq=False)
 class _Running:
-    scope: anyio.CancelScope
-    sent_bytes: int = 0
+    message: SendVolume
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
+    ended: anyio.Event = field(factory=anyio.Event, init=False)
+    done: SendDone | None = field(default=None, init=False)
+    problem: PloyzError | None = field(default=None, init=False)
+    progress: SendProgress = field(default=SendProgress(0, ""), init=False)
 
 
 class Sending:
@@ -32,43 +36,71 @@ class Sending:
     def operations(self) -> set[OperationId]:
         return set(self._running)
 
-    def sent_bytes(self, operation_id: OperationId) -> int:
-        """0 when nothing is being sent."""
+    def progress(self, operation_id: OperationId) -> SendProgress:
         running = self._running.get(operation_id)
-        return running.sent_bytes if running else 0
+        return running.progress if running else SendProgress(0, "")
 
     def end(self, operation_id: OperationId) -> None:
         if (running := self._running.get(operation_id)) is not None:
             running.scope.cancel()
 
     async def send(self, message: SendVolume) -> SendDone:
-        """Until the receiver said that it has everything. `Failed` (STREAM_FAILED): also when it was ended."""
-        running = _Running(anyio.CancelScope())
-        self._running[message.operation_id] = running
+        """Until the receiver said that it has everything. `Failed` (STREAM_FAILED): also when it was ended.
+
+        A coordinator that lost its connection asks again, and gets the outcome of the send that it began.
+        """
+        running = self._running.get(message.operation_id)
+        if running is None or running.message != message:
+            if running is not None:
+                running.scope.cancel()
+                await running.ended.wait()
+            running = self._running[message.operation_id] = _Running(message)
+            await self._run(running)
+        await running.ended.wait()
+        if running.done is None:
+            text = f"the send of {self._dataset.volume} was cancelled by its coordinator"
+            raise running.problem or Failed(Code.STREAM_FAILED, text)
+        return running.done
+
+    async def _run(self, running: _Running) -> None:
+        message = running.message
         try:
             with running.scope:
                 outcome = await self._dataset.parts.journal.perform(
                     message.operation_id,
-                    names.step("send", self._dataset.volume, message.round),
+                    names.step("send", self._dataset.volume, message.round, message.attempt),
                     self._dataset.stream,
                     f"{message.base or 'nothing'} to {message.snapshot}, to {message.target}",
                     lambda: self._send(message, running),
                 )
-                return SendDone(outcome.sent_bytes, outcome.duration_ms)
+                running.done = running.done or SendDone(outcome.sent_bytes, outcome.duration_ms, 0, 0)
+        except PloyzError as error:
+            running.problem = error
         finally:
-            del self._running[message.operation_id]
-        raise Failed(Code.STREAM_FAILED, f"the send of {self._dataset.volume} was cancelled by its coordinator")
+            self._running.pop(message.operation_id)
+            running.ended.set()
 
     async def _send(self, message: SendVolume, running: _Running) -> VolumeSent:
         parts, dataset = self._dataset.parts, self._dataset.name
 
         def progress(sent_bytes: int) -> None:
-            running.sent_bytes = sent_bytes
+            is_back = sent_bytes > running.progress.sent_bytes
+            running.progress = SendProgress(sent_bytes, "" if is_back else running.progress.lost)
+
+        def lost(why: str) -> None:
+            running.progress = evolve(running.progress, lost=why)
 
         async def stream() -> Sent:
             argv = parts.zfs.send_argv(dataset, message.base, message.snapshot)
             try:
-                return await parts.streams.send(message.ticket, argv, on_progress=progress)
+                return await parts.streams.send(
+                    message.ticket,
+                    argv,
+                    patience_s=message.patience_s,
+                    limit=Limit(message.operation_id, message.bandwidth_bytes_s),
+                    on_progress=progress,
+                    on_lost=lost,
+                )
             except PloyzError as error:
                 way = f"{self._dataset.volume}, from {parts.me} to {message.target}"
                 raise type(error)(error.code, f"{way}: {error.problem.text}", error.problem.advice) from error
@@ -78,6 +110,7 @@ class Sending:
         names_held = filter(None, (message.base, message.snapshot))
         holds = [partial(parts.zfs.hold, dataset, name, names.HOLD_TAG) for name in names_held]
         sent, *_ = await together(stream, *holds)
+        running.done = SendDone(sent.bytes_count, sent.duration_ms, sent.again_bytes, sent.links_lost)
         return VolumeSent(
             volume=self._dataset.volume,
             target=message.target,

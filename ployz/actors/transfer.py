@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from math import inf
+from typing import Final, TypeVar
 
 import anyio
 from attrs import define, field
@@ -29,7 +30,15 @@ from ployz.actors.quiescing import Quiescing
 from ployz.actors.ref import Ref
 from ployz.actors.story import Story
 from ployz.actors.together import together
-from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, TRANSFER_TIMEOUT_S
+from ployz.config import (
+    ASK_TIMEOUT_S,
+    ATTEMPTS_MAX,
+    CUTOVER_ATTEMPTS_MAX,
+    CUTOVER_PATIENCE_S,
+    EFFECT_TIMEOUT_S,
+    LINK_PATIENCE_S,
+    TRANSFER_TIMEOUT_S,
+)
 from ployz.errors import Code, Failed, PloyzError
 from ployz.events.types import RoundEvidence, SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
@@ -37,8 +46,14 @@ from ployz.plan import names
 from ployz.plan.model import VolumePlan
 from ployz.plan.precopy import Round, worth_another
 from ployz.plan.reports import SnapshotReport
+from ployz.wire.message import Message
 
 PROGRESS_EVERY_S: Final = 0.5
+ASK_AGAIN_S: Final = 1.0
+GONE: Final = frozenset({Code.MACHINE_UNREACHABLE, Code.OUTCOME_UNKNOWN, Code.STOPPED})
+"""What an ask fails with when a machine, its ployzd, or the link to it is gone: it may come back."""
+
+R = TypeVar("R")
 
 
 @define
@@ -57,6 +72,8 @@ class Transfer:
     _last: dict[VolumeRef, ReceiveReady] = field(factory=dict, init=False)
     _snapshot_s: float | None = field(default=None, init=False)
     """When the last one was taken."""
+    _patience_s: float = field(default=LINK_PATIENCE_S, init=False)
+    _attempts_max: int = field(default=ATTEMPTS_MAX, init=False)
 
     # ------------------------------------------------------------ warm
 
@@ -85,6 +102,7 @@ class Transfer:
         self._last = await self._begin(self.last_round)
 
     async def send_last(self, snapshots: Sequence[SnapshotTaken]) -> list[SendDone]:
+        self._patience_s, self._attempts_max = CUTOVER_PATIENCE_S, CUTOVER_ATTEMPTS_MAX
         return await self._round(self.last_round, snapshots, self._last) if self.volumes else []
 
     async def cancel(self) -> None:
@@ -106,10 +124,10 @@ class Transfer:
     # ------------------------------------------------------------ one round
 
     async def _begin(self, number: int) -> dict[VolumeRef, ReceiveReady]:
-        calls = [partial(self._begin_one, number, volume) for volume in self.volumes]
+        calls = [partial(self._begin_one, number, 1, volume) for volume in self.volumes]
         return dict(zip((each.volume for each in self.volumes), await together(*calls), strict=True))
 
-    async def _begin_one(self, number: int, volume: VolumePlan) -> ReceiveReady:
+    async def _begin_one(self, number: int, attempt: int, volume: VolumePlan) -> ReceiveReady:
         message = BeginReceive(
             operation_id=self.operation_id,
             position=self.position,
@@ -119,8 +137,9 @@ class Transfer:
             snapshot=names.snapshot(self.operation_id, number),
             bases=self.bases[volume.volume],
             epoch=volume.epoch - 1,
+            attempt=attempt,
         )
-        return await self._volume(volume.machine, volume).ask(message, timeout_s=EFFECT_TIMEOUT_S)
+        return await self._ask(self._volume(volume.machine, volume), message, timeout_s=EFFECT_TIMEOUT_S)
 
     async def _round(
         self, number: int, snapshots: Sequence[SnapshotTaken], ready: dict[VolumeRef, ReceiveReady]
@@ -133,12 +152,32 @@ class Transfer:
             *(partial(self._send_one, number, each, taken[each.volume], ready[each.volume]) for each in self.volumes)
         )
         took_s = anyio.current_time() - began_s
-        self.rounds.append(Round(sum(each.sent_bytes for each in done), round(took_s * 1000), round(written_s * 1000)))
-        for each, sent in zip(self.volumes, done, strict=True):
-            self._took(number, taken[each.volume], ready[each.volume], sent)
-        return done
+        sent_bytes = sum(sent.sent_bytes for _, sent in done)
+        self.rounds.append(Round(sent_bytes, round(took_s * 1000), round(written_s * 1000)))
+        for each, (began_with, sent) in zip(self.volumes, done, strict=True):
+            self._took(number, taken[each.volume], began_with, sent)
+        return [sent for _, sent in done]
 
-    async def _send_one(self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady) -> SendDone:
+    async def _send_one(
+        self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
+    ) -> tuple[ReceiveReady, SendDone]:
+        """With what it began from in the end. A stream outlives a lost link by itself; where it could not, because
+        an end of it is gone, it is begun again from what is there then.
+        """
+        attempt = 1
+        while True:
+            try:
+                return ready, await self._try_one(number, attempt, volume, taken, ready)
+            except PloyzError as error:
+                if error.code != Code.RECEIVER_GONE or attempt == self._attempts_max:
+                    raise
+                self.story.tell(f"{volume.volume}: round {number} begins again: {error.problem.text}")
+            attempt += 1
+            ready = await self._begin_one(number, attempt, volume)
+
+    async def _try_one(
+        self, number: int, attempt: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
+    ) -> SendDone:
         message = SendVolume(
             operation_id=self.operation_id,
             position=self.position,
@@ -148,12 +187,13 @@ class Transfer:
             ticket=ready.ticket,
             base=ready.base,
             snapshot=taken.snapshot,
+            attempt=attempt,
+            patience_s=self._patience_s,
+            bandwidth_bytes_s=volume.bandwidth_bytes_s,
         )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._report, number, volume)
-            sent = await self._volume(self.source, volume).ask(message, timeout_s=TRANSFER_TIMEOUT_S)
-            tasks.cancel_scope.cancel()
-        await self._volume(volume.machine, volume).ask(
+        sent = await self._reported(number, volume, message)
+        await self._ask(
+            self._volume(volume.machine, volume),
             EndReceive(
                 operation_id=self.operation_id,
                 position=self.position,
@@ -174,7 +214,7 @@ class Transfer:
         message = DigestSnapshot(self.operation_id, self.position, volume.volume, snapshot)
         self.story.tell(f"{volume.volume}: reading every file of round {number} on both sides")
         refs = [self._volume(machine, volume) for machine in (self.source, volume.machine)]
-        ours, theirs = await together(*(partial(ref.ask, message, timeout_s=TRANSFER_TIMEOUT_S) for ref in refs))
+        ours, theirs = await together(*(partial(self._ask, ref, message, timeout_s=TRANSFER_TIMEOUT_S) for ref in refs))
         if ours.digest != theirs.digest:
             raise Failed(
                 Code.DIGEST_MISMATCH,
@@ -183,6 +223,25 @@ class Transfer:
                 f"{volume.machine}",
                 f"Look at the pool of {volume.machine} (zpool status), and at its memory.",
             )
+
+    async def _ask(self, ref: Ref, message: Message[R], *, timeout_s: float) -> R:
+        """As `ref.ask`, and again while the machine is gone, for as long as the phase allows: all of these can be asked
+        twice.
+        """
+        give_up_at_s = inf
+        while True:
+            asked_at_s = anyio.current_time()
+            try:
+                return await ref.ask(message, timeout_s=timeout_s)
+            except PloyzError as error:
+                now_s = anyio.current_time()
+                if error.code not in GONE or now_s >= give_up_at_s:
+                    raise
+                if give_up_at_s == inf:
+                    self.story.tell(f"{ref.address} is asked again: {error.problem.text}")
+                if give_up_at_s == inf or now_s - asked_at_s > self._patience_s:  # it had been back
+                    give_up_at_s = now_s + self._patience_s
+            await anyio.sleep(ASK_AGAIN_S)
 
     def _took(self, number: int, taken: SnapshotTaken, ready: ReceiveReady, sent: SendDone) -> None:
         self.bases[taken.volume] = (SnapshotReport(taken.snapshot, taken.guid),)
@@ -197,8 +256,9 @@ class Transfer:
                 duration_ms=sent.duration_ms,
             )
         )
+        again = f", {sent.again_bytes} bytes sent again after {sent.links_lost} lost links" if sent.links_lost else ""
         self.story.tell(
-            f"{taken.volume}: round {number} arrived, {self._equal(taken.volume)} equal",
+            f"{taken.volume}: round {number} arrived, {self._equal(taken.volume)} equal{again}",
             round_number=number,
             sent_bytes=sent.sent_bytes,
             total_bytes=sent.sent_bytes,
@@ -208,6 +268,20 @@ class Transfer:
     def _equal(self, volume: VolumeRef) -> str:
         verified = any(each.verify for each in self.volumes if each.volume == volume)
         return "guids and digests" if verified else "guids"
+
+    async def _reported(self, number: int, volume: VolumePlan, message: SendVolume) -> SendDone:
+        """Asks, and tells how far it is meanwhile."""
+        outcome: SendDone | PloyzError
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._report, number, volume)
+            try:
+                outcome = await self._ask(self._volume(self.source, volume), message, timeout_s=TRANSFER_TIMEOUT_S)
+            except PloyzError as error:
+                outcome = error
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, PloyzError):
+            raise outcome
+        return outcome
 
     async def _report(self, number: int, volume: VolumePlan) -> None:
         expected = volume.first_send_bytes if number == 1 else self.rounds[-1].sent_bytes
@@ -220,8 +294,9 @@ class Transfer:
                 )
             except PloyzError:
                 continue
+            waiting = f", and waiting: the link is lost ({progress.lost})" if progress.lost else ""
             self.story.tell(
-                f"{volume.volume}: sending round {number}",
+                f"{volume.volume}: sending round {number}{waiting}",
                 round_number=number,
                 sent_bytes=progress.sent_bytes,
                 total_bytes=max(expected, progress.sent_bytes),

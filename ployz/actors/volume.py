@@ -132,7 +132,7 @@ class VolumeActor(Actor):
 
     @handles(ReadProgress, concurrent=True)
     async def progress(self, message: ReadProgress) -> SendProgress:
-        return SendProgress(self._sending.sent_bytes(message.operation_id))
+        return self._sending.progress(message.operation_id)
 
     @handles(BeginReceive)
     async def begin_receive(self, message: BeginReceive) -> ReceiveReady:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
+from typing import TypeVar
+
 from ployz.cli.arguments import Parser, named
+from ployz.errors import Code, Usage
 from ployz.ids import MachineId, ServiceRef
+from ployz.manifest.quantities import InvalidQuantity, parse_size, size_text
+from ployz.projections.settings import BANDWIDTH_BYTES_S_MIN
+
+M = TypeVar("M")
 
 
 def add_move_arguments(parser: Parser) -> None:
@@ -17,3 +26,33 @@ def add_move_arguments(parser: Parser) -> None:
         help="read every file on both machines, and compare digests: before the cut-over what was sent warm, in it "
         "what changed since",
     )
+    parser.add_argument(
+        "--bandwidth",
+        type=_bandwidth,
+        dest="bandwidth_bytes_s",
+        metavar="SIZE",
+        help="what the volumes of this move may be sent with, all together, in bytes a second, such as 20M; in the "
+        "cut-over too",
+    )
+
+
+def move(message: Callable[..., M], arguments: Namespace) -> M:
+    """The message of a `migrate` command."""
+    return message(
+        service=arguments.service,
+        to_machine=arguments.to_machine,
+        verify=arguments.verify,
+        bandwidth_bytes_s=arguments.bandwidth_bytes_s,
+    )
+
+
+def _bandwidth(text: str) -> int:
+    try:
+        bytes_s = parse_size(text)
+    except InvalidQuantity as error:
+        raise Usage(Code.USAGE, str(error)) from None
+    if bytes_s < BANDWIDTH_BYTES_S_MIN:
+        raise Usage(
+            Code.USAGE, f"the bandwidth is at least {size_text(BANDWIDTH_BYTES_S_MIN)} a second, not {text[:40]}"
+        )
+    return bytes_s

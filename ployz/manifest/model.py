@@ -297,6 +297,9 @@ class Intent:
 
     volumes: tuple[VolumeMove, ...] = ()
     services: tuple[ServiceMove, ...] = ()
+    bandwidth_bytes_s: int | None = None
+    """What each machine sends the volumes with that leave it, all together, in every round; unset: as fast as it goes.
+    The machine's own `bandwidth` limits it too."""
     leave: Leave | None = None
 
     @property

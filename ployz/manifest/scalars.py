@@ -13,7 +13,7 @@ from ployz.ids import MachineId, Name
 from ployz.manifest.cursor import kind_of
 from ployz.manifest.mistakes import did_you_mean
 from ployz.manifest.model import BindSource, Owner
-from ployz.manifest.quantities import MIB, duration_text, parse_duration, parse_size, size_text
+from ployz.manifest.quantities import KIB, MIB, duration_text, parse_duration, parse_size, size_text
 from ployz.manifest.shapes import Leaf, Raw, Unfit
 
 NameT = TypeVar("NameT", bound=Name)
@@ -211,6 +211,8 @@ def size(least_bytes: int) -> Leaf[int]:
 
 QUOTA = size(MIB)
 """At least 1 MiB: below it an empty dataset is full, and a unit was forgotten."""
+BANDWIDTH = size(64 * KIB)
+"""A second. Less would look like a stream that has stalled."""
 MEMORY = size(6 * MIB)
 """Docker refuses less."""
 

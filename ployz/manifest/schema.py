@@ -213,6 +213,7 @@ _INTENT = Table(
             SERVICES_MAX,
         ),
     ),
+    Field("bandwidth", s.BANDWIDTH, "bandwidth_bytes_s"),
     Field(
         "leave",
         Table(

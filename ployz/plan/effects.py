@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
+from ployz.manifest.quantities import size_text
 from ployz.plan import committed
 from ployz.plan.hooks import HookCall, Moment, hook_calls
 from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
@@ -71,7 +72,10 @@ class CopyVolume:
 
     def __str__(self) -> str:
         how = f"changes since {self.volume.base}" if self.volume.base else "all of it"
-        return f"{self.source} -> {self.volume.machine}: send {self.volume.volume}, {how}, then rounds while they pay"
+        bandwidth = self.volume.bandwidth_bytes_s
+        limited = "" if bandwidth is None else f", at most {size_text(bandwidth)} a second"
+        way = f"{self.source} -> {self.volume.machine}: send {self.volume.volume}"
+        return f"{way}, {how}, then rounds while they pay{limited}"
 
 
 @frozen

@@ -15,7 +15,14 @@ from ployz.plan import committed
 from ployz.projections.view import ClusterView
 
 
-def render(view: ClusterView, ref: ServiceRef, target: MachineId, *, verify: bool = False) -> Manifest:
+def render(
+    view: ClusterView,
+    ref: ServiceRef,
+    target: MachineId,
+    *,
+    verify: bool = False,
+    bandwidth_bytes_s: int | None = None,
+) -> Manifest:
     """The namespace as committed, and the intent that moves `ref` with its volumes to `target`.
 
     Refused: UNKNOWN_SERVICE, UNKNOWN_MACHINE, ALREADY_THERE, NOT_MOVABLE, VOLUME_SHARED. What depends on the state of
@@ -38,6 +45,7 @@ def render(view: ClusterView, ref: ServiceRef, target: MachineId, *, verify: boo
                 if owner != target
             ),
             services=(ServiceMove(service=service.name, to_machine=target),),
+            bandwidth_bytes_s=bandwidth_bytes_s,
         ),
     )
 

@@ -90,6 +90,8 @@ class VolumePlan:
 
     verify: bool = False
     """The digests of every file are compared, not the guids alone."""
+    bandwidth_bytes_s: int | None = None
+    """Of the whole operation, at each machine that sends."""
 
     @property
     def epoch(self) -> int:

@@ -110,6 +110,7 @@ def global_slot(machine: MachineId) -> SlotName:
 # Keys under which steps stand in the log, unique together with the operation id.
 
 
-def step(action: str, subject: object, round_number: int | None = None) -> str:
-    """`send:production/pgdata:3`."""
-    return f"{action}:{subject}" if round_number is None else f"{action}:{subject}:{round_number}"
+def step(action: str, subject: object, round_number: int | None = None, attempt: int = 1) -> str:
+    """`send:production/pgdata:3`, and for the second attempt at that `send:production/pgdata:3/2`."""
+    name = f"{action}:{subject}" if round_number is None else f"{action}:{subject}:{round_number}"
+    return name if attempt == 1 else f"{name}/{attempt}"

@@ -50,7 +50,12 @@ class VolumePlanner:
         if found is None:
             self._check_lost(wanted.volume, wanted.previous.owner)
         if wanted.previous.owner != wanted.machine:
-            plan = evolve(plan, change=Change.MOVE, verify=self._is_verified(declared))
+            plan = evolve(
+                plan,
+                change=Change.MOVE,
+                verify=self._is_verified(declared),
+                bandwidth_bytes_s=self.manifest.intent.bandwidth_bytes_s,
+            )
             return self._moved(plan, wanted.previous, found)
         requota = found is not None and found.quota_bytes != plan.quota_bytes
         return evolve(plan, change=Change.REPLACE if requota else Change.UNCHANGED)

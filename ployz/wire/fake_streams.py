@@ -1,7 +1,7 @@
 """Streams without sockets or programs: content moves between the fakes of two machines, in the scheduler's time.
 
 What an argv does is asked of its machine's `Programs`. A stream takes as long as its bytes take at the link's rate,
-stands while the link is cut, and breaks off like the real one.
+stands while the link is cut, goes on when it is back, and breaks off like the real one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import anyio
 from attrs import define, field
 
 from ployz.errors import Code, Failed, PloyzError, Unreachable
-from ployz.wire.streams import TICK_S, TOKEN_BYTES, Received, Sent, Ticket, failed
+from ployz.wire.stream_link import SILENT_S
+from ployz.wire.stream_window import WINDOW_BYTES
+from ployz.wire.streams import TICK_S, TOKEN_BYTES, Limit, Received, Sent, Ticket, failed, link_lost, receiver_gone
 
 CONNECT_S = 5.0
 PORT = 7702
@@ -61,6 +63,9 @@ class FakeAwaited:
     def cancel(self) -> None:
         self.settle(failed(f"{self.purpose}: it was cancelled"))
 
+    async def end(self) -> None:
+        self.cancel()
+
     def claim(self) -> bool:
         """True once: a ticket opens one stream."""
         if self._claimed.is_set() or self.is_over or anyio.current_time() >= self._expires_at_s:
@@ -87,14 +92,11 @@ class StreamLinks:
     passes: Callable[[str, str], bool]
     """Whether bytes get from one machine to the other now. Machines are named by the address in their tickets."""
     rate_bytes_per_s: int = RATE_BYTES_PER_S
-    stall_s: float = 20.0
     _ends: dict[str, FakeStreams] = field(factory=dict, init=False)
     _tokens: count[int] = field(factory=lambda: count(1), init=False)
 
     def at(self, address: str, programs: Programs) -> FakeStreams:
         """A machine's streams, from its start on. Those of its life before are gone, with every ticket."""
-        if address in self._ends:
-            self._ends[address].gone = True
         self._ends[address] = FakeStreams(self, address, programs)
         return self._ends[address]
 
@@ -110,8 +112,6 @@ class FakeStreams:
     links: StreamLinks
     address: str
     programs: Programs
-    gone: bool = field(default=False, init=False)
-    """Its machine has begun another life: what it was in the middle of breaks off."""
     _awaited: dict[bytes, FakeAwaited] = field(factory=dict, init=False)
 
     def expect(self, purpose: str, argv: Sequence[str], *, deadline_s: float) -> FakeAwaited:
@@ -124,7 +124,14 @@ class FakeStreams:
         return self._awaited.pop(ticket.token, None)
 
     async def send(
-        self, ticket: Ticket, argv: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+        self,
+        ticket: Ticket,
+        argv: Sequence[str],
+        *,
+        patience_s: float,
+        limit: Limit | None = None,
+        on_progress: Callable[[int], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ) -> Sent:
         began_s = anyio.current_time()
         receiver = self.links.end(ticket.address)
@@ -133,39 +140,85 @@ class FakeStreams:
             raise Unreachable(Code.MACHINE_UNREACHABLE, f"{ticket.address} did not answer: nothing was sent")
         awaited = receiver.take(ticket)
         if awaited is None or not awaited.claim():
-            raise failed(f"the receiver at {ticket.address} does not take this ticket")
+            raise _not_taken(ticket)
+        moving = _Moving(self, receiver, awaited, patience_s, on_progress or _nobody, on_lost or _nobody)
+        if limit is not None and limit.bytes_per_s is not None:
+            moving.rate_bytes_per_s = min(moving.rate_bytes_per_s, limit.bytes_per_s)
         try:
-            sent_bytes = await self._move(awaited, receiver, argv, on_progress or _nobody)
+            await moving.move(self.programs.output_of(argv))
         except Failed as error:
             awaited.settle(failed(f"{awaited.purpose}: {error.problem.text}"))
             raise
         finally:
             awaited.settle(failed(f"{awaited.purpose}: the sender broke it off"))
-        return Sent(sent_bytes, round((anyio.current_time() - began_s) * 1000))
+        duration_ms = round((anyio.current_time() - began_s) * 1000)
+        return Sent(moving.size_bytes, duration_ms, moving.again_bytes, moving.links_lost)
 
-    async def _move(
-        self, awaited: FakeAwaited, receiver: FakeStreams, argv: Sequence[str], on_progress: Callable[[int], None]
-    ) -> int:
-        content = self.programs.output_of(argv)
-        arrived, stood_s = 0.0, 0.0
-        while arrived < len(content):
-            is_cut = not self.links.passes(self.address, receiver.address)
-            step_s = TICK_S if is_cut else min(TICK_S, (len(content) - arrived) / self.links.rate_bytes_per_s)
+
+@define(eq=False)
+class _Moving:
+    """One stream on its way."""
+
+    sender: FakeStreams
+    receiver: FakeStreams
+    awaited: FakeAwaited
+    patience_s: float
+    on_progress: Callable[[int], None]
+    on_lost: Callable[[str], None]
+    rate_bytes_per_s: int = field(init=False)
+    size_bytes: int = field(default=0, init=False)
+    arrived: float = field(default=0.0, init=False)
+    again_bytes: int = field(default=0, init=False)
+    links_lost: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rate_bytes_per_s = self.sender.links.rate_bytes_per_s
+
+    async def move(self, content: bytes) -> None:
+        rate, self.size_bytes = self.rate_bytes_per_s, len(content)
+        while self.arrived < self.size_bytes:
+            step_s = min(TICK_S, (self.size_bytes - self.arrived) / rate)
             await anyio.sleep(step_s)
-            if awaited.is_over or receiver.gone:
-                raise failed(f"the stream failed after {arrived:.0f} bytes: the receiver broke it off without a word")
-            if self.links.passes(self.address, receiver.address):
-                arrived, stood_s = min(len(content), arrived + step_s * self.links.rate_bytes_per_s), 0.0
-                on_progress(round(arrived))
-            elif (stood_s := stood_s + step_s) >= self.links.stall_s:
-                raise failed(f"the stream failed after {arrived:.0f} bytes: nothing moved for {self.links.stall_s:g} s")
+            self._check()
+            if not self._passes():
+                await self._wait_for_the_link()
+                continue
+            self.arrived = min(self.size_bytes, self.arrived + step_s * rate)
+            self.on_progress(round(self.arrived))
         try:
-            receiver.programs.give(awaited.argv, content)
+            self.receiver.programs.give(self.awaited.argv, content)
         except PloyzError as error:
             raise failed(f"the receiver failed: {error.problem.text}") from error
-        awaited.settle(Received(len(content), ""))
-        return len(content)
+        self.awaited.settle(Received(self.size_bytes, ""))
+
+    def _passes(self) -> bool:
+        return self.sender.links.passes(self.sender.address, self.receiver.address)
+
+    def _check(self) -> None:
+        if self._passes() and self.sender.links.end(self.receiver.address) is not self.receiver:
+            raise receiver_gone(f"the stream failed after {self.arrived:.0f} bytes: its receiver knows it no more")
+        if self.awaited.is_over:
+            raise failed(f"the stream failed after {self.arrived:.0f} bytes: the receiver broke it off without a word")
+
+    async def _wait_for_the_link(self) -> None:
+        """What was on its way is sent again."""
+        stood_s = 0.0
+        while not self._passes():
+            await anyio.sleep(TICK_S)
+            stood_s += TICK_S
+            if stood_s == SILENT_S:
+                self.links_lost += 1
+                self.again_bytes += min(WINDOW_BYTES, self.size_bytes - round(self.arrived))
+                self.on_lost(f"nothing came over it for {SILENT_S:g} s")
+            if stood_s >= self.patience_s:
+                text = f"the stream failed after {self.arrived:.0f} bytes: nothing moved for {self.patience_s:g} s"
+                raise link_lost(text)
+        self._check()
 
 
-def _nobody(sent_bytes: int) -> None:
-    """Nobody wants to hear of progress."""
+def _not_taken(ticket: Ticket) -> Failed:
+    return receiver_gone(f"the receiver at {ticket.address} does not take this ticket")
+
+
+def _nobody(_: object) -> None:
+    """Nobody wants to hear of it."""

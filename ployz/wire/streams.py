@@ -1,8 +1,8 @@
 """Streams beside the actors: a ticket lets one program on one machine write into one program on another.
 
-The protocol's values only. The sender connects, shows its token, gets one byte back, and hands the socket itself to
-its program; so does the receiver. A clean end of stream means "the source succeeded"; a failed one is a reset. Then
-the receiver says in one frame what its program said and how many bytes it took.
+The protocol's values only. The sender connects, shows its token, and hears how much of the stream the receiver has.
+Then it sends pieces, and the receiver says what it has taken. A connection may break: both programs live on, the sender
+connects again, and goes on from there. In the end the receiver says what its program said and how many bytes it took.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Protocol
 from attrs import field, frozen
 
 from ployz.errors import Code, Failed
-from ployz.strict import Malformed, make_converter, structure
-from ployz.wire.frames import FrameDecoder, encode_frame
+from ployz.strict import Malformed, make_converter, pack, structure, unpack
 
-MAGIC = b"ployz/s1"
+MAGIC = b"ployz/s2"
+GIVE_UP = b"ployz/x2"
+"""Instead of MAGIC: there will be no more of this stream, and what came is not the whole."""
 TOKEN_BYTES = 32
 HEADER_BYTES = len(MAGIC) + TOKEN_BYTES
 ACCEPTED = b"\x01"
 NOT_ACCEPTED = b"\x00"
 FINISH_S = 120.0
 """How long the receiving program may take after the last byte: it commits what it received."""
-KERNEL_GRACE_S = 3.0
-"""The kernel's timers for a dead link run out this much after a stall is seen here, and told in better words."""
+VERDICT_BYTES_MAX = 64 << 10
 TICK_S = 0.25
 """How often progress is looked at."""
 
@@ -40,10 +40,12 @@ class Ticket:
 
 @frozen
 class Sent:
-    """Both sides agree on this number."""
-
     bytes_count: int
+    """Of the stream: both sides agree on this number."""
     duration_ms: int
+    again_bytes: int = 0
+    """Sent more than once, because connections were lost."""
+    links_lost: int = 0
 
 
 @frozen
@@ -51,6 +53,15 @@ class Received:
     bytes_count: int
     words: str
     """What the receiving program said on standard error although it succeeded."""
+
+
+@frozen
+class Limit:
+    """What all streams of one name may take together, besides what all streams of the machine may."""
+
+    name: str
+    bytes_per_s: int | None
+    """None: as fast as it goes."""
 
 
 class Awaited(Protocol):
@@ -62,12 +73,17 @@ class Awaited(Protocol):
     async def result(self) -> Received:
         """Waits for the sender, and for the program. Cancelling this cancels the stream.
 
-        Raises `Failed` with STREAM_FAILED: nobody came before the deadline, the program failed, it was broken off.
+        Raises `Failed` with STREAM_FAILED: nobody came before the deadline, or again after a connection was lost; the
+        program failed; it was broken off.
         """
         ...
 
     def cancel(self) -> None:
         """Nobody may come any more; a program that runs is killed. Over already is done."""
+        ...
+
+    async def end(self) -> None:
+        """Cancels, and waits until its program is gone."""
         ...
 
 
@@ -82,12 +98,22 @@ class Streams(Protocol):
         ...
 
     async def send(
-        self, ticket: Ticket, argv: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+        self,
+        ticket: Ticket,
+        argv: Sequence[str],
+        *,
+        patience_s: float,
+        limit: Limit | None = None,
+        on_progress: Callable[[int], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ) -> Sent:
         """Runs `argv`, its output going to the ticket's receiver; returns when that has everything.
 
-        `on_progress` gets the bytes that arrived so far, a few times a second. `Unreachable` (MACHINE_UNREACHABLE):
-        nothing was sent; `Failed` (STREAM_FAILED), with the words of the side that failed. Cancelled, it is broken off.
+        A lost connection is made again, and the stream goes on where it stopped, unless nothing moves for `patience_s`.
+        `on_progress` gets the bytes that arrived so far, a few times a second; `on_lost` why a connection was lost.
+        `Unreachable` (MACHINE_UNREACHABLE): nothing was sent; `Failed` with LINK_LOST: the link did not come back; with
+        RECEIVER_GONE: nobody takes the stream any more; with STREAM_FAILED: a program failed, in its words. Cancelled,
+        it is broken off.
         """
         ...
 
@@ -106,27 +132,24 @@ _converter = make_converter()
 
 
 def encode_verdict(verdict: Verdict) -> bytes:
-    return encode_frame(_converter.unstructure(verdict))
+    return pack(_converter.unstructure(verdict))
 
 
-class VerdictDecoder:
-    """Feed it what the receiver sends; `take` gives the verdict once it is whole. Raises `Refused` for other bytes."""
-
-    def __init__(self) -> None:
-        self._frames = FrameDecoder()
-
-    def feed(self, data: bytes) -> None:
-        self._frames.feed(data)
-
-    def take(self) -> Verdict | None:
-        content = self._frames.next_frame()
-        if content is None:
-            return None
-        try:
-            return structure(_converter, content, Verdict)
-        except Malformed as error:
-            raise failed(f"the receiver's verdict is not one: {error}") from error
+def decode_verdict(content: bytes) -> Verdict:
+    """Raises `Failed` for other bytes."""
+    try:
+        return structure(_converter, unpack(content, limit_bytes=VERDICT_BYTES_MAX), Verdict)
+    except Malformed as error:
+        raise failed(f"the receiver's verdict is not one: {error}") from error
 
 
 def failed(text: str) -> Failed:
     return Failed(Code.STREAM_FAILED, text)
+
+
+def link_lost(text: str) -> Failed:
+    return Failed(Code.LINK_LOST, text)
+
+
+def receiver_gone(text: str) -> Failed:
+    return Failed(Code.RECEIVER_GONE, text)

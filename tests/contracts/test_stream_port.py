@@ -12,11 +12,12 @@ from attrs import define, field
 
 from ployz.errors import Code, Failed
 from ployz.wire.fake_streams import StreamLinks
-from ployz.wire.streams import Received, Sent, Streams
+from ployz.wire.streams import Limit, Received, Sent, Streams
 from ployz.wire.tcp_streams import TcpStreams
 
 CONTENT = b"0123456789" * 10_000
 FOREVER_S = 60.0
+PATIENCE_S = 5.0
 
 
 class Bench(Protocol):
@@ -113,7 +114,7 @@ Run = Callable[[Callable[[Bench], Awaitable[None]]], None]
 @pytest.fixture(params=["tcp", "fake"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     async def on_tcp(body: Callable[[Bench], Awaitable[None]]) -> None:
-        source, target = TcpStreams(stall_s=5.0), TcpStreams(stall_s=5.0)
+        source, target = TcpStreams(stall_s=5.0, patience_s=PATIENCE_S), TcpStreams(stall_s=5.0, patience_s=PATIENCE_S)
         with anyio.fail_after(FOREVER_S):
             async with anyio.create_task_group() as tasks:
                 await tasks.start(target.serve, "::1", 0)
@@ -146,7 +147,7 @@ async def both(bench: Bench, source: Sequence[str], target: Sequence[str]) -> tu
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         try:
-            sent = await bench.source.send(expectation.ticket, source)
+            sent = await bench.source.send(expectation.ticket, source, patience_s=PATIENCE_S)
         except Failed as error:
             sent = error
     return sent, received[0]
@@ -163,11 +164,24 @@ def test_the_content_arrives_and_both_count_the_same(run: Run) -> None:
     run(body)
 
 
+def test_a_limited_stream_still_arrives_whole(run: Run) -> None:
+    async def body(bench: Bench) -> None:
+        expectation = bench.target.expect("a test", bench.reads(), deadline_s=10)
+        limit = Limit("an operation", 256 << 10)
+        sent = await bench.source.send(expectation.ticket, bench.writes(CONTENT), patience_s=PATIENCE_S, limit=limit)
+        assert sent.bytes_count == len(CONTENT)
+        assert bench.was_read() == CONTENT
+
+    run(body)
+
+
 def test_progress_ends_at_everything(run: Run) -> None:
     async def body(bench: Bench) -> None:
         expectation = bench.target.expect("a test", bench.reads(), deadline_s=10)
         told: list[int] = []
-        await bench.source.send(expectation.ticket, bench.writes(CONTENT), on_progress=told.append)
+        await bench.source.send(
+            expectation.ticket, bench.writes(CONTENT), on_progress=told.append, patience_s=PATIENCE_S
+        )
         assert told == sorted(told)
         assert told[-1] == len(CONTENT)
 
@@ -197,9 +211,9 @@ def test_a_target_that_fails_fails_both_ends_with_its_words(run: Run) -> None:
 def test_a_ticket_opens_one_stream_once(run: Run) -> None:
     async def body(bench: Bench) -> None:
         expectation = bench.target.expect("a test", bench.reads(), deadline_s=10)
-        await bench.source.send(expectation.ticket, bench.writes(CONTENT))
+        await bench.source.send(expectation.ticket, bench.writes(CONTENT), patience_s=PATIENCE_S)
         with pytest.raises(Failed, match="ticket"):
-            await bench.source.send(expectation.ticket, bench.writes(b"again"))
+            await bench.source.send(expectation.ticket, bench.writes(b"again"), patience_s=PATIENCE_S)
         assert bench.was_read() == CONTENT
 
     run(body)
@@ -211,7 +225,7 @@ def test_a_sender_that_does_not_come_in_time_is_not_awaited(run: Run) -> None:
         with pytest.raises(Failed, match="did not come in time"):
             await expectation.result()
         with pytest.raises(Failed, match="ticket"):
-            await bench.source.send(expectation.ticket, bench.writes(CONTENT))
+            await bench.source.send(expectation.ticket, bench.writes(CONTENT), patience_s=PATIENCE_S)
 
     run(body)
 
@@ -222,7 +236,12 @@ def test_a_receiver_that_cancels_fails_the_sender(run: Run) -> None:
 
         async def send() -> None:
             with pytest.raises(Failed):
-                await bench.source.send(expectation.ticket, bench.writes_for_ever(), on_progress=lambda _: begun.set())
+                await bench.source.send(
+                    expectation.ticket,
+                    bench.writes_for_ever(),
+                    on_progress=lambda _: begun.set(),
+                    patience_s=PATIENCE_S,
+                )
 
         begun = anyio.Event()
         async with anyio.create_task_group() as tasks:
@@ -241,7 +260,9 @@ def test_a_sender_that_is_cancelled_fails_the_receiver(run: Run) -> None:
         begun = anyio.Event()
 
         async def send() -> None:
-            await bench.source.send(expectation.ticket, bench.writes_for_ever(), on_progress=lambda _: begun.set())
+            await bench.source.send(
+                expectation.ticket, bench.writes_for_ever(), on_progress=lambda _: begun.set(), patience_s=PATIENCE_S
+            )
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,7 @@ from attrs import define
 from ployz.errors import Code, Failed
 from ployz.host.zfs import commands
 from ployz.host.zfs.adapter import SystemZfs
-from ployz.wire.stream_program import running
+from ployz.wire.stream_program import reading
 from tests.zfs_benches import go
 
 pytestmark = pytest.mark.real
@@ -89,10 +90,11 @@ def test_a_suspended_pool_hangs_nobody(suspended: Disk, monkeypatch: pytest.Monk
             with pytest.raises(Failed) as caught:
                 await zfs.snapshot([f"{POOL}/data"], "two")
             assert caught.value.code in {Code.ZFS_FAILED, Code.TIMED_OUT}, caught.value
-            with open("/dev/zero", "rb") as source:  # noqa: ASYNC230, PTH123 - it is the program's input
-                async with running(zfs.receive_argv(f"{POOL}/new"), stdin=source.fileno(), stdout=1) as program:
-                    with anyio.move_on_after(STUCK_S):
-                        await program.wait()
+            async with reading(zfs.receive_argv(f"{POOL}/new")) as program:
+                with suppress(BrokenPipeError):  # these bytes are no stream
+                    await program.pipe.write(memoryview(bytes(1 << 16)), within_s=STUCK_S)
+                with anyio.move_on_after(STUCK_S):
+                    await program.wait()
             with pytest.raises(Failed):
                 await zfs.create(f"{POOL}/other", {})
 

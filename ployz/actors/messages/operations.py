@@ -41,6 +41,7 @@ class PreviewMigration(Message[Previewed]):
     to_machine: MachineId
     verify: bool = False
     """Also compare the digests of every file."""
+    bandwidth_bytes_s: int | None = None
 
 
 @frozen
@@ -63,6 +64,7 @@ class ApplyMigration(Message[Accepted]):
     service: ServiceRef
     to_machine: MachineId
     verify: bool = False
+    bandwidth_bytes_s: int | None = None
 
 
 @message("drain.apply", senders=OPERATOR)
@@ -85,6 +87,7 @@ class RenderMigration(Message[Rendered]):
     service: ServiceRef
     to_machine: MachineId
     verify: bool = False
+    bandwidth_bytes_s: int | None = None
 
 
 @message("service.remove", senders=OPERATOR)

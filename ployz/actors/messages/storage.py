@@ -85,18 +85,25 @@ class BeginReceive(Message[ReceiveReady]):
     """What the source could send from, oldest first."""
     epoch: int
     """Of the owner's copy: only a copy of an older epoch may be rolled back or replaced."""
+    attempt: int
+    """Counted from 1. Another one begins from what is there then."""
 
 
 @frozen
 class SendDone:
     sent_bytes: int
     duration_ms: int
+    again_bytes: int
+    """Of them, how many were sent more than once, because the link was lost."""
+    links_lost: int
 
 
 @message("volume.send", senders=PEER)
 @frozen
 class SendVolume(Message[SendDone]):
-    """From a coordinator to the owner: answered when the receiver said that it has everything."""
+    """From a coordinator to the owner: answered when the receiver said that it has everything. Asked again, it waits
+    for the send that runs.
+    """
 
     operation_id: OperationId
     position: int
@@ -106,12 +113,19 @@ class SendVolume(Message[SendDone]):
     ticket: Ticket
     base: str | None
     snapshot: str
+    attempt: int
+    patience_s: float
+    """How long it waits for a link that is gone."""
+    bandwidth_bytes_s: int | None
+    """Of everything that this machine sends for the operation."""
 
 
 @frozen
 class SendProgress:
     sent_bytes: int
     """0 when nothing is being sent."""
+    lost: str
+    """Why the link is gone; empty: it is there."""
 
 
 @message("volume.progress", senders=PEER)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import anyio
 import pytest
 from attrs import frozen
 
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
-from ployz.actors.messages.storage import SendVolume
 from ployz.errors import Code, Failed
 from ployz.events.types import Lifecycle, OperationFinished
 from ployz.facts.transactions import change_lifecycle
 from ployz.host.fakes.docker import Program
 from ployz.host.ports import Holder
+from ployz.ids import VolumeRef
 from tests.cluster.cluster import Cluster, Outcome, simulate
 from tests.cluster.effects import Effect
-from tests.cluster.manifests import DATABASE, DB, PGDATA, A, B, C, manifest, service, volume
+from tests.cluster.manifests import DATABASE, DB, A, B, C, manifest, service, volume
 from tests.cluster.scenes import (
     add_image,
     dataset,
@@ -300,14 +301,18 @@ def test_a_lock_that_is_lost_aborts_the_operation() -> None:
     simulate(body)
 
 
-def test_a_volume_whose_send_is_lost_ends_the_streams_of_the_others() -> None:
+def test_a_volume_whose_send_fails_ends_the_streams_of_the_others() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster, manifest(volume(), volume("wal"), service(volumes=("pgdata", "wal"))))
         cluster.shared.links.rate_bytes_per_s = MIB
         cluster[A].zfs.write(dataset(), "big", bytes(300 * MIB))
-        cluster.network.lose(
-            lambda packet: isinstance(packet.message, SendVolume) and packet.message.volume != PGDATA, reply=True
-        )
+
+        async def fail(effect: Effect) -> None:
+            await anyio.sleep(5)
+            raise Failed(Code.STREAM_FAILED, "it was made to fail")
+
+        wal = dataset(VolumeRef.parse("production/wal"))
+        cluster.effects.at(lambda each: each.name == "streams.send" and not each.done and wal in each.args[1], fail)
         began_s = cluster.shared.clock.monotonic_s()
         outcome = await cluster.run(B, ApplyMigration(DB, C))
         assert outcome.exit_code == 3

@@ -1,0 +1,199 @@
+"""Links that are cut while volumes move: the move waits, goes on where it stopped, and is undone only after long."""
+
+from __future__ import annotations
+
+import re
+
+import anyio
+import pytest
+
+from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.storage import EndReceive, SendVolume
+from ployz.ids import MachineId
+from ployz.wire.stream_window import WINDOW_BYTES
+from tests.cluster.cluster import Cluster, Outcome, simulate
+from tests.cluster.effects import Effect
+from tests.cluster.manifests import DB, A, B, C, manifest, service, volume
+from tests.cluster.scenes import dataset, datasets, deployed, left_by, owner, running, starts
+
+MIB = 1 << 20
+SIZE = 100 * MIB
+RATE = 4 * MIB
+"""The volume is on its way for 25 s."""
+
+
+async def with_data(cluster: Cluster) -> None:
+    await deployed(cluster)
+    cluster.shared.links.rate_bytes_per_s = RATE
+    cluster[A].zfs.write(dataset(), "big", bytes(SIZE))
+
+
+async def cut_at(cluster: Cluster, percent: int, *, for_s: float, link: tuple[MachineId, MachineId] = (A, B)) -> None:
+    """Some of the way after the volume's first send began."""
+    await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+    await anyio.sleep(SIZE / RATE * percent / 100)
+    cluster.network.cut(*link)
+    await anyio.sleep(for_s)
+    cluster.network.heal(*link)
+
+
+def sends(cluster: Cluster) -> int:
+    return len([each for each in cluster.effects.seen if each.name == "streams.send" and not each.done])
+
+
+def told(outcome: Outcome) -> str:
+    return "\n".join(line.text for line in outcome.progress)
+
+
+def again_bytes(outcome: Outcome) -> int:
+    """By what the operator was told."""
+    found = re.search(r", (\d+) bytes sent again after", told(outcome))
+    assert found is not None, told(outcome)
+    return int(found[1])
+
+
+def assert_moved(cluster: Cluster, *, by: MachineId = A) -> None:
+    assert running(cluster) == {B: ["db/slot-1"]}
+    assert owner(cluster, by=by) == (B, 2)
+    assert starts(cluster, B) == ["a", "b"]
+    assert len(cluster[B].zfs.files(dataset())["big"]) == SIZE
+
+
+@pytest.mark.parametrize("percent", [10, 50, 90])
+@pytest.mark.parametrize("for_s", [5.0, 40.0])
+def test_a_stream_that_is_cut_goes_on_in_the_same_round(percent: int, for_s: float) -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(A, ApplyMigration(DB, B))
+        await cut_at(cluster, percent, for_s=for_s)
+        outcome = await cluster.watch(A, operation_id)
+        assert outcome.exit_code == 0, outcome.text
+        assert_moved(cluster)
+        first = outcome.result.rounds[0]
+        assert (first.round, first.sent_bytes >= SIZE) == (1, True)
+        assert sends(cluster) == len(outcome.result.rounds), "no round was sent from its beginning again"
+        if for_s > 8:
+            again_bytes = min(WINDOW_BYTES, SIZE * (100 - percent) // 100)
+            assert "waiting: the link is lost" in told(outcome)
+            assert again_bytes <= WINDOW_BYTES
+
+    simulate(body)
+
+
+def test_a_stream_that_is_cut_twice_goes_on_twice() -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(A, ApplyMigration(DB, B))
+        await cut_at(cluster, 30, for_s=15)
+        await cut_at(cluster, 30, for_s=60)
+        outcome = await cluster.watch(A, operation_id)
+        assert outcome.exit_code == 0, outcome.text
+        assert again_bytes(outcome) <= 2 * WINDOW_BYTES
+        assert_moved(cluster)
+
+    simulate(body)
+
+
+def test_a_link_that_does_not_come_back_ends_the_move_and_the_service_never_stopped() -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+        await anyio.sleep(5)
+        cluster.network.cut(A, B)
+        outcome = await cluster.watch(C, operation_id)
+        assert outcome.exit_code == 3
+        assert "nothing moved for 300 s" in outcome.text
+        assert (running(cluster), starts(cluster, A)) == ({A: ["db/slot-1"]}, ["a"])
+        cluster.network.heal(A, B)
+        await cluster.until(lambda: datasets(cluster, B) == [], within_s=60, what="the target is clean")
+        assert left_by(cluster, A, operation_id) == []
+
+    simulate(body)
+
+
+def test_a_coordinator_that_loses_the_source_asks_again_and_the_send_goes_on() -> None:
+    """It sends beside the coordinator: only the answer is missing."""
+
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await cut_at(cluster, 50, for_s=15, link=(B, C))
+        outcome = await cluster.watch(C, operation_id)
+        assert outcome.exit_code == 0, outcome.text
+        assert sends(cluster) == len(outcome.result.rounds)
+        assert_moved(cluster, by=C)
+
+    simulate(body)
+
+
+@pytest.mark.parametrize("lost", [SendVolume, EndReceive])
+def test_an_answer_that_is_lost_is_asked_for_again(lost: type[object]) -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), volume("wal"), service(volumes=("pgdata", "wal"))))
+        cluster.network.lose(lambda packet: isinstance(packet.message, lost), reply=True)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        assert "asked again" in told(outcome)
+        assert running(cluster) == {B: ["db/slot-1"]}
+
+    simulate(body)
+
+
+def test_a_target_whose_ployzd_dies_in_the_middle_is_sent_to_again_from_the_last_common_snapshot() -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(A, ApplyMigration(DB, B))
+        await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+        await anyio.sleep(10)
+        cluster.kill(B)
+        await anyio.sleep(5)
+        await cluster.start(B)
+        outcome = await cluster.watch(A, operation_id)
+        assert outcome.exit_code == 0, outcome.text
+        assert "begins again" in told(outcome)
+        assert_moved(cluster)
+
+    simulate(body)
+
+
+def test_a_cut_over_waits_for_its_link_only_shortly() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+
+        async def cut(effect: Effect) -> None:
+            cluster.network.cut(A, B)
+
+        cluster.effects.at(lambda effect: effect.machine == A and effect.name == "docker.stop" and effect.done, cut)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+        outcome = await cluster.watch(C, operation_id)
+        assert outcome.exit_code == 3, outcome.text
+        assert outcome.result.duration_ms < 120_000
+        cluster.network.heal(A, B)
+        await cluster.until(lambda: running(cluster) == {A: ["db/slot-1"]}, within_s=60, what="it runs again")
+
+    simulate(body)
+
+
+def test_a_cut_over_whose_link_is_back_soon_goes_on() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+
+        async def cut(effect: Effect) -> None:
+            cluster.network.cut(A, B)
+
+        cluster.effects.at(lambda effect: effect.machine == A and effect.name == "docker.stop" and effect.done, cut)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await cluster.until(lambda: (A, B) in cuts(cluster), within_s=30, what="it is cut")
+        await anyio.sleep(5)
+        cluster.network.heal(A, B)
+        outcome = await cluster.watch(C, operation_id)
+        assert outcome.exit_code == 0, outcome.text
+        assert running(cluster) == {B: ["db/slot-1"]}
+
+    simulate(body)
+
+
+def cuts(cluster: Cluster) -> list[tuple[MachineId, ...]]:
+    return [tuple(sorted(link)) for link in cluster.network._cuts]
