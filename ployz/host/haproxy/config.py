@@ -18,8 +18,8 @@ from ployz.host.ports import GatewayBackend, GatewayState, Mode
 HOLD_LUA: Final = Path(__file__).with_name("hold.lua")
 HTTP_PORT: Final = 80
 HTTPS_PORT: Final = 443
-HELD_MAX: Final = 1_000
-"""Waiting for one backend; each one costs about 40 KiB. More are refused at once."""
+HELD_MAX: Final = 5_000
+"""Waiting for one backend: 200 requests a second for 25 s; each costs some 20 KiB. More are refused at once."""
 RETRY_AFTER_S: Final = 5
 MOVED_TOO_LONG: Final = "the service is moving and was not back in time: try again"
 NO_ROUTE: Final = "no service has a route for this host and path"

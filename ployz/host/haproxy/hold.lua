@@ -4,7 +4,8 @@
 
 local holds = Map.new(map_file, Map._str)
 
-local LOOK_EVERY_MS = 10
+-- The more wait, the less often each of them looks: they all live in one processor's time.
+local LOOK_EVERY_MS, LOOKS_PER_MS = 10, 50
 
 local now_held, ever, expired, turned_away = {}, {}, {}, {}
 
@@ -35,7 +36,7 @@ local function wait(name)
   add(ever, name, 1)
   local released = false
   while not released do
-    core.msleep(LOOK_EVERY_MS)
+    core.msleep(math.max(LOOK_EVERY_MS, now_held[name] // LOOKS_PER_MS))
     ends_ms = until_ms(name)
     if ends_ms == nil then
       released = true

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import bulk, cutover, log, node, report
+from ployz.lab.bench import bulk, cutover, gateway, log, node, report
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ls": node.measure_ls,
     "cutover": cutover.measure,
     "bulk": bulk.measure,
+    "gateway": gateway.measure,
     "log": log.measure,
 }
 QUICK = "quick"
@@ -61,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[Row]:
     effort = Effort.quick() if QUICK in arguments.words else Effort.whole()
     if arguments.moves:
-        effort = attrs.evolve(effort, cutover_moves=arguments.moves)
+        effort = attrs.evolve(effort, cutover_moves=arguments.moves, gateway_moves=arguments.moves)
     chosen = [word for word in arguments.words if word != QUICK] or list(BENCHMARKS)
     rows: list[Row] = []
-    with temporary_lab("bench", ["writer"], say, pool_size="24G") as lab:
+    with temporary_lab("bench", ["writer", "web"], say, pool_size="24G") as lab:
         stage = Stage(lab, Operator(lab), effort, say)
         for name in chosen:
             say(f"benchmark {name}")
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     known = f"`{QUICK}`: smaller and fewer, under five minutes; and which ones: {', '.join(BENCHMARKS)} (default: all)"
     parser.add_argument("words", nargs="*", type=_word, metavar="WORD", help=known)
-    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover` takes the medians of")
+    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover` and `gateway` make")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser
 
