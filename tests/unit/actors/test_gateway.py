@@ -151,6 +151,68 @@ def test_requests_wait_from_before_the_stop_until_the_commit_is_followed() -> No
     simulate(body)
 
 
+def test_gateways_on_the_source_and_the_target_hold_and_let_go_too() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster, A, B, C)
+        seen: list[bool] = []
+
+        async def starting(effect: Effect) -> None:
+            seen.extend(cluster[each].gateway.request(BACKEND) for each in (A, B, C))
+
+        cluster.effects.at(after(B, "docker.start"), starting)
+        outcome = await move(cluster)
+        assert outcome.exit_code == 0, outcome.text
+        assert seen == [False, False, False]
+        for each in (A, B, C):
+            await released(cluster, each)
+            assert cluster[each].gateway.held_ever[BACKEND] == 1
+            assert cluster[each].gateway.expired == {}
+
+    simulate(body)
+
+
+def test_nothing_is_let_go_to_a_service_that_does_not_answer_yet() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster)
+        gateway = cluster[C].gateway
+
+        async def cut(effect: Effect) -> None:
+            cluster.network.cut(C, B)
+
+        cluster.effects.at(after(B, "docker.start"), cut)
+        outcome = await move(cluster)
+        assert outcome.result.committed
+        assert gateway.is_held(BACKEND)
+        cluster.network.heal(C, B)
+        await released(cluster)
+
+    simulate(body)
+
+
+def test_of_several_slots_the_silent_one_gets_nothing_until_it_answers() -> None:
+    async def body(cluster: Cluster) -> None:
+        await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
+        extra = 'routes = [{ tcp = { service_port = "main", listen_port = 5432 } }]'
+        two = service(placement="{ replicated = { count = 2 } }", restart="no", extra=extra)
+        await deployed(cluster, manifest(two))
+        await cluster.until(lambda: serves(cluster[C].gateway), within_s=5)
+
+        def out() -> list[bool]:
+            state = cluster[C].gateway.state
+            return [each.is_out for each in state.backends[0].servers] if state else []
+
+        assert out() == [False, False]
+        (slot, _) = cluster[A].parts.view.placement.of_service(DB)
+        docker = cluster[slot.machine].docker
+        name = docker.names()[0]
+        docker.exit(name, 1)
+        await cluster.until(lambda: out() == [True, False], within_s=10)
+        await docker.start(name)
+        await cluster.until(lambda: out() == [False, False], within_s=10)
+
+    simulate(body)
+
+
 def test_running_requests_are_answered_before_the_service_is_stopped() -> None:
     async def body(cluster: Cluster) -> None:
         await routed(cluster)

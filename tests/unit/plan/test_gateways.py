@@ -118,6 +118,14 @@ def test_a_service_that_moves_is_held_on_every_gateway_for_as_long_as_its_manife
     ]
 
 
+def test_if_some_slots_stay_those_that_move_get_nothing_and_nothing_waits() -> None:
+    world = with_gateway()
+    world.commit(HEAD + web(tcp(5432), count=2, more=f'on = ["{A}", "{B}"]'))
+    (moving,) = (slot for slot in world.view.placement.of_service(WEB) if slot.machine == B)
+    (hold,) = holds(world, HEAD + web(tcp(5432), count=2, more=f'on = ["{A}", "{C}"]'))
+    assert (hold.service, hold.slots) == (WEB, (moving.slot,))
+
+
 def test_what_does_not_move_has_no_route_or_wants_no_hold_is_not_held() -> None:
     for routes, more in (((), ""), ((tcp(5432),), 'cutover_hold = "0s"')):
         world = with_gateway()
