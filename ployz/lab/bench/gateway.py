@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from ployz.lab.bench import load
@@ -26,18 +27,26 @@ NOTICED_MS: Final = 100
 THROUGHPUT_ROUNDS: Final = 9
 THROUGHPUT_S: Final = 180
 
-MANIFEST: Final = f"""namespace = "gateway"
-[[volumes]]
-name = "data"
-[[services]]
-name = "web"
-service_ports = [{{ name = "http", container_port = 8080 }}]
-routes = [{{ http = {{ service_port = "http", hostnames = ["{HOSTNAME}"] }} }}]
-readiness = {{ http = {{ service_port = "http", path = "/healthz" }}, interval = "200ms", retries = 100 }}
-[services.template]
-image = "web:latest"
-mounts = [{{ source = {{ volume = "data" }}, target = "/data" }}]
-"""
+STEADY: Final = Path(__file__).with_name("steady.pl")
+"""The service: what limits a load must be neither it nor a process for each request."""
+
+MANIFEST: Final = {
+    "namespace": "gateway",
+    "volumes": [{"name": "data"}],
+    "services": [
+        {
+            "name": "web",
+            "service_ports": [{"name": "http", "container_port": 8080}],
+            "routes": [{"http": {"service_port": "http", "hostnames": [HOSTNAME]}}],
+            "readiness": {"http": {"service_port": "http"}, "interval": "200ms", "retries": 100},
+            "template": {
+                "image": "web:latest",
+                "entrypoint": ["/usr/bin/perl", "-e", STEADY.read_text()],
+                "mounts": [{"source": {"volume": "data"}, "target": "/data"}],
+            },
+        }
+    ],
+}
 
 
 def measure(stage: Stage) -> Sequence[Row]:
@@ -49,11 +58,11 @@ def measure(stage: Stage) -> Sequence[Row]:
 
 
 def _moves(stage: Stage) -> list[Row]:
-    stage.operator.deploy(MANIFEST)
+    stage.operator.deploy(json.dumps(MANIFEST))
     (slot,) = stage.operator.ask("service", "show", "gateway/web")["slots"]
     at, gaps_ms = str(slot["machine"]), []
     process = subprocess.Popen(
-        stage.lab.running(GATEWAY).enter([sys.executable, load.__file__, "80", HOSTNAME, "/healthz", str(RATE)]),
+        stage.lab.running(GATEWAY).enter([sys.executable, load.__file__, "80", HOSTNAME, "/", str(RATE)]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
