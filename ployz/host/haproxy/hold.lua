@@ -5,7 +5,7 @@
 local holds = Map.new(map_file, Map._str)
 
 -- The more wait, the less often each of them looks: they all live in one processor's time.
-local LOOK_EVERY_MS, LOOKS_PER_MS = 10, 50
+local LOOK_EVERY_MS, LOOKS_PER_MS = 10, 10
 
 local now_held, ever, expired, turned_away = {}, {}, {}, {}
 

@@ -38,8 +38,17 @@ class Load:
         if status != "200":
             self.failed[status] += 1
 
+    def _kept(self) -> Connection | None:
+        """A connection that the other side has not closed meanwhile, as it may after a while without requests."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def _ask(self) -> str:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._kept() or await asyncio.open_connection("127.0.0.1", self._port)
         kept = False
         try:
             writer.write(self._request)
