@@ -8,11 +8,11 @@ from __future__ import annotations
 import anyio
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.messages.routing import AwaitPosition, ClaimAddress, Reached
+from ployz.actors.messages.routing import AwaitPosition, ClaimAddress, Reached, ReserveAddress
 from ployz.actors.parts import Parts
 from ployz.config import ASK_TIMEOUT_S, Config, Join
 from ployz.errors import Code, PloyzError, Unreachable
-from ployz.events.types import AddressClaimed
+from ployz.events.types import AddressClaimed, AddressReserved
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
 from ployz.ids import SlotRef
 from ployz.plan import addresses, names
@@ -43,6 +43,18 @@ class RoutingActor(Actor):
                 continue
             if self._parts.view.position == position:
                 await self._parts.next_change()
+
+    @handles(ReserveAddress)
+    async def reserve(self, message: ReserveAddress) -> Done:
+        slot = SlotRef(message.service, message.candidate.slot)
+        await self._parts.journal.record(
+            f"service/{message.service}",
+            AddressReserved(slot, message.candidate.ipv6, message.candidate.ipv4),
+            operation_id=message.operation_id,
+            step=names.step("reserve", slot),
+        )
+        await self._apply()
+        return Done()
 
     @handles(ClaimAddress)
     async def claim(self, message: ClaimAddress) -> Done:
@@ -90,6 +102,7 @@ def overlay_state(parts: Parts) -> OverlayState:
         parts.me,
         claimed=[(each.ipv6, each.ipv4) for status, each in claims if status is Status.UNDECIDED],
         withheld=[(each.ipv6, each.ipv4) for status, each in claims if status is not Status.COMMITTED],
+        reserved=[(each.ipv6, each.ipv4) for each in parts.local.reserved.values()],
     )
 
 

@@ -15,7 +15,7 @@ from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
 from ployz.actors.gate import Gate
 from ployz.actors.hooks import Hooks
-from ployz.actors.messages.routing import ClaimAddress
+from ployz.actors.messages.routing import ClaimAddress, ReserveAddress
 from ployz.actors.messages.workload import (
     CastVote,
     ContainerDied,
@@ -39,7 +39,7 @@ from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
-from ployz.events.types import ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
+from ployz.events.types import ContainerCreated, ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
 from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
 from ployz.plan import committed, names
@@ -92,14 +92,26 @@ class WorkloadActor(Actor):
         )
         spec = self._containers.spec(manifest, placement)
         slot = self._containers.slot(candidate.service, candidate.slot)
-        await self._parts.journal.perform(
-            message.operation_id,
-            names.step("create", slot),
-            self._containers.stream(candidate.service),
-            spec.name,
-            lambda: self._containers.create(manifest, slot, spec),
-        )
+
+        async def create() -> ContainerCreated:
+            created = await self._containers.create(manifest, slot, spec)
+            if self._containers.is_elsewhere(slot):
+                await self._make_network(message, slot, spec.name)
+            return created
+
+        stream = self._containers.stream(candidate.service)
+        await self._parts.journal.perform(message.operation_id, names.step("create", slot), stream, spec.name, create)
         return Done()
+
+    async def _make_network(self, message: CreateCandidate, slot: SlotRef, name: str) -> None:
+        """Most of what a start takes, while the service runs elsewhere. Hidden: that one answers until the claim."""
+        for each_slot, each in await self._containers.found(slot.service):
+            ended = self._parts.view.operations.status(OperationId(each.labels[names.LABEL_OPERATION]))
+            if each_slot == slot and ended is Status.ABORTED:
+                await self._containers.remove(slot, each.name)  # not settled yet, and it has the address
+        reserve = ReserveAddress(message.operation_id, slot.service, message.candidate)
+        await self.system.ref("routing").ask(reserve, timeout_s=ASK_TIMEOUT_S)
+        await self._parts.docker.prepare(name)
 
     @handles(StartCandidate)
     async def start(self, message: StartCandidate) -> ReadyReport:

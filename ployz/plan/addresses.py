@@ -96,11 +96,13 @@ def overlay_state(
     me: MachineId,
     claimed: Iterable[tuple[str, str]],
     withheld: Iterable[tuple[str, str]] = (),
+    reserved: Iterable[tuple[str, str]] = (),
 ) -> OverlayState:
     """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet.
 
     `withheld`: those of containers here that are not committed, or never will be. They are closed while the facts have
-    them on another machine: whoever writes to such an address means that one.
+    them on another machine: whoever writes to such an address means that one. `reserved`: those of networks that were
+    made here ahead of their containers, which are hidden as long as the facts have them on another machine.
     """
     candidates = {address for pair in claimed for address in pair}
     elsewhere = {
@@ -119,6 +121,7 @@ def overlay_state(
         ),
         local=frozenset(local),
         closed=frozenset(elsewhere & {address for pair in withheld for address in pair}),
+        hidden=frozenset(elsewhere & {ipv4 for _, ipv4 in reserved}),
     )
 
 

@@ -14,6 +14,7 @@ from attrs import frozen
 from ployz.events.log import Record
 from ployz.events.types import (
     AddressClaimed,
+    AddressReserved,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
@@ -71,6 +72,7 @@ class LocalView:
         self._stopped: set[str] = set()
         self._claims: dict[SlotRef, Claim] = {}
         self._holds: dict[ServiceRef, Held] = {}
+        self._reserved: dict[SlotRef, Claim] = {}
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -92,6 +94,11 @@ class LocalView:
     def holds(self) -> Mapping[ServiceRef, Held]:
         """Of routed services, not released yet."""
         return self._holds
+
+    @property
+    def reserved(self) -> Mapping[SlotRef, Claim]:
+        """The last reservation of each slot that has not become a claim."""
+        return self._reserved
 
     def stopped_by_us(self, container: str) -> bool:
         """It did not end by itself: ployz stopped it, and has not started it since."""
@@ -134,6 +141,9 @@ class LocalView:
         match record.event:
             case AddressClaimed(slot, ipv6, ipv4) if record.operation_id is not None:
                 self._claims[slot] = Claim(record.operation_id, ipv6, ipv4)
+                self._reserved.pop(slot, None)
+            case AddressReserved(slot, ipv6, ipv4) if record.operation_id is not None:
+                self._reserved[slot] = Claim(record.operation_id, ipv6, ipv4)
             case ContainerStopped(_, container):
                 self._stopped.add(container)
             case ContainerStarted(_, container) | ContainerRestarted(_, container):

@@ -183,6 +183,32 @@ def test_an_address_has_one_running_container_at_a_time(world: World) -> None:
     run(world, test)
 
 
+def test_a_network_made_ahead_has_the_address_until_its_container_is_stopped_or_gone(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        first = spec(world)
+        second = evolve(spec(world), ipv6=first.ipv6, ipv4=first.ipv4)
+        for each in (first, second):
+            await docker.create(each)
+        await docker.prepare(first.name)
+        await docker.prepare(first.name)
+        ahead = await docker.inspect(first.name)
+        assert ahead is not None
+        assert (ahead.running, ahead.exit_code) == (False, None)
+        assert [each.name for each in await docker.containers(first.labels)] == [first.name]
+        with pytest.raises(Failed):
+            await docker.start(second.name)
+        await docker.start(first.name)
+        await docker.stop(first.name, grace_s=0)
+        await docker.start(second.name)
+        await docker.remove(second.name)
+        await docker.start(first.name)
+        again = await docker.inspect(first.name)
+        assert again is not None
+        assert again.running
+
+    run(world, test)
+
+
 def test_containers_are_found_by_all_their_labels(world: World) -> None:
     async def test(docker: Docker) -> None:
         specs = [spec(world), spec(world), spec(world, operation="op-2")]

@@ -112,6 +112,7 @@ def samples() -> list[types.Event]:
         types.StepFailed("send", Code.STREAM_FAILED, "the stream ended after 12 bytes"),
         types.OperationFinished(OPERATION, types.OperationKind.DEPLOY, PRODUCTION, True, "", "", 412, 9_000, _CUTOVER),
         types.HookRan(SLOT, "before_snapshot", "production.db.slot-1.op"),
+        types.AddressReserved(SLOT, "fd12:3456:789a:1::10", "10.211.0.16"),
         types.VolumeCreated(PGDATA, "tank/ployz/production/pgdata"),
         types.VolumeDestroyed(PGDATA, "tank/ployz/production/pgdata", "retention is over"),
         types.VolumeSetAside(PGDATA, "tank/ployz-aside/production/pgdata.op-1"),

@@ -23,6 +23,16 @@ class AwaitPosition(Message[Reached]):
     position: int
 
 
+@message("routing.reserve")
+@frozen
+class ReserveAddress(Message[Done]):
+    """From the workload actor: the network of this candidate is about to be made here, and is to be hidden first."""
+
+    operation_id: OperationId
+    service: ServiceRef
+    candidate: Candidate
+
+
 @message("routing.claim")
 @frozen
 class ClaimAddress(Message[Done]):

@@ -51,6 +51,7 @@ from ployz.events.types.volumes import (
 )
 from ployz.events.types.workloads import (
     AddressClaimed,
+    AddressReserved,
     ContainerCreated,
     ContainerExited,
     ContainerReady,
@@ -69,6 +70,7 @@ from ployz.events.types.workloads import (
 
 __all__ = [
     "AddressClaimed",
+    "AddressReserved",
     "ClusterFounded",
     "ContainerCreated",
     "ContainerExited",

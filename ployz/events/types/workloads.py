@@ -106,6 +106,16 @@ class ContainerRestarted(Event):
     reason: str
 
 
+@event("address.reserved", 1)
+@frozen
+class AddressReserved(Event):
+    """The network of a candidate is about to be made here, ahead of its start. Nobody hears of it until the claim."""
+
+    slot: SlotRef
+    ipv6: str
+    ipv4: str
+
+
 @event("address.claimed", 1)
 @frozen
 class AddressClaimed(Event):

@@ -81,13 +81,16 @@ class Connection:
         *,
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         also: tuple[int, ...] = (),
         deadline_s: float = ANSWER_S,
     ) -> Answer:
-        """One request. `doing` completes "Docker could not …"; `also` are statuses that are answers, not errors."""
+        """One request, with JSON or with `content`. `doing` completes "Docker could not …"; `also` are statuses that
+        are answers, not errors.
+        """
         engine = await self.engine()
         with self.deadline(doing, deadline_s):
-            response = await self._client.request(method, engine.path(path), params=query, json=body)
+            response = await self._client.request(method, engine.path(path), params=query, json=body, content=content)
         if response.status_code == HTTPStatus.BAD_REQUEST:
             self._engine = None  # it may have been replaced by one that refuses this version: ask again next time
         _refuse(response, doing, also)

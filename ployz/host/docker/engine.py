@@ -18,7 +18,7 @@ import anyio
 
 from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
-from ployz.host.docker import translate
+from ployz.host.docker import pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
@@ -137,12 +137,22 @@ class DockerEngine:
     # ------------------------------------------------------------ containers
 
     async def create(self, spec: ContainerSpec) -> str:
+        """First the container, and then what holds its network: whatever is left by a crash is found by the first."""
+        network = translate.network_of(spec, self._network, (await self._connection.engine()).api)
+        if not pause.is_known() or spec.restart != "no":
+            # What dockerd itself may start must not need another container for it.
+            return await self._create(spec, network)
+        container_id = await self._create(spec, translate.joined(pause.holder(spec.name)))
+        await self._create_holder(spec, network)
+        return container_id
+
+    async def _create(self, spec: ContainerSpec, network: translate.Json) -> str:
         answer = await self._connection.call(
             "POST",
             "/containers/create",
             f"create container {spec.name}",
             query={"name": spec.name},
-            body=translate.container_body(spec, self._network),
+            body=translate.container_body(spec, network),
             also=(_CONFLICT,),
             deadline_s=START_S,
         )
@@ -162,11 +172,37 @@ class DockerEngine:
             )
         return there.id
 
+    async def _create_holder(self, spec: ContainerSpec, network: translate.Json) -> None:
+        doing = f"create the network of {spec.name}"
+        query, body = {"name": pause.holder(spec.name)}, pause.holder_body(spec, network)
+        also = (_CONFLICT, _NOT_FOUND)
+        path = "/containers/create"
+        answer = await self._connection.call("POST", path, doing, query=query, body=body, also=also, deadline_s=START_S)
+        if answer.status == _NOT_FOUND:  # its image was never here, or was pruned
+            repository, tag = translate.repository_and_tag(pause.REFERENCE)
+            import_query = {"fromSrc": "-", "repo": repository, "tag": tag}
+            await self._connection.call("POST", "/images/create", doing, query=import_query, content=pause.root_tar())
+            await self._connection.call(
+                "POST", path, doing, query=query, body=body, also=(_CONFLICT,), deadline_s=START_S
+            )
+
+    async def prepare(self, name: str) -> None:
+        await self._start(pause.holder(name), also=(_NOT_FOUND,))
+
     async def start(self, name: str) -> None:
         """PORT_TAKEN when something else on this machine listens on a port that the container publishes."""
         try:
+            await self._start(name)
+        except Failed as failed:
+            if not translate.is_without_network(failed.problem.text):
+                raise
+            await self.prepare(name)
+            await self._start(name)
+
+    async def _start(self, name: str, also: tuple[int, ...] = ()) -> None:
+        try:
             await self._connection.call(
-                "POST", f"/containers/{_quoted(name)}/start", f"start {name}", deadline_s=START_S
+                "POST", f"/containers/{_quoted(name)}/start", f"start {name}", also=also, deadline_s=START_S
             )
         except Failed as failed:
             if translate.is_port_taken(failed.problem.text):
@@ -174,6 +210,7 @@ class DockerEngine:
             raise
 
     async def stop(self, name: str, *, grace_s: float) -> None:
+        """Its network too: whoever takes its place here takes its address and ports."""
         grace = translate.grace_seconds(grace_s)
         await self._connection.call(
             "POST",
@@ -183,6 +220,12 @@ class DockerEngine:
             also=(_NOT_MODIFIED, _NOT_FOUND),
             deadline_s=grace + STOP_MARGIN_S,
         )
+        await self._kill(pause.holder(name))
+
+    async def _kill(self, name: str) -> None:
+        """Absent or stopped is done."""
+        path = f"/containers/{_quoted(name)}/kill"
+        await self._connection.call("POST", path, f"kill {name}", also=(_NOT_FOUND, _CONFLICT), deadline_s=REMOVE_S)
 
     async def ended(self, name: str) -> None:
         """By the kernel's word about its first process, with which every other one of its PID namespace has ended."""
@@ -201,7 +244,15 @@ class DockerEngine:
             os.close(process)
 
     async def remove(self, name: str) -> None:
-        """With its anonymous volumes. It is gone when this returns, also when somebody else is removing it."""
+        """With its network and its anonymous volumes. It is killed first, and gone last: what holds its network is
+        found by it.
+        """
+        await self._kill(name)
+        await self._remove(pause.holder(name))
+        await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
+        """It is gone when this returns, also when somebody else is removing it."""
         path, doing = f"/containers/{_quoted(name)}", f"remove {name}"
         answer = await self._connection.call(
             "DELETE", path, doing, query={"force": 1, "v": 1}, also=(_NOT_FOUND, _CONFLICT), deadline_s=REMOVE_S

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
-from ployz.host.ports import LABEL_PREFIX, BridgeNetwork, Container, ContainerEvent, ContainerSpec, Image
+from ployz.host.ports import (
+    LABEL_PREFIX,
+    BridgeNetwork,
+    Container,
+    ContainerEvent,
+    ContainerSpec,
+    Image,
+    hardware_address,
+)
 
 Json = dict[str, Any]
 
@@ -19,24 +27,28 @@ LOG_FILE_SIZE = "10m"
 LOG_FILES = "3"
 """A container's log is bounded: a chatty one must not fill the disk that its machine's other volumes are on."""
 
+_NETWORK_SYSCTL = "net."
+_OF_THE_NETWORK = {"Dns", "DnsSearch", "DnsOptions"}
+"""How names are looked up belongs to whoever holds the network: Docker refuses it in a container that joins one."""
+_ENDPOINT_MAC_API = (1, 44)
+"""From there on a container's hardware address belongs to the network that it is on."""
 _DIRECT_ROUTING_API = (1, 48)
 """Docker 28 drops packets that are routed to a container's address, unless its network says that they may pass."""
 
 # ---------------------------------------------------------------- containers
 
 
-def container_body(spec: ContainerSpec, network: str) -> Json:
-    """What POST /containers/create is given."""
+def container_body(spec: ContainerSpec, network: Json) -> Json:
+    """What POST /containers/create is given. `network`: `network_of` it, or `joined`."""
     body: Json = {
+        **network,
         "Image": spec.image_id,
         "Labels": dict(spec.labels),
         "Env": [f"{key}={value}" for key, value in spec.env.items()],
         "User": spec.user,
-        "Hostname": spec.hostname,
-        "ExposedPorts": {f"{port.container_port}/{port.protocol}": {} for port in spec.ports},
-        "HostConfig": _host_config(spec, network),
-        "NetworkingConfig": {
-            "EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": spec.ipv4, "IPv6Address": spec.ipv6}}}
+        "HostConfig": {
+            **{key: value for key, value in _host_config(spec).items() if key not in _OF_THE_NETWORK},
+            **network["HostConfig"],
         },
     }
     # An empty list would take the image's own away.
@@ -49,20 +61,42 @@ def container_body(spec: ContainerSpec, network: str) -> Json:
     return body
 
 
-def _host_config(spec: ContainerSpec, network: str) -> Json:
+def network_of(spec: ContainerSpec, network: str, api: tuple[int, int]) -> Json:
+    """What its network is made from, whichever container holds it."""
     bindings: dict[str, list[Json]] = {}
     for port in spec.ports:
         bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append({"HostPort": str(port.host_port)})
+    names = {key: value for key, value in _host_config(spec).items() if key in _OF_THE_NETWORK}
+    endpoint: Json = {"IPAMConfig": {"IPv4Address": spec.ipv4, "IPv6Address": spec.ipv6}}
+    body: Json = {
+        "Hostname": spec.hostname,
+        "ExposedPorts": {port: {} for port in bindings},
+        "HostConfig": {
+            **names,
+            "NetworkMode": network,
+            "PortBindings": bindings,
+            "Sysctls": {key: value for key, value in spec.sysctls.items() if key.startswith(_NETWORK_SYSCTL)},
+        },
+        "NetworkingConfig": {"EndpointsConfig": {network: endpoint}},
+    }
+    (endpoint if api >= _ENDPOINT_MAC_API else body)["MacAddress"] = hardware_address(spec.ipv4)
+    return body
+
+
+def joined(holder: str) -> Json:
+    """The network of another container, which also gives the host name."""
+    return {"HostConfig": {"NetworkMode": f"container:{holder}"}}
+
+
+def _host_config(spec: ContainerSpec) -> Json:
     return {
-        "NetworkMode": network,
-        "PortBindings": bindings,
         "Mounts": _mounts(spec),
         "RestartPolicy": {"Name": spec.restart},
         "NanoCpus": spec.cpu_millicores * 1_000_000,
         "Memory": spec.memory_bytes,
         "CapAdd": list(spec.cap_add),
         "CapDrop": list(spec.cap_drop),
-        "Sysctls": dict(spec.sysctls),
+        "Sysctls": {key: value for key, value in spec.sysctls.items() if not key.startswith(_NETWORK_SYSCTL)},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
     }
 
@@ -105,6 +139,11 @@ def differing_labels(wanted: Mapping[str, str], found: Mapping[str, str]) -> lis
         for key, value in wanted.items()
         if found.get(key) != value
     ]
+
+
+def is_without_network(message: str) -> bool:
+    """Docker's words when the container whose network it joins does not run."""
+    return "cannot join network of a non running container" in message
 
 
 def is_port_taken(message: str) -> bool:

@@ -49,6 +49,8 @@ class _Made:
 
     id: str
     spec: ContainerSpec
+    prepared: bool = False
+    """It has its network, and so its addresses."""
     started: bool = False
     running: bool = False
     started_at_s: float = 0.0
@@ -140,6 +142,7 @@ class FakeDocker:
         """Everything on the machine ends at once, and nobody is told."""
         self.engine_down()
         for made in self._containers.values():
+            made.prepared = False
             if made.running:
                 made.running, made.exit_code, made.stopped_by_hand = False, 255, False
                 made.ended.set()
@@ -207,6 +210,14 @@ class FakeDocker:
         self._containers[spec.name] = made
         return made.id
 
+    async def prepare(self, name: str) -> None:
+        await self._asked()
+        made = self._there(name)
+        for other in self._containers.values():
+            if other is not made and other.prepared and other.spec.ipv4 == made.spec.ipv4:
+                raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
+        made.prepared = True
+
     async def start(self, name: str) -> None:
         await self._asked()
         made = self._there(name)
@@ -216,9 +227,7 @@ class FakeDocker:
         if program.refuses_to_start:
             raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: {program.refuses_to_start}")
         self._check(made.spec)
-        for other in self._containers.values():
-            if other.running and other.spec.ipv4 == made.spec.ipv4:
-                raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
+        await self.prepare(name)
         await self._pass(program.start_s)
         if self._there(name) is made:  # it may have been removed meanwhile
             self._begin(made)
@@ -226,13 +235,17 @@ class FakeDocker:
     async def stop(self, name: str, *, grace_s: float) -> None:
         await self._asked()
         made = self._containers.get(name)
-        if made is None or not made.running:
+        if made is None:
+            return
+        if not made.running:
+            made.prepared = False
             return
         program = self.program(made.spec)
         await self._pass(min(program.stop_s, grace_s))
         if made.running:
             made.stopped_by_hand = True
             self._end(made, program.exit_code if program.stop_s <= grace_s else 137)
+        made.prepared = False
 
     async def ended(self, name: str) -> None:
         await self._asked()

@@ -15,6 +15,7 @@ from ployz.host.ports.docker import (
     ExecResult,
     Image,
     PublishedPort,
+    hardware_address,
 )
 from ployz.host.ports.gateway import (
     BackendStatus,
@@ -68,4 +69,5 @@ __all__ = [
     "TcpEntry",
     "Zfs",
     "ZfsFeatures",
+    "hardware_address",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from ipaddress import IPv4Address
 from typing import Literal, Protocol
 
 from attrs import field, frozen
@@ -109,6 +110,11 @@ class BridgeNetwork:
     """The overlay's, so that what a container sends fits into the tunnel."""
 
 
+def hardware_address(ipv4: str) -> str:
+    """Of a container that has this address: the same on every machine, so that a neighbour may go on believing it."""
+    return ":".join(f"{each:02x}" for each in (0x02, 0x42, *IPv4Address(ipv4).packed))
+
+
 class Docker(Protocol):
     async def version(self) -> str: ...
 
@@ -135,10 +141,18 @@ class Docker(Protocol):
         """
         ...
 
+    async def prepare(self, name: str) -> None:
+        """Makes its network, in which nothing runs yet: its addresses and ports are taken here from now on, and its
+        start is quick. For containers that were created here; it may be done twice, and need not be done at all.
+        """
+        ...
+
     async def start(self, name: str) -> None: ...
 
     async def stop(self, name: str, *, grace_s: float) -> None:
-        """SIGTERM (or its stop signal), after `grace_s` SIGKILL. Absent or stopped is done."""
+        """SIGTERM (or its stop signal), after `grace_s` SIGKILL. Absent or stopped is done. Its addresses and ports are
+        free then.
+        """
         ...
 
     async def ended(self, name: str) -> None:

@@ -26,6 +26,9 @@ class OverlayState:
     """Addresses of instances on this machine: they are reached over the bridge, not through a peer."""
     closed: frozenset[str] = frozenset()
     """Those on this machine's bridge that nothing reaches but ployzd's own looks: what is written there may be lost."""
+    hidden: frozenset[str] = frozenset()
+    """IPv4 addresses of networks that were made on this machine's bridge ahead of their containers: nothing there hears
+    of them, and whoever means such an address reaches the machine that has it."""
 
 
 @frozen

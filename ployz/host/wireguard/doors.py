@@ -1,7 +1,8 @@
 """Doors in front of candidates: what must not be written to yet is reached by ployzd's own readiness looks alone.
 
 Routes do not do it: the host and the containers of the candidate's own machine find it on their bridge, and what they
-write to it before the commit would be lost with an abort. What the candidate itself begins is answered. Pure: text for
+write to it before the commit would be lost with an abort. What the candidate itself begins is answered. A network that
+was made ahead of its container is hidden whole: it would answer for an address that is elsewhere. Pure: text for
 `nft -f -`.
 """
 
@@ -10,22 +11,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from ployz.host.ports import hardware_address
 from ployz.host.readiness import LOOK_MARK
 
 TABLE: Final = "ployz"
 
 
-def door_script(bridge: str, closed: Iterable[str]) -> str:
+def door_script(bridge: str, closed: Iterable[str], hidden: Iterable[str] = ()) -> str:
     """Replaces all doors by these, in one transaction of the kernel's. What leaves by another way than the bridge is
-    for the machine that has the address.
+    for the machine that has the address. `hidden`: IPv4 addresses.
     """
-    return "".join(f"{line}\n" for line in _lines(bridge, sorted(closed)))
+    return "".join(f"{line}\n" for line in _lines(bridge, sorted(closed), sorted(hidden)))
 
 
-def _lines(bridge: str, closed: list[str]) -> Iterator[str]:
+def _lines(bridge: str, closed: list[str], hidden: list[str]) -> Iterator[str]:
     for family in ("inet", "bridge"):
         yield f"add table {family} {TABLE}"
         yield f"delete table {family} {TABLE}"
+    if hidden:
+        # Everything it says, ARP and neighbour discovery too: what nobody hears of, nobody sends to.
+        yield f"add table bridge {TABLE}"
+        yield f"add chain bridge {TABLE} hide {{ type filter hook prerouting priority -300; }}"
+        macs = ", ".join(map(hardware_address, hidden))
+        yield f"add rule bridge {TABLE} hide ether saddr {{ {macs} }} drop"
     to = [
         f"{family} daddr {{ {', '.join(addresses)} }}"
         for family, addresses in (

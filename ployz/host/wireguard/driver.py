@@ -42,8 +42,8 @@ class WireGuard:
         self._commands = Commands(tuple(prefix))
         self._config: OverlayConfig | None = None
         self._settled_bridge: int | None = None
-        self._closed: frozenset[str] | None = None
-        """None: what a ployzd before this one closed is not known."""
+        self._doors: str | None = None
+        """As they were closed last. None: what a ployzd before this one closed is not known."""
 
     async def public_key(self) -> str:
         return await anyio.to_thread.run_sync(ensure_private_key, self._key_path)
@@ -77,9 +77,10 @@ class WireGuard:
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
-        if state.closed != self._closed:
-            await self._commands.doors(door_script(config.bridge, state.closed))
-            self._closed = state.closed
+        doors = door_script(config.bridge, state.closed, state.hidden)
+        if doors != self._doors:
+            await self._commands.doors(doors)
+            self._doors = doors
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:
             await self._commands.wg_set(config.interface, change.wg)

@@ -11,11 +11,11 @@ from attrs import frozen
 from ployz.lab.lab import Lab
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.operator import Operator
-from ployz.plan.addresses import BRIDGE_NETWORK_NAME
+from ployz.plan import names
 
 VOLUMES: Final = "/var/lib/ployz/volumes"
 MIB: Final = 1 << 20
-FILL_S: Final = 180
+FILL_S: Final = 420
 WRITE_BYTES_PER_S: Final = 1_000_000
 SETTLE_S: Final = 1.0
 """From the start of a writer to the start of a measurement."""
@@ -113,6 +113,6 @@ class Writer:
 
     def _docker(self, command: str) -> None:
         at = self.stage.lab.running(self.machine())
-        only_mine = ["--filter", f"name={self.namespace}.writer", "--filter", f"network={BRIDGE_NETWORK_NAME}"]
+        only_mine = ["--filter", f"label={names.LABEL_NAMESPACE}={self.namespace}"]
         (container,) = at.run(["docker", "ps", "--quiet", *only_mine]).split()
         at.run(["docker", command, container])

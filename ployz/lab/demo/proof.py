@@ -9,6 +9,7 @@ from attrs import frozen
 from ployz.lab.lab import Lab
 from ployz.lab.operator import Operator
 from ployz.lab.programs import failed
+from ployz.plan import names
 
 SERVICE, VOLUME = "production/db", "production/pgdata"
 
@@ -72,7 +73,9 @@ def _is_mounted_writable(lab: Lab, machine: str) -> bool:
 
 
 def _serves(lab: Lab, machine: str) -> bool:
-    running = lab.running(machine).run(["docker", "ps", "--quiet", "--filter", "name=production.db"])
+    running = lab.running(machine).run(
+        ["docker", "ps", "--quiet", "--filter", f"label={names.LABEL_NAMESPACE}=production"]
+    )
     return bool(running.split())
 
 

@@ -141,6 +141,8 @@ def leave_it_alone(cluster: Cluster) -> None:
 FAILURES = {
     "the image is missing": Failure("prepare", Code.STREAM_FAILED, image_is_missing, where=B),
     "the container cannot be created": Failure("prepare", Code.PART_FAILED, effect_fails(B, "docker.create"), where=B),
+    "its address cannot be hidden": Failure("prepare", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=1)),
+    "its network cannot be made": Failure("prepare", Code.PART_FAILED, effect_fails(B, "docker.prepare"), where=B),
     "the first snapshot fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "zfs.snapshot"), where=A),
     "the target is out of space in mid-stream": Failure("pre-copy", Code.STREAM_FAILED, no_space, where=A),
     "the first send fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "streams.send"), where=A),
@@ -164,7 +166,7 @@ FAILURES = {
     "the target's vote is refused": Failure("cut-over", Code.PART_FAILED, vote_is_refused, stopped=True),
     "the volume cannot be mounted": Failure("cut-over", Code.PART_FAILED, effect_fails(B, "zfs.mount"), stopped=True),
     "the address cannot be claimed": Failure(
-        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=1), stopped=True
+        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=2), stopped=True
     ),
     "the candidate does not start": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(B, "docker.start"), stopped=True, where=B

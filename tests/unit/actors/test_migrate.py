@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from ployz.actors.messages.operations import (
     ApplyDeploy,
     ApplyMigration,
@@ -10,6 +12,7 @@ from ployz.actors.messages.operations import (
 )
 from ployz.events.types import DeployCommitted
 from ployz.host.fakes.docker import Program
+from ployz.ids import MachineId, SlotName, SlotRef
 from ployz.plan import names
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
@@ -63,6 +66,47 @@ def test_nobody_on_the_target_reaches_the_candidate_before_the_commit() -> None:
         assert outcome.exit_code == 0, outcome.text
         assert closed == [addresses]
         assert cluster[B].overlay.applied[-1].closed == frozenset()
+
+    simulate(body)
+
+
+def test_the_network_of_the_candidate_is_made_hidden_while_the_service_runs() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        (ipv4,) = [address for address in slot_addresses(cluster, DB) if ":" not in address]
+        hidden: list[tuple[frozenset[str], dict[MachineId, list[str]]]] = []
+
+        async def see(_effect: Effect) -> None:
+            hidden.append((cluster[B].overlay.applied[-1].hidden, running(cluster)))
+
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (B, "docker.prepare", False), see)
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (B, "docker.start", False), see)
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        assert hidden == [(frozenset({ipv4}), {A: ["db/slot-1"]}), (frozenset(), {})]
+
+    simulate(body)
+
+
+def test_what_an_aborted_move_left_is_not_in_the_way_of_the_network_of_the_next() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        there = cluster[B].docker
+        there.program = lambda _: Program(exits=1)
+        first = await cluster.run(A, ApplyMigration(DB, B))
+        assert first.exit_code == 3
+        (spec,) = cluster[A].docker.running()
+        left = evolve(
+            spec,
+            name=names.container(SlotRef(DB, SlotName("slot-1")), first.operation_id),
+            labels={**spec.labels, names.LABEL_OPERATION: first.operation_id},
+        )
+        await there.create(left)
+        await there.prepare(left.name)
+        there.program = lambda _: Program()
+        second = await cluster.run(A, ApplyMigration(DB, B))
+        assert second.exit_code == 0, second.text
+        assert left.name not in there.names()
 
     simulate(body)
 

@@ -143,6 +143,8 @@ def test_a_pull_gives_the_image(tmp_path: Path) -> None:
 
 def test_a_container_that_somebody_else_is_removing_is_waited_for(tmp_path: Path) -> None:
     prepared = Prepared()
+    prepared.answer("/v1.41/containers/db/kill", 409, {"message": "container db is not running"})
+    prepared.answer("/v1.41/containers/db.net", 404, {"message": "no such container"})
     prepared.answer("/v1.41/containers/db", 409, {"message": "removal of container db is already in progress"})
     prepared.answer("/v1.41/containers/db/wait", 200, {"StatusCode": 0})
 

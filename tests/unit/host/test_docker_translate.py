@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from ployz.host.docker import translate
+from ployz.host.docker import pause, translate
 from ployz.host.ports import BindMount, BridgeNetwork, Container, ContainerEvent, ContainerSpec, Image, PublishedPort
 
 SPEC = ContainerSpec(
@@ -16,6 +16,8 @@ SPEC = ContainerSpec(
     ipv6="fd00:1:2:1::7",
     ipv4="10.210.0.7",
 )
+OLD_API = (1, 41)
+NETWORK_OF_SPEC = translate.network_of(SPEC, "ployz", OLD_API)
 NETWORK = BridgeNetwork("ployz", "br-ployz", "fd00:1:2:1::/64", "fd00:1:2:1::1", "10.210.0.0/16", "10.210.0.1")
 
 
@@ -34,25 +36,52 @@ def inspected(**state: Any) -> dict[str, Any]:
 
 
 def test_a_container_has_its_fixed_addresses_on_the_one_network() -> None:
-    body = translate.container_body(SPEC, "ployz")
+    body = translate.container_body(SPEC, NETWORK_OF_SPEC)
     assert body["HostConfig"]["NetworkMode"] == "ployz"
     assert body["NetworkingConfig"]["EndpointsConfig"] == {
         "ployz": {"IPAMConfig": {"IPv4Address": "10.210.0.7", "IPv6Address": "fd00:1:2:1::7"}}
     }
 
 
+def test_a_hardware_address_follows_from_the_address_in_the_words_of_each_api() -> None:
+    mac = "02:42:0a:d2:00:07"
+    assert NETWORK_OF_SPEC["MacAddress"] == mac
+    newer = translate.network_of(SPEC, "ployz", (1, 44))
+    assert newer["NetworkingConfig"]["EndpointsConfig"]["ployz"]["MacAddress"] == mac
+    assert "MacAddress" not in newer
+
+
+def test_a_container_that_joins_a_network_says_nothing_of_its_own_about_it() -> None:
+    spec = evolve(SPEC, hostname="db", ports=(PublishedPort(80, 80),), sysctls={"net.a": "1", "kernel.b": "2"})
+    body = translate.container_body(spec, translate.joined("db.net"))
+    assert body["HostConfig"]["NetworkMode"] == "container:db.net"
+    assert {"Hostname", "ExposedPorts", "NetworkingConfig", "MacAddress"}.isdisjoint(body)
+    assert "PortBindings" not in body["HostConfig"]
+    assert body["HostConfig"]["Sysctls"] == {"kernel.b": "2"}
+
+
+def test_what_holds_a_network_has_all_of_it_and_is_no_container_of_a_service() -> None:
+    spec = evolve(SPEC, hostname="db", ports=(PublishedPort(80, 80),), sysctls={"net.a": "1", "kernel.b": "2"})
+    body = pause.holder_body(spec, translate.network_of(spec, "ployz", OLD_API))
+    assert (body["Hostname"], body["ExposedPorts"]) == ("db", {"80/tcp": {}})
+    assert body["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostPort": "80"}]}
+    assert body["HostConfig"]["Sysctls"] == {"net.a": "1"}
+    assert (body["HostConfig"]["CapDrop"], body["HostConfig"]["ReadonlyRootfs"]) == (["ALL"], True)
+    assert not [label for label in body["Labels"] if label.startswith("ployz.")]
+
+
 def test_what_the_spec_leaves_open_is_left_to_the_image() -> None:
-    body = translate.container_body(SPEC, "ployz")
+    body = translate.container_body(SPEC, NETWORK_OF_SPEC)
     assert {"Cmd", "Entrypoint", "StopSignal"}.isdisjoint(body)
     body = translate.container_body(
-        evolve(SPEC, command=("-c", "x"), entrypoint=("/bin/run",), stop_signal="SIGINT"), "ployz"
+        evolve(SPEC, command=("-c", "x"), entrypoint=("/bin/run",), stop_signal="SIGINT"), NETWORK_OF_SPEC
     )
     assert (body["Cmd"], body["Entrypoint"], body["StopSignal"]) == (["-c", "x"], ["/bin/run"], "SIGINT")
 
 
 def test_a_bind_is_a_mount_so_that_a_missing_source_is_never_made() -> None:
     spec = evolve(SPEC, mounts=(BindMount("/srv/data", "/data", readonly=True),), tmpfs=("/run",))
-    config = translate.container_body(spec, "ployz")["HostConfig"]
+    config = translate.container_body(spec, NETWORK_OF_SPEC)["HostConfig"]
     assert "Binds" not in config
     assert config["Mounts"] == [
         {
@@ -68,7 +97,7 @@ def test_a_bind_is_a_mount_so_that_a_missing_source_is_never_made() -> None:
 
 def test_one_port_may_be_published_twice() -> None:
     spec = evolve(SPEC, ports=(PublishedPort(53, 53), PublishedPort(53, 5353), PublishedPort(53, 53, "udp")))
-    body = translate.container_body(spec, "ployz")
+    body = translate.container_body(spec, translate.network_of(spec, "ployz", OLD_API))
     assert body["ExposedPorts"] == {"53/tcp": {}, "53/udp": {}}
     assert body["HostConfig"]["PortBindings"] == {
         "53/tcp": [{"HostPort": "53"}, {"HostPort": "5353"}],
@@ -77,7 +106,7 @@ def test_one_port_may_be_published_twice() -> None:
 
 
 def test_limits_are_in_docker_s_units_and_logs_are_bounded() -> None:
-    config = translate.container_body(evolve(SPEC, cpu_millicores=1500, memory_bytes=7), "ployz")["HostConfig"]
+    config = translate.container_body(evolve(SPEC, cpu_millicores=1500, memory_bytes=7), NETWORK_OF_SPEC)["HostConfig"]
     assert (config["NanoCpus"], config["Memory"]) == (1_500_000_000, 7)
     assert config["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
     assert config["RestartPolicy"] == {"Name": "no"}

@@ -29,5 +29,16 @@ def test_a_closed_address_is_reached_over_the_bridge_by_marked_packets_of_the_ho
     ]
 
 
+def test_a_network_made_ahead_is_not_heard_of() -> None:
+    lines = door_script("br0", (), {"10.78.0.13", "10.78.1.2"}).removeprefix(NONE).splitlines()
+    assert lines == [
+        "add table bridge ployz",
+        "add chain bridge ployz hide { type filter hook prerouting priority -300; }",
+        "add rule bridge ployz hide ether saddr { 02:42:0a:4e:00:0d, 02:42:0a:4e:01:02 } drop",
+    ]
+    both = door_script("br0", {"10.78.0.14"}, {"10.78.0.13"})
+    assert both.count("add rule") == 4
+
+
 def test_addresses_of_one_family_need_no_rule_for_the_other() -> None:
     assert "ip6" not in door_script("br0", {"10.78.0.13"})

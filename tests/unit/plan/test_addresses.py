@@ -167,6 +167,15 @@ def test_a_candidate_is_closed_while_the_facts_have_its_address_on_another_machi
     assert overlay_state(world.view, A, [claim], withheld=[claim]).closed == frozenset()
 
 
+def test_a_network_made_ahead_is_hidden_while_the_facts_have_its_address_on_another_machine() -> None:
+    world = postgres()
+    (db,) = world.view.placement.of_service(DB)
+    ahead = [(db.ipv6, db.ipv4)]
+    assert overlay_state(world.view, B, [], reserved=ahead).hidden == {db.ipv4}
+    assert overlay_state(world.view, A, [], reserved=ahead).hidden == frozenset()
+    assert overlay_state(world.view, B, [], reserved=ahead).local == overlay_state(world.view, B, []).local
+
+
 def test_a_machine_that_is_no_member_yet_has_every_member_as_its_peer() -> None:
     state = overlay_state(postgres().view, MachineId("machine-new"), [])
     assert [peer.endpoint for peer in state.peers] == [f"192.0.2.{n}:51820" for n in (1, 2, 3)]
