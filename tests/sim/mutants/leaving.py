@@ -61,8 +61,8 @@ async def _given(value: Any) -> Any:
 def no_final_delta() -> None:
     """What was written since the last warm round stays behind."""
 
-    async def nothing(self: Transfer, taken: Any) -> None:
-        return None
+    async def nothing(self: Transfer, taken: Any) -> list[Any]:
+        return []
 
     patch(Transfer, "send_last", nothing)
 
