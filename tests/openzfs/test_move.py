@@ -17,6 +17,9 @@ SERVICE = "production/web"
 ADDRESSES = {"192.0.2.1": "10.77.0.1", "192.0.2.2": "10.77.0.2"}
 """Of the page, and of the guests."""
 LIVE_RESTORE = json.dumps({"live-restore": True}).encode()
+DISK = "/dev/disk/by-id/virtio-data0"
+MAKE_POOL = f"zpool create tank {DISK} || {{ udevadm settle; zpool create -f tank {DISK}; }}"
+"""It makes a partition, and waits half a minute for udev to name it: not long enough, emulated on a busy host."""
 STEP_S = 600.0
 MIB = 1 << 20
 
@@ -26,7 +29,7 @@ def cluster(installed: tuple[Guest, Guest], say: Say) -> GuestCluster:
     """Founded and joined by the commands of the page, each on the machine whose it is."""
     by_name = dict(zip(("machine-a", "machine-b"), installed, strict=True))
     for guest in installed:
-        guest.run("zpool", "create", "tank", "/dev/disk/by-id/virtio-data0")
+        guest.run("sh", "-c", MAKE_POOL)
         guest.put({"/etc/docker/daemon.json": LIVE_RESTORE})
         guest.run("systemctl", "reload", "docker")
     *joining, by_ssh = commands("Add a machine")
