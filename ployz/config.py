@@ -149,6 +149,16 @@ class Config:
         return self.state_dir / "certificates"
 
     @property
+    def names_dir(self) -> Path:
+        """Beside the socket's folder, which not everybody may read."""
+        return self.socket.parent.with_name(f"{self.socket.parent.name}-names")
+
+    @property
+    def programs_dir(self) -> Path:
+        """For the name server's number and log."""
+        return self.socket.parent / "names"
+
+    @property
     def root_dataset(self) -> str:
         return f"{self.pool}/ployz"
 

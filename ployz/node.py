@@ -30,6 +30,7 @@ from ployz.actors.invites import InvitesActor
 from ployz.actors.journal import Journal
 from ployz.actors.machine import MachineActor
 from ployz.actors.membership import MembershipActor
+from ployz.actors.names import NamesActor
 from ployz.actors.operations import OperationsActor
 from ployz.actors.parts import Parts
 from ployz.actors.routing import RoutingActor, overlay_config
@@ -52,6 +53,7 @@ from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.facts.transactions import found_cluster
+from ployz.host.dnsmasq import Dnsmasq
 from ployz.host.docker.engine import DockerEngine
 from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
@@ -63,6 +65,7 @@ from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
 from ployz.install.identity import read_identity
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
+from ployz.plan.naming import DOMAIN
 from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
 from ployz.wire.client import PeerClient
@@ -146,6 +149,12 @@ def own_addresses(config: Config) -> tuple[str, str, Subnets]:
         raise AssertionError("a machine in a cluster has founded or joined it")
     join = config.join
     return join.ipv6, join.ipv4, Subnets.of(join.ipv6_prefix, join.machine_ipv4_subnet, join.workload_ipv4_subnet)
+
+
+def name_server_addresses(config: Config) -> tuple[str, ...]:
+    """The bridge's, where the containers ask, and the machine's own, for the machine and its neighbours."""
+    own_ipv6, own_ipv4, subnets = own_addresses(config)
+    return (*subnets.gateway, own_ipv6, own_ipv4)
 
 
 def _address(config: Config, view: ClusterView, machine: MachineId) -> str | None:
@@ -235,6 +244,12 @@ async def _parts(
         overlay=WireGuard(config.private_key, clock),
         folders=SystemFolders(),
         looks=SocketLooks(),
+        names=Dnsmasq(
+            folder=config.names_dir,
+            programs=config.programs_dir,
+            domain=DOMAIN,
+            addresses=name_server_addresses(config),
+        ),
         gateway=HaproxyGateway(config.gateway_dir, config.certificates_dir),
         streams=streams,
     )
@@ -270,6 +285,7 @@ async def found(config: Config, parts: Parts, certificate: Certificate) -> None:
 def spawn_actors(system: ActorSystem, parts: Parts) -> None:
     actors: dict[str, Make] = {
         "machine": partial(MachineActor, parts),
+        "names": partial(NamesActor, parts),
         "routing": partial(RoutingActor, parts),
         "gateway": partial(GatewayActor, parts),
         "storage": partial(StorageActor, parts),

@@ -26,6 +26,7 @@ from ployz.host.ports import Container, ContainerSpec
 from ployz.ids import Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
 from ployz.manifest import Manifest
 from ployz.plan import committed, names
+from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
 
 Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
@@ -81,7 +82,11 @@ class Containers:
     # ------------------------------------------------------------ effects
 
     def spec(self, manifest: Manifest, placement: SlotPlacement) -> ContainerSpec:
-        return container_spec(manifest, placement, mountpoint=self._parts.mountpoint)
+        cluster = self._parts.view.machines.cluster
+        if cluster is None:
+            raise AssertionError("a container is made in a cluster")
+        _, nameserver = Subnets.of_cluster(cluster).gateway
+        return container_spec(manifest, placement, mountpoint=self._parts.mountpoint, nameserver=nameserver)
 
     async def create(self, manifest: Manifest, slot: SlotRef, spec: ContainerSpec) -> ContainerCreated:
         for volume in volumes_of(manifest, slot.service.service):

@@ -15,7 +15,7 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, Overlay, Zfs
+from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
@@ -40,6 +40,7 @@ class Parts:
     docker: Docker
     guards: Guards
     overlay: Overlay
+    names: NameServer
     folders: Folders
     looks: Looks
     gateway: Gateway

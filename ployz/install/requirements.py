@@ -24,6 +24,7 @@ PROGRAMS: Final = {
     "wg": "install wireguard-tools",
     "ip": "install iproute2",
     "iptables": "install iptables",
+    "dnsmasq": "install dnsmasq (Debian: dnsmasq-base)",
     "nft": "install nftables",
     "sysctl": "install procps",
 }

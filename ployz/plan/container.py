@@ -9,6 +9,7 @@ from ployz.host.ports import BindMount, ContainerSpec, PublishedPort
 from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest.model import BindSource, Manifest, Mount, Service, TmpfsSource, VolumeSource
 from ployz.plan import names
+from ployz.plan.naming import SEARCH_NDOTS, search_domains
 
 
 def service_of(manifest: Manifest, service: ServiceName) -> Service:
@@ -19,7 +20,7 @@ def service_of(manifest: Manifest, service: ServiceName) -> Service:
 
 
 def container_spec(
-    manifest: Manifest, placement: SlotPlacement, *, mountpoint: Callable[[VolumeRef], str]
+    manifest: Manifest, placement: SlotPlacement, *, mountpoint: Callable[[VolumeRef], str], nameserver: str
 ) -> ContainerSpec:
     """Always with Docker's restart policy `no`: dockerd brings containers back to life after a crash without asking
     whether this machine still owns them. ployzd restarts them, after its gate.
@@ -47,6 +48,9 @@ def container_spec(
             for publish in declared.publish
             if (port := declared.port(publish.service_port)) is not None
         ),
+        nameservers=(nameserver,),
+        search_domains=search_domains(manifest.namespace),
+        ndots=SEARCH_NDOTS,
         cap_add=template.cap_add,
         cap_drop=template.cap_drop,
         sysctls=template.sysctls,

@@ -146,6 +146,7 @@ class Cluster:
         machine.docker.power_cut()
         machine.zfs.power_cut()
         machine.gateway.power_cut()
+        machine.names.power_cut()
         machine.overlay = FakeOverlay(machine.key)
 
     async def boot(self, name: MachineId) -> None:

@@ -32,6 +32,7 @@ from ployz.host.fakes.docker import FakeDocker
 from ployz.host.fakes.folders import FakeFolders
 from ployz.host.fakes.gateway import FakeGateway
 from ployz.host.fakes.guards import FakeGuards
+from ployz.host.fakes.names import FakeNameServer
 from ployz.host.fakes.overlay import FakeOverlay
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
@@ -153,6 +154,7 @@ class Life:
             overlay=self._port("overlay", machine.overlay),
             folders=self._port("folders", disk.folders),
             looks=self._port("looks", OverlayLooks(machine, shared.stations, shared.network)),
+            names=self._port("names", machine.names),
             gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),
         )
@@ -181,6 +183,8 @@ class Machine:
     overlay: FakeOverlay
     gateway: FakeGateway
     """Outlives ployzd, as the real one does."""
+    names: FakeNameServer = field(factory=FakeNameServer, init=False)
+    """As the gateway."""
     life: Life | None = None
     """None: it is off."""
     on_failure: Callable[[PloyzError], None] | None = None

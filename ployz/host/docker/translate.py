@@ -92,6 +92,9 @@ def _host_config(spec: ContainerSpec) -> Json:
     return {
         "Mounts": _mounts(spec),
         "RestartPolicy": {"Name": spec.restart},
+        "Dns": list(spec.nameservers),
+        "DnsSearch": list(spec.search_domains),
+        "DnsOptions": [f"ndots:{spec.ndots}"] if spec.ndots else [],
         "NanoCpus": spec.cpu_millicores * 1_000_000,
         "Memory": spec.memory_bytes,
         "CapAdd": list(spec.cap_add),

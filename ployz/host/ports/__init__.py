@@ -30,6 +30,7 @@ from ployz.host.ports.gateway import (
     TcpEntry,
 )
 from ployz.host.ports.machine import Folders, Guards, Looks
+from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
 
@@ -53,10 +54,12 @@ __all__ = [
     "GatewayStatus",
     "Guards",
     "Holder",
+    "HostRecord",
     "HttpEntry",
     "Image",
     "Looks",
     "Mode",
+    "NameServer",
     "Overlay",
     "OverlayConfig",
     "OverlayPeer",

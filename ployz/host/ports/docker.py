@@ -53,6 +53,11 @@ class ContainerSpec:
     mounts: tuple[BindMount, ...] = ()
     tmpfs: tuple[str, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    """Empty: those of the host."""
+    search_domains: tuple[str, ...] = ()
+    ndots: int = 0
+    """A name with fewer dots is looked for in the search domains first. 0: as Docker has it."""
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(factory=dict)

@@ -57,7 +57,7 @@ def mountpoint(volume: VolumeRef) -> str:
 
 
 def spec(text: str = FULL, at: SlotPlacement | None = None) -> ContainerSpec:
-    return container_spec(parse(text), at or placement(), mountpoint=mountpoint)
+    return container_spec(parse(text), at or placement(), mountpoint=mountpoint, nameserver="10.210.0.1")
 
 
 def test_everything_in_the_template_is_in_the_container() -> None:
@@ -92,6 +92,9 @@ def test_everything_in_the_template_is_in_the_container() -> None:
         ),
         tmpfs=("/run",),
         ports=(PublishedPort(80, 8080), PublishedPort(53, 53, "udp")),
+        nameservers=("10.210.0.1",),
+        search_domains=("production.ployz.internal", "ployz.internal"),
+        ndots=2,
         cap_add=("NET_ADMIN",),
         cap_drop=("ALL",),
         sysctls={"net.core.somaxconn": "1024"},
@@ -131,7 +134,7 @@ def test_a_moved_container_differs_in_what_it_knows_of_its_place_and_in_its_oper
 def test_the_container_that_settling_makes_is_the_one_that_was_committed() -> None:
     world = postgres()
     (placed,) = world.view.placement.of_service(DB)
-    made = container_spec(parse(POSTGRES), placed, mountpoint=mountpoint)
+    made = container_spec(parse(POSTGRES), placed, mountpoint=mountpoint, nameserver="10.210.0.1")
     assert made.labels[names.LABEL_OPERATION] == placed.operation_id
     assert made.labels[names.LABEL_TEMPLATE] == placed.template_hash
 

@@ -1,0 +1,27 @@
+"""The port to the name server of this machine: names and their addresses as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen
+class HostRecord:
+    address: str
+    """IPv4 or IPv6, without prefix length."""
+    names: tuple[str, ...]
+    """In full, without a dot at the end. The first is the answer to who has the address."""
+
+
+class NameServer(Protocol):
+    """It goes on without ployzd, with the names that it was given last."""
+
+    async def serve(self, records: Sequence[HostRecord]) -> None:
+        """From here on it answers with these, for the whole domain, and passes everything else on.
+
+        It is started where it does not run. Serves them already is done.
+        """
+        ...
