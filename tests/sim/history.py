@@ -95,7 +95,8 @@ def _texts(line: Line) -> Iterator[str]:
         case SequencedFact(position=position, fact=fact):
             text = f"FACT {position}: {_event(fact)}"
         case Effect(name=name, args=args):
-            text = f"{name} {' '.join(_argument(each) for each in args)}"
+            # A function's text has its address, which is another one in each process.
+            text = f"{name} {' '.join(_argument(each) for each in args if not callable(each))}"
         case other:
             text = str(other)
     first, *rest = _short_ids(text).split("\n")
