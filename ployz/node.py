@@ -114,6 +114,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 await found(config, parts, certificate)
                 spawn_actors(system, parts)
                 system.spawn("authority", partial(AuthorityActor, parts, facts))
+                tasks.start_soon(log.run)
                 tasks.start_soon(parts.mirror.run)
                 tasks.start_soon(doorkeeper.end_strangers)
                 tasks.start_soon(doorkeeper.receive_newcomers)

@@ -64,6 +64,8 @@ class GatewayActor(Actor):
         self._applying = anyio.Lock()
         self._position = 0
         self._problem = ""
+        self._is_off = False
+        """It is no gateway, and what it was as one has been stopped."""
         self._releasing: set[ServiceRef] = set()
         self._ever_before: dict[ServiceRef, tuple[int, int]] = {}
         """What was held and refused of a service before its hold began."""
@@ -94,9 +96,12 @@ class GatewayActor(Actor):
 
     async def _agree(self, tasks: TaskGroup) -> None:
         if not self._is_gateway:
-            if self._parts.view.position and (await self._parts.gateway.status()).runs:
-                await self._parts.gateway.stop()
+            if self._parts.view.position and not self._is_off:
+                if (await self._parts.gateway.status()).runs:
+                    await self._parts.gateway.stop()
+                self._is_off = True
             return
+        self._is_off = False
         for service, held in list(self._parts.local.holds.items()):
             decided = self._parts.view.operations.status(held.operation_id) is not Status.UNDECIDED
             if decided and service not in self._releasing:

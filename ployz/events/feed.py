@@ -6,9 +6,11 @@ Nothing is pushed and nothing is buffered: an append only says that there is mor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import anyio
 
+from ployz.errors import Code, Failed, Unreachable
 from ployz.events.log import Entry, EventLog, Record, Row
 from ployz.events.types import FactMirrored, StepBegun
 from ployz.ids import OperationId
@@ -21,6 +23,7 @@ class Feed:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._grown = anyio.Event()
+        self._failed = anyio.Event()
 
     @property
     def head(self) -> int:
@@ -31,6 +34,9 @@ class Feed:
         _reach("before", entries)
         try:
             records = await self._log.append(entries)
+        except (Failed, Unreachable):
+            self._failed.set()
+            raise
         finally:
             # Also when the caller was cancelled: what it began to write may have been written.
             if self._log.head > before:
@@ -38,6 +44,17 @@ class Feed:
                 self._grown = anyio.Event()
         _reach("after", entries)
         return records
+
+    async def run(self) -> NoReturn:
+        """Until the log has failed. `Failed` (LOG_FAILED): it takes nothing more, and what its last commit did is known
+        to whoever opens it again. A node without its log can promise nothing: it ends, and its supervisor starts it.
+        """
+        await self._failed.wait()
+        raise Failed(
+            Code.LOG_FAILED,
+            "the event log could not be written, so this node ends: what is on the disk is read at the next start",
+            "Is the disk full, or broken? The log is in the state folder.",
+        )
 
     async def wait(self, after: int, *, timeout_s: float) -> bool:
         """True as soon as there is a record past `after`; False when none came in time."""

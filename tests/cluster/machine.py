@@ -128,6 +128,7 @@ class Life:
                 shared.network.join(machine.name, system.deliver, tasks)
                 await found(machine.config, self.parts, machine.certificate)
                 spawn_actors(system, self.parts)
+                tasks.start_soon(self.parts.log.run)
                 tasks.start_soon(self.parts.mirror.run)
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
                 self.is_up = True

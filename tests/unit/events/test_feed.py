@@ -101,6 +101,20 @@ def test_a_reader_wakes_even_when_the_appender_only_knows_that_the_commit_failed
     anyio.run(main, backend="trio")
 
 
+def test_a_feed_ends_its_node_when_the_log_has_failed() -> None:
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        feed = Feed(log)
+        log.fail_next_append(written=False)
+        with pytest.RaisesGroup(PloyzError):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(feed.run)
+                with pytest.raises(PloyzError):
+                    await feed.append([started("1")])
+
+    anyio.run(main, backend="trio")
+
+
 def test_a_feed_is_a_log() -> None:
     async def test(feed: Feed) -> None:
         (record,) = await feed.append([started("1", "fence")])
