@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -163,6 +164,8 @@ class CandidateLease:
         for container in lease.containers:
             if not await self._parts.guards.killed(container):  # else it has to be started again first
                 await self._parts.guards.release(container)
+        with suppress(PloyzError):  # it ends by itself
+            await self._parts.facts.revoke(lease.number)
         self._forget(lease)
 
     async def _end(self, lease: _Lease) -> None:

@@ -224,7 +224,8 @@ class OperationsActor(Actor):
         if operation.coordinator != self._parts.me and not isinstance(self.sender, Peer):
             coordinator = self.system.remote(operation.coordinator, "operations")
             with suppress(Unreachable, Refused):  # then by what is known here
-                return await coordinator.ask(message, timeout_s=PROBE_TIMEOUT_S)
+                theirs = await coordinator.ask(message, timeout_s=PROBE_TIMEOUT_S)
+                return evolve(theirs, row=_row(operation))  # with this machine's times, as every list here has them
         finished = self._parts.local.finished(message.operation_id)
         return DeployDetail(
             row=_row(operation),

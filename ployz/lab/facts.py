@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 from attrs import frozen
 
-from ployz.errors import Failed
+from ployz.errors import Code, Failed
 from ployz.facts.etcd.access import MODE, EtcdAccess
 from ployz.facts.etcd.certificates import Pair, issue, make_authority
 from ployz.lab.daemon import Daemon
@@ -115,7 +115,18 @@ def bring_up(machines: Sequence[Machine], known: LabState, say: Callable[[str], 
     assert access is not None  # noqa: S101 - it was written above
     _let_in(founder, running, address, access)
     command = [str(PROGRAMS / "ployzctl"), "cluster", "promote", "--etcd", str(access_file), "--yes"]
-    running.run(command, deadline_s=UP_S)
+
+    def moved() -> bool:
+        """Not while an operation that has just ended still holds something."""
+        try:
+            running.run(command, deadline_s=UP_S)
+        except Failed as error:
+            if f"[{Code.LOCK_HELD}]" not in error.problem.text:
+                raise
+            return False
+        return True
+
+    wait_until("nothing is going on", moved, deadline_s=UP_S)
     say(f"the facts are in etcd, on {len(members)} machines")
 
 

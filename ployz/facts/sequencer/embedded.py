@@ -134,7 +134,11 @@ class EmbeddedFactLog:
 
         def work(database: Database) -> Head:
             if (key := tables.leased(database)) is not None:
-                raise Refused(Code.LOCK_HELD, f"{key} is held: an operation is going on", "Wait until it has ended.")
+                raise Refused(
+                    Code.LOCK_HELD,
+                    f"{key} is held: an operation is going on, or has just ended",
+                    "Try again when it has.",
+                )
             tables.put_beside(database, MOVE.text, MOVE.encode(move))
             # Not on the disk yet, but whatever this thread does after it comes after it there too.
             self._move = move
