@@ -97,7 +97,7 @@ class LocalView:
 
     @property
     def reserved(self) -> Mapping[SlotRef, Claim]:
-        """The last reservation of each slot that has not become a claim."""
+        """The last reservation of each slot that has not become a claim, and whose container is still here."""
         return self._reserved
 
     def stopped_by_us(self, container: str) -> bool:
@@ -150,8 +150,9 @@ class LocalView:
                 self._stopped.discard(container)
             case ContainerRemoved(slot, container):
                 self._stopped.discard(container)
-                claim = self._claims.get(slot)
-                if claim is not None and container.endswith(f".{claim.operation_id}"):
-                    del self._claims[slot]
+                for held in (self._claims, self._reserved):
+                    claim = held.get(slot)
+                    if claim is not None and container.endswith(f".{claim.operation_id}"):
+                        del held[slot]
             case _:
                 pass

@@ -4,6 +4,8 @@ import pytest
 
 from ployz.events.log import Record
 from ployz.events.types import (
+    AddressClaimed,
+    AddressReserved,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
@@ -117,3 +119,13 @@ def test_the_closing_word_of_an_operation_is_kept() -> None:
     view = of(finished)
     assert view.finished(FIRST) == finished
     assert view.finished(SECOND) is None
+
+
+def test_an_address_is_held_by_a_container_of_its_operation_until_that_is_removed() -> None:
+    ours = ContainerRemoved(SLOT, f"production.db.slot-1.{FIRST}")
+    earlier = ContainerRemoved(SLOT, f"production.db.slot-1.{SECOND}")
+    reserved = AddressReserved(SLOT, "fd00:1:0:1::10", "10.210.0.16")
+    claimed = AddressClaimed(SLOT, "fd00:1:0:1::10", "10.210.0.16")
+    assert [list(of(reserved, each).reserved) for each in (earlier, ours)] == [[SLOT], []]
+    assert [list(of(reserved, claimed, each).claims) for each in (earlier, ours)] == [[SLOT], []]
+    assert not of(reserved, claimed).reserved
