@@ -38,7 +38,7 @@ class Lab:
         return self.run("exec", machine, "--", *argv)
 
     def reaches(self, source: str, target: str) -> bool:
-        return self.try_("exec", source, "--", "ping", "-c1", "-W1", target).returncode == 0
+        return self.try_("exec", source, "--", "ping", "-c1", "-w3", target).returncode == 0
 
     def machines(self) -> dict[str, dict[str, Any]]:
         return {each["machine"]: each for each in self.status()["machines"]}
