@@ -102,7 +102,11 @@ def overlay_state(parts: Parts) -> OverlayState:
         parts.me,
         claimed=[(each.ipv6, each.ipv4) for status, each in claims if status is Status.UNDECIDED],
         withheld=[(each.ipv6, each.ipv4) for status, each in claims if status is not Status.COMMITTED],
-        reserved=[(each.ipv6, each.ipv4) for each in parts.local.reserved.values()],
+        reserved=[
+            (each.ipv6, each.ipv4)
+            for each in parts.local.reserved.values()
+            if each.made or parts.view.operations.status(each.operation_id) is Status.UNDECIDED
+        ],
     )
 
 

@@ -9,12 +9,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ployz.events.log import Record
 from ployz.events.types import (
     AddressClaimed,
     AddressReserved,
+    ContainerCreated,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
@@ -51,6 +52,8 @@ class Claim:
     operation_id: OperationId
     ipv6: str
     ipv4: str
+    made: bool = False
+    """Of a reservation: its container was made, and is not removed yet."""
 
 
 @frozen
@@ -144,6 +147,10 @@ class LocalView:
                 self._reserved.pop(slot, None)
             case AddressReserved(slot, ipv6, ipv4) if record.operation_id is not None:
                 self._reserved[slot] = Claim(record.operation_id, ipv6, ipv4)
+            case ContainerCreated(slot, container):
+                reserved = self._reserved.get(slot)
+                if reserved is not None and container.endswith(f".{reserved.operation_id}"):
+                    self._reserved[slot] = evolve(reserved, made=True)
             case ContainerStopped(_, container):
                 self._stopped.add(container)
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
