@@ -37,7 +37,7 @@ from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.projections.invites import Invite
 from ployz.projections.machines import Member
 from ployz.wire.certificates import fingerprint
-from ployz.wire.invitation import SECRET_BYTES, Invitation, to_token
+from ployz.wire.invitation import SECRET_BYTES, Invitation, secret_hash, to_token
 from ployz.wire.message import Done
 
 TTL_MIN_S: Final = 10.0
@@ -66,7 +66,7 @@ class InvitesActor(Actor):
             secret=self._parts.entropy(SECRET_BYTES),
         )
         made = InviteMade(
-            invitation.invite, self._parts.me, invitation.secret_hash, now_ms + round(message.ttl_s * 1000)
+            invitation.invite, self._parts.me, secret_hash(invitation.secret), now_ms + round(message.ttl_s * 1000)
         )
         await self._transact(make_invite(made))
         return InviteToken(made.invite, to_token(invitation), made.expires_ms)
@@ -98,8 +98,7 @@ class InvitesActor(Actor):
         """
         cluster = self._cluster()
         known = self._known(message.invite)
-        given = Invitation(known.invite, cluster.cluster, "", "", message.secret)
-        if given.secret_hash != known.secret_hash or known.by != self._parts.me:
+        if secret_hash(message.secret) != known.secret_hash or known.by != self._parts.me:
             raise Refused(Code.INVITE, f"{message.invite} is not the invitation with this secret")
         if (again := self._joined_with(known, message)) is not None:
             return self._welcome(cluster, again)

@@ -34,9 +34,10 @@ class Invitation:
     """Of the inviting machine's certificate."""
     secret: bytes
 
-    @property
-    def secret_hash(self) -> str:
-        return sha256(self.secret).hexdigest()
+
+def secret_hash(secret: bytes) -> str:
+    """All that the facts have of it: SHA-256, in hexadecimal."""
+    return sha256(secret).hexdigest()
 
 
 def to_token(invitation: Invitation) -> str:
