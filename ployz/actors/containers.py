@@ -28,6 +28,7 @@ from ployz.manifest import Manifest
 from ployz.plan import committed, names
 from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
+from ployz.projections.local import Claim
 
 Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
 
@@ -141,7 +142,11 @@ class Containers:
 
 
 async def record_removed(parts: Parts, slot: SlotRef, name: str) -> None:
-    claimed = slot in parts.local.claims
+    held = _addresses_held(parts, slot)
     await parts.journal.record(f"service/{slot.service}", ContainerRemoved(slot, name))
-    if claimed and slot not in parts.local.claims:
-        parts.facts_changed()  # the overlay kept a candidate closed for as long as it was there
+    if _addresses_held(parts, slot) != held:
+        parts.facts_changed()  # the overlay kept a candidate closed, or hidden, for as long as it was there
+
+
+def _addresses_held(parts: Parts, slot: SlotRef) -> tuple[Claim | None, Claim | None]:
+    return parts.local.claims.get(slot), parts.local.reserved.get(slot)

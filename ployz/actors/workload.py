@@ -211,7 +211,8 @@ class WorkloadActor(Actor):
     async def _forget_candidates(self) -> None:
         """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between."""
         there = {each.name for _, each in await self._containers.found()}
-        for slot, claim in list(self._parts.local.claims.items()):
+        local = self._parts.local
+        for slot, claim in [*local.claims.items(), *local.reserved.items()]:
             name = names.container(slot, claim.operation_id)
             aborted = self._parts.view.operations.status(claim.operation_id) is Status.ABORTED
             if slot.service.namespace == self._namespace and aborted and name not in there:

@@ -69,6 +69,7 @@ async def ends(cluster: Cluster, operation_id: OperationId) -> Status:
         assert machine.parts.local.fences == {}
         assert machine.guards.leases == frozenset()
         assert machine.overlay.applied[-1].closed == frozenset()
+        assert machine.overlay.applied[-1].hidden == frozenset()
     return status
 
 

@@ -132,6 +132,7 @@ class Watch:
             leases=tuple(sorted(machine.guards.leases)),
             local=state.local if state else frozenset(),
             closed=state.closed if state else frozenset(),
+            hidden=state.hidden if state else frozenset(),
             sent_to=tuple(sorted((ip, where) for ip, where in sent_to if ip in slots)),
             position=life.parts.view.position if life and life.is_up else -1,
         )

@@ -38,6 +38,9 @@ def _of_machine(seen: MachineSeen, truth: Truth) -> Iterator[str]:
         yield f"{me} still has {', '.join(seen.fences)} fenced"
     if seen.leases:
         yield f"{me} still guards {', '.join(seen.leases)}"
+    for which, addresses in (("closes", seen.closed), ("hides", seen.hidden)):
+        if addresses:
+            yield f"{me} still {which} {', '.join(sorted(addresses))}"
     yield from _of_slots(seen, truth)
     for dataset in seen.datasets:
         yield from _of_dataset(seen, dataset, truth)

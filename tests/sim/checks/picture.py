@@ -37,6 +37,7 @@ class MachineSeen:
     leases: tuple[str, ...]
     local: frozenset[str]
     closed: frozenset[str]
+    hidden: frozenset[str]
     sent_to: tuple[tuple[str, MachineId], ...]
     """(address of a slot, machine)"""
     position: int
