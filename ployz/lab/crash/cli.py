@@ -36,6 +36,7 @@ AnyCase = Case | FaultCase
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    arguments.share = arguments.share or (0, arguments.labs)
     journal = Journal(arguments.journal)
     code = 0
     try:
@@ -201,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         "--journal", type=Path, default=JOURNAL, metavar="FILE", help=f"of what was tried (default: {JOURNAL})"
     )
     parser.add_argument("--name", default="crash", metavar="LAB", help="of the lab (default: crash)")
-    parser.add_argument("--share", type=_share, default=(0, 1), help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=_share, help=argparse.SUPPRESS)
     return parser
 
 
