@@ -158,6 +158,10 @@ class Code(StrEnum):
     """It is committed; the machines that have not finished are named, and finish by themselves."""
     OUTCOME_UNKNOWN = "outcome-unknown"
     """It is not known whether it happened. Read before you act."""
+    UNHEALTHY = "unhealthy"
+    """The doctor found something wrong; each finding says what to do. Nothing was changed."""
+    VERSIONS_DIFFER = "versions-differ"
+    """The machines run versions of ployz that cannot work together; the text says which, and why."""
     # Parts
     MISSING_PART = "missing-part"
     """A program, a service or a right that ployz needs is missing on this machine."""

@@ -19,6 +19,7 @@ from ployz import __version__
 from ployz.actors.authority import AuthorityActor
 from ployz.actors.cell import Make
 from ployz.actors.distance import DistanceActor
+from ployz.actors.doctor import DoctorActor
 from ployz.actors.doorkeeper import Doorkeeper
 from ployz.actors.drain import DrainActor
 from ployz.actors.events import EventsActor
@@ -64,6 +65,7 @@ from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
 from ployz.install.identity import read_identity
+from ployz.install.premises import SystemPremises
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
 from ployz.plan.naming import DOMAIN
 from ployz.projections.local import LocalView
@@ -253,6 +255,7 @@ async def _parts(
         ),
         gateway=HaproxyGateway(config.gateway_dir, config.certificates_dir),
         streams=streams,
+        premises=SystemPremises(config),
     )
     parts.mirror = await Mirror.open(facts, log, [parts.take_fact])
     return parts
@@ -298,6 +301,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "takeover": partial(TakeoverActor, parts),
         "membership": partial(MembershipActor, parts),
         "distance": partial(DistanceActor, parts),
+        "doctor": partial(DoctorActor, parts),
         "drain": partial(DrainActor, parts),
         "events": partial(EventsActor, parts),
     }

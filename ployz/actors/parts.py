@@ -15,7 +15,7 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Zfs
+from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
@@ -45,6 +45,7 @@ class Parts:
     looks: Looks
     gateway: Gateway
     streams: Streams
+    premises: Premises
     mirror: Mirror = field(init=False)
     """Set by node.py when it has loaded what the log holds: it feeds `take_fact`."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)

@@ -38,7 +38,8 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.types import VolumeMounted
 from ployz.ids import MachineId, OperationId, VolumeRef
-from ployz.plan import committed, names, settle
+from ployz.plan import names, settle
+from ployz.plan.settle.by_facts import decide_volume
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
 
@@ -171,19 +172,8 @@ class VolumeActor(Actor):
         if found is None:
             await self._dataset.remove_empty_namespace()
         owned = view.placement.volumes.get(self._volume)
-        base = view.placement.base(self._volume)
-        declared = committed.volume(view, self._volume)
-        actions = settle.settle_volume(
-            self._volume,
-            owned if owned is not None and owned.owner == self._parts.me else None,
-            self._dataset.seen(found) if found is not None else None,
-            me=self._parts.me,
-            base=base.snapshot if base else None,
-            taken=view.placement.takeover(self._volume),
-            quota_bytes=None if declared is None else declared.quota_bytes or 0,
-            operation_of=names.operation_of_snapshot,
-            status_of=view.operations.status,
-        )
+        seen = self._dataset.seen(found) if found is not None else None
+        actions = decide_volume(view, self._parts.me, self._volume, seen)
         for action in actions:
             if isinstance(action, settle.DiscardPartial) and owned is not None and owned.owner in view.machines.members:
                 await self._check_not_the_last(owned.owner)

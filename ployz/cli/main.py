@@ -83,7 +83,8 @@ def _carry_out(argv: Sequence[str], out: Output, stdin: TextIO) -> int:
     if group is None:
         advice = f"Groups: {', '.join(GROUPS)}."
         raise Usage(Code.USAGE, f"there is no group {group_name!r}.{did_you_mean(group_name, list(GROUPS))}", advice)
-    if words and words[0].startswith("-") and group.default:
+    only_options = words[0].startswith("-") if words else group.stands_alone and not wants_help
+    if only_options and group.default:
         words.insert(0, group.default)
     if not words:
         return _help(out, _group_help(group_name, group), asked=wants_help)

@@ -21,6 +21,8 @@ class Group:
     commands: Mapping[str, str]
     default: str | None = None
     """The command that is meant where only options follow the group: `deploy -f FILE`."""
+    stands_alone: bool = False
+    """Its default is meant where nothing follows, too."""
 
 
 GROUPS: Final[Mapping[str, Group]] = {
@@ -29,6 +31,7 @@ GROUPS: Final[Mapping[str, Group]] = {
         {
             "init": "Found a cluster, with this machine as its first member.",
             "status": "Show who orders the facts, and how that is doing.",
+            "upgrade-check": "Show whether the versions of all machines, and of this ployzctl, can work together.",
             "backup": "Copy the fact log to a file, while it is in use.",
             "promote": "Move the fact log from the founding machine to etcd, for good.",
         },
@@ -103,6 +106,12 @@ GROUPS: Final[Mapping[str, Group]] = {
             "rm": "Destroy a volume that no service mounts, everywhere.",
             "takeover": "Give a volume whose machine is off for good to another one. What has not reached it is lost.",
         },
+    ),
+    "doctor": Group(
+        "What is wrong on any machine of the cluster, and what to do about it.",
+        {"examine": "Examine every machine, and show what is wrong with it. `ployzctl doctor` is short for it."},
+        default="examine",
+        stands_alone=True,
     ),
     "events": Group(
         "The event log of this machine, or of an exported copy.",

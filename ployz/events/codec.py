@@ -45,6 +45,11 @@ class Codec:
         self._converter = make_converter()
         self.teach(self._converter)
 
+    @property
+    def newest(self) -> tuple[str, ...]:
+        """`volume.snapshot_taken/1`, every event that it reads in its newest version, by name."""
+        return tuple(f"{name}/{version}" for name, version in sorted(self._newest.items()))
+
     def teach(self, converter: Converter) -> None:
         """Lets another converter carry events: a field of type Event or Fact is `[name, version, fields]`."""
         # Not for their subclasses, whose values are their own fields.

@@ -22,6 +22,8 @@ LOOK_EVERY_S: Final = 0.5
 DOCKER_TIMEOUT_S: Final = 5.0
 KILLED: Final = "killed\n"
 """A guard's last word in its lease, before it kills: what ended then did not end by itself."""
+PART: Final = ".part"
+"""Of a lease that is being written. No container's name ends so: an operation's id does not."""
 
 
 def now_s() -> float:
@@ -46,7 +48,7 @@ def was_killed(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + PART)
     part.write_text(text)
     part.replace(path)
 

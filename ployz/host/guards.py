@@ -6,6 +6,7 @@ What the guard does is host/guard.py, which runs alone. This is its side in ploy
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Failed
-from ployz.host.guard import guard_argv, read_lease, was_killed, write_lease
+from ployz.host.guard import PART, guard_argv, read_lease, was_killed, write_lease
 
 SPAWN_S: Final = 5.0
 
@@ -56,6 +57,10 @@ class SystemGuards:
 
     async def killed(self, container: str) -> bool:
         return was_killed(self._lease(container))
+
+    async def guarded(self) -> Sequence[str]:
+        names = {each.name for each in self.folder.glob("*")}
+        return tuple(sorted(each for each in names if not each.endswith(PART)))
 
     def _lease(self, container: str) -> Path:
         return self.folder / container

@@ -34,6 +34,7 @@ from ployz.host.fakes.gateway import FakeGateway
 from ployz.host.fakes.guards import FakeGuards
 from ployz.host.fakes.names import FakeNameServer
 from ployz.host.fakes.overlay import FakeOverlay
+from ployz.host.fakes.premises import FakePremises
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
 from ployz.ids import Certificate, MachineId
@@ -158,6 +159,7 @@ class Life:
             names=self._port("names", machine.names),
             gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),
+            premises=self._port("premises", machine.premises),
         )
         self.parts.mirror = await Mirror.open(self.parts.facts, log, [self.parts.take_fact])
 
@@ -186,10 +188,14 @@ class Machine:
     """Outlives ployzd, as the real one does."""
     names: FakeNameServer = field(factory=FakeNameServer, init=False)
     """As the gateway."""
+    premises: FakePremises = field(init=False)
     life: Life | None = None
     """None: it is off."""
     on_failure: Callable[[PloyzError], None] | None = None
     """Told when ployzd ends by itself, as its supervisor would be. None: that must not happen."""
+
+    def __attrs_post_init__(self) -> None:
+        self.premises = FakePremises(self.certificate)
 
     @property
     def zfs(self) -> FakeZfs:

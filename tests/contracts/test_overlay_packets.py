@@ -238,13 +238,16 @@ def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened
         for address in sorted(DB):
             assert connects(first.namespace, address)
             assert connects(web, address)
+        assert wait_for(first.overlay.doors) == frozenset()
         wait_for(partial(first.overlay.apply, evolve(bridged.state_for(first), closed=DB)))
+        assert wait_for(first.overlay.doors) == frozenset(DB)
         for address in sorted(DB):
             assert not connects(first.namespace, address)
             assert not connects(web, address)
             assert connects(first.namespace, address, LOOK_MARK)
         assert all(connects(db, address) for address in sorted(WEB)), "what it begins itself is answered"
         bridged.follow(first)
+        assert wait_for(first.overlay.doors) == frozenset()
         for address in sorted(DB):
             assert connects(first.namespace, address)
             assert connects(web, address)

@@ -99,7 +99,9 @@ def test_a_held_snapshot_is_not_destroyed_until_every_tag_is_released(bench: Ben
         await bench.zfs.snapshot([top], "one")
         for tag in ("op-1", "op-2", "op-1"):
             await bench.zfs.hold(top, "one", tag)
+        assert [each.holds for each in (await state_of(bench, top)).snapshots] == [2]
         await bench.zfs.release(top, "one", "op-2")
+        assert [each.holds for each in (await state_of(bench, top)).snapshots] == [1]
 
     async def finish() -> None:
         await bench.zfs.release(top, "one", "op-1")

@@ -6,6 +6,7 @@ The daemon imports it. The command line imports only the modules of the messages
 from ployz.actors.messages import (
     authority,
     distance,
+    doctor,
     drain,
     events,
     facts,
@@ -24,6 +25,7 @@ from ployz.actors.messages import (
 __all__ = [
     "authority",
     "distance",
+    "doctor",
     "drain",
     "events",
     "facts",

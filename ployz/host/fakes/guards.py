@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 from attrs import define, field
 
@@ -45,6 +47,9 @@ class FakeGuards:
 
     async def killed(self, container: str) -> bool:
         return container in self._killed
+
+    async def guarded(self) -> Sequence[str]:
+        return tuple(sorted(self.leases))
 
     async def run(self) -> None:
         """The guards' own life: for as long as there is a machine."""

@@ -16,6 +16,10 @@ class FakeOverlay:
         self._key = key
         self.config: OverlayConfig | None = None
         self.applied: list[OverlayState] = []
+        self.strange_doors: frozenset[str] = frozenset()
+        """Closed by somebody else; gone with the next change."""
+        self.handshake_ages_s: dict[str, float] = {}
+        """Of each peer that ever spoke, by its key."""
 
     async def public_key(self) -> str:
         return self._key
@@ -27,12 +31,16 @@ class FakeOverlay:
         self._must_be_up()
         if not self.applied or self.applied[-1] != state:
             self.applied.append(state)
+            self.strange_doors = frozenset()
 
     async def status(self) -> Sequence[PeerStatus]:
-        """Every peer, none of which ever spoke."""
         self._must_be_up()
         peers = self.applied[-1].peers if self.applied else ()
-        return [PeerStatus(peer.public_key, None, 0, 0) for peer in peers]
+        return [PeerStatus(each.public_key, self.handshake_ages_s.get(each.public_key), 0, 0) for each in peers]
+
+    async def doors(self) -> frozenset[str]:
+        now = self.applied[-1] if self.applied else None
+        return self.strange_doors | (now.closed | now.hidden if now else frozenset())
 
     def places(self) -> Mapping[str, str | None]:
         """Every address with the key of the peer that has it now; None: it is here."""

@@ -308,7 +308,7 @@ class FakeZfs:
 
     def _snapshot(self, its: DatasetContent, snap: Snap) -> Snapshot:
         unique_bytes = its.used_bytes() - its.used_bytes(without=snap)
-        return Snapshot(snap.name, snap.guid, snap.created_s, total_bytes(snap.files), unique_bytes)
+        return Snapshot(snap.name, snap.guid, snap.created_s, total_bytes(snap.files), unique_bytes, len(snap.holds))
 
     def _free_bytes(self) -> int:
         return self._size_bytes - sum(each.used_bytes() for each in self._sets.values())

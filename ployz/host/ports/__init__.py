@@ -29,7 +29,7 @@ from ployz.host.ports.gateway import (
     ServerStatus,
     TcpEntry,
 )
-from ployz.host.ports.machine import Folders, Guards, Looks
+from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises
 from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
@@ -46,6 +46,7 @@ __all__ = [
     "DatasetState",
     "Docker",
     "ExecResult",
+    "ExpiringCertificate",
     "Folders",
     "Gateway",
     "GatewayBackend",
@@ -66,6 +67,7 @@ __all__ = [
     "OverlayState",
     "PeerStatus",
     "PoolSpace",
+    "Premises",
     "PublishedPort",
     "ServerStatus",
     "Snapshot",

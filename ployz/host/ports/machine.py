@@ -1,8 +1,13 @@
-"""Small ports to the machine itself: guards of candidates, folders, and looks at what answers."""
+"""Small ports to the machine itself: guards of candidates, folders, looks at what answers, and what it must have."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from attrs import frozen
+
+from ployz.ids import Certificate
 
 
 class Guards(Protocol):
@@ -31,6 +36,10 @@ class Guards(Protocol):
         """Its lease was over while it ran. Known until it is released, or the machine loses its power."""
         ...
 
+    async def guarded(self) -> Sequence[str]:
+        """Every container that has a lease, or whose guard left word of a kill, by name."""
+        ...
+
 
 class Folders(Protocol):
     """The folders of the host that volumes are mounted on."""
@@ -53,4 +62,29 @@ class Looks(Protocol):
 
     async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
         """GET is answered with a status of 200 to 399."""
+        ...
+
+
+@frozen
+class ExpiringCertificate:
+    path: str
+    not_after_ms: int
+    """0: it cannot be read."""
+    problem: str = ""
+    """Why not."""
+
+
+class Premises(Protocol):
+    """What a machine must have before ployz can do anything on it, looked at while it does."""
+
+    async def missing(self) -> Sequence[str]:
+        """Of what ployz requires: `NAME: what to do`, one each."""
+        ...
+
+    async def identity(self) -> Certificate:
+        """As it is on the disk now. `Failed` (IDENTITY): it is not there, damaged, or others can read it."""
+        ...
+
+    async def certificates(self) -> Sequence[ExpiringCertificate]:
+        """Those that somebody else signed, and that end: of a gateway."""
         ...

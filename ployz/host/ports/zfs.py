@@ -32,6 +32,8 @@ class Snapshot:
     referenced_bytes: int
     used_bytes: int
     """What only this snapshot holds on to."""
+    holds: int = 0
+    """How many tags keep it from being destroyed."""
 
 
 @frozen

@@ -16,6 +16,7 @@ from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig
 from ployz.host.program import Output, run
 from ployz.host.wireguard import announce
+from ployz.host.wireguard.doors import FAMILIES, TABLE, parse_doors
 from ployz.host.wireguard.observed import (
     ObservedDevice,
     ObservedLink,
@@ -32,6 +33,7 @@ DEADLINE_S = 10.0 * SLOWNESS
 """Each takes milliseconds. What takes this long waits for a lock that nobody gives back."""
 
 _NOT_FOUND = 127
+_NO_TABLE = "No such file or directory"
 _NO_KERNEL_WIREGUARD = ("Unknown device type", "not supported")
 
 
@@ -103,6 +105,14 @@ class Commands:
 
     async def doors(self, script: str) -> None:
         await self._do("nft", "-f", "-", stdin=script.encode())
+
+    async def doors_now(self) -> frozenset[str]:
+        """A table that is not there keeps nobody away."""
+        outputs = [await self._try("nft", "list", "table", family, TABLE) for family in FAMILIES]
+        for each in outputs:
+            if each.exit_code != 0 and _NO_TABLE not in each.words:
+                raise Failed(Code.OVERLAY_FAILED, f"nft list table: {each.words}")
+        return parse_doors("\n".join(each.text for each in outputs if each.exit_code == 0))
 
     async def announce(self, bridge: str, addresses: Sequence[str]) -> None:
         """A process, because a socket belongs to the network namespace that it was opened in."""

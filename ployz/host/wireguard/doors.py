@@ -8,13 +8,18 @@ was made ahead of its container is hidden whole: it would answer for an address 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, ip_address
 from typing import Final
 
 from ployz.host.ports import hardware_address
 from ployz.host.readiness import LOOK_MARK
 
 TABLE: Final = "ployz"
+FAMILIES: Final = ("inet", "bridge")
+_WORDS: Final = re.compile(r"[\s{},;]+")
+_HARDWARE: Final = re.compile(r"02:42(:[0-9a-f]{2}){4}\Z")
 
 
 def door_script(bridge: str, closed: Iterable[str], hidden: Iterable[str] = ()) -> str:
@@ -24,8 +29,24 @@ def door_script(bridge: str, closed: Iterable[str], hidden: Iterable[str] = ()) 
     return "".join(f"{line}\n" for line in _lines(bridge, sorted(closed), sorted(hidden)))
 
 
+def parse_doors(text: str) -> frozenset[str]:
+    """What `nft list table` of both families prints: each address that a rule is about. A hidden one is its own by its
+    hardware address.
+    """
+    return frozenset(address for word in _WORDS.split(text) if (address := _address(word)) is not None)
+
+
+def _address(word: str) -> str | None:
+    if _HARDWARE.match(word):
+        return str(IPv4Address(bytes.fromhex(word.replace(":", ""))[2:]))
+    try:
+        return str(ip_address(word))
+    except ValueError:
+        return None
+
+
 def _lines(bridge: str, closed: list[str], hidden: list[str]) -> Iterator[str]:
-    for family in ("inet", "bridge"):
+    for family in FAMILIES:
         yield f"add table {family} {TABLE}"
         yield f"delete table {family} {TABLE}"
     if hidden:

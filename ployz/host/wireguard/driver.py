@@ -109,6 +109,9 @@ class WireGuard:
             for key, peer in device.peers.items()
         ]
 
+    async def doors(self) -> frozenset[str]:
+        return await self._commands.doors_now()
+
     def _up(self) -> OverlayConfig:
         if self._config is None:
             raise AssertionError("up() comes first")

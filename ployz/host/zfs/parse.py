@@ -15,7 +15,7 @@ USER_PREFIX = "ployz:"
 
 Properties = Mapping[str, str]
 
-TREE_PROPERTIES = "guid,createtxg,creation,used,referenced"
+TREE_PROPERTIES = "guid,createtxg,creation,used,referenced,userrefs"
 """Of a dataset and its snapshots, in one `zfs get`: `zfs list` of zfs-fuse rounds guids to `3.27E`."""
 
 _SEND_FLAGS = re.compile(r"^\s*send \[-(\w+)\]", re.MULTILINE)
@@ -88,6 +88,7 @@ def snapshot(name: str, values: Properties) -> Snapshot:
         created_s=number(values, "creation"),
         referenced_bytes=number(values, "referenced"),
         used_bytes=number(values, "used"),
+        holds=number(values, "userrefs"),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from attrs import evolve
 
+from ployz.actors.messages.facts import FactsPage, FollowFacts, Transact
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
 from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
@@ -14,6 +15,8 @@ from ployz.events.types import Fact, FactMirrored, NodeStarted
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.mirror import RETRY_MAX_S, STREAM, Mirror
 from ployz.facts.port import SequencedFact, Transaction
+from ployz.strict import pack, unpack
+from ployz.wire.codec import decode_message, decode_reply, encode
 from tests.unit.facts.bad_line import BadLine, Loss
 from tests.unit.facts.clocks import SchedulerClock, virtual_time
 from tests.unit.facts.samples import FOUNDED, A, applied, joined
@@ -262,6 +265,56 @@ def test_an_authority_that_was_exchanged_while_it_was_away_is_found_out() -> Non
             await _expect_fork(mirror)
 
     run(test)
+
+
+class NewerAuthority(BadLine):
+    """Fact 3 and those after it are of a version that only a newer ployz knows."""
+
+    async def facts(self, after: int, *, limit: int, wait_s: float) -> Sequence[SequencedFact]:
+        page = FactsPage(tuple(await super().facts(after, limit=limit, wait_s=wait_s)))
+        body = unpack(encode(page), limit_bytes=1 << 20)
+        for each in body["facts"]:
+            if each["position"] >= 3:
+                name, version, fields = each["fact"]
+                each["fact"] = [name, version + 1, {**fields, "novelty": 1}]
+        return decode_reply(FollowFacts(after, limit, wait_s), pack(body)).facts
+
+
+def test_a_mirror_that_meets_a_fact_of_a_newer_ployz_stops_there_and_says_what_to_install() -> None:
+    """It neither skips it nor guesses what it means, and a newer ployz goes on from what is there."""
+
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        await commit_machines(authority, 1, 2)
+        line = host.line
+        host.line = NewerAuthority(authority)
+        mirror = await host.start()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_expect_unknown_event, mirror)
+            await mirror.wait_for(2, 100)
+            await commit_machines(authority, 3, 4)
+        assert host.given == await host.mirrored() == machines(1, 2)
+        host.line = line
+        await follow_to(await host.start(), 4)
+        assert host.given == machines(1, 2, 3, 4)
+
+    run(test)
+
+
+async def _expect_unknown_event(mirror: Mirror) -> None:
+    with pytest.raises(Corrupt) as met:
+        await mirror.run()
+    assert met.value.code is Code.UNKNOWN_EVENT
+    assert "machine.joined/2: ployz" in met.value.problem.text
+    assert met.value.problem.advice == "install the ployz that wrote it, or a newer one"
+
+
+def test_a_transaction_with_a_fact_of_a_newer_ployz_is_refused_before_anything_of_it_is_written() -> None:
+    body = unpack(encode(Transact(Transaction((), (), (joined(A, 1),)))), limit_bytes=1 << 20)
+    name, version, fields = body["transaction"]["facts"][0]
+    body["transaction"]["facts"][0] = [name, version + 1, fields]
+    with pytest.raises(Corrupt) as refused:
+        decode_message(Transact.tag, pack(body))
+    assert refused.value.code is Code.UNKNOWN_EVENT
 
 
 def test_a_local_log_with_a_gap_of_facts_is_refused() -> None:

@@ -47,6 +47,7 @@ def test_a_guard_is_a_session_of_its_own_and_ends_when_its_container_is_released
     async def main() -> None:
         await guards.guard("db", now_s() + 1000.0)
         assert until(lambda: len(guards_of(lease)) == 1)
+        assert await guards.guarded() == ("db",)
         (pid,) = guards_of(lease)
         assert os.getsid(pid) != os.getsid(0)
         await guards.renew("db", 12345.5)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ployz.host.readiness import LOOK_MARK
-from ployz.host.wireguard.doors import door_script
+from ployz.host.wireguard.doors import door_script, parse_doors
 
 NONE = """\
 add table inet ployz
@@ -42,3 +42,32 @@ def test_a_network_made_ahead_is_not_heard_of() -> None:
 
 def test_addresses_of_one_family_need_no_rule_for_the_other() -> None:
     assert "ip6" not in door_script("br0", {"10.78.0.13"})
+
+
+LISTED = """\
+table inet ployz {
+    chain output {
+        type filter hook output priority filter; policy accept;
+        oifname "br0" meta mark != 0x00706c79 ip daddr 10.78.0.14 ct direction original drop
+        oifname "br0" meta mark != 0x00706c79 ip6 daddr { fd77::d,
+                                 fd77::e } ct direction original drop
+    }
+}
+table bridge ployz {
+    chain hide {
+        type filter hook prerouting priority dstnat; policy accept;
+        ether saddr { 02:42:0a:4e:00:0d, 02:42:0a:4e:01:02 } drop
+    }
+}
+"""
+"""As nft prints it: a set of one is no set, a long one goes on below."""
+
+
+def test_what_nft_lists_is_read_back_as_addresses() -> None:
+    assert parse_doors(LISTED) == {"10.78.0.14", "fd77::d", "fd77::e", "10.78.0.13", "10.78.1.2"}
+    assert parse_doors("") == set()
+
+
+def test_a_script_is_read_back_as_what_it_was_made_from() -> None:
+    closed, hidden = {"fd77::d", "10.78.0.13"}, {"10.78.0.14"}
+    assert parse_doors(door_script("br0", closed, hidden)) == closed | hidden

@@ -61,7 +61,7 @@ def go(main: Callable[[], Awaitable[T]]) -> T:
 
 
 def tree(name: str, guid: int, txg: int) -> str:
-    values = {"guid": guid, "createtxg": txg, "creation": 1795443668, "used": 0, "referenced": 4096}
+    values = {"guid": guid, "createtxg": txg, "creation": 1795443668, "used": 0, "referenced": 4096, "userrefs": 0}
     return "".join(rf"{name}\t{key}\t{value}\n" for key, value in values.items())
 
 

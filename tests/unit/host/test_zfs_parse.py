@@ -44,11 +44,13 @@ tank/a@zebra\tcreatetxg\t9
 tank/a@zebra\tcreation\t1795443669
 tank/a@zebra\tused\t10
 tank/a@zebra\treferenced\t1000
+tank/a@zebra\tuserrefs\t1
 tank/a@ant two\tguid\t5
 tank/a@ant two\tcreatetxg\t10
 tank/a@ant two\tcreation\t1795443670
 tank/a@ant two\tused\t0
 tank/a@ant two\treferenced\t1024
+tank/a@ant two\tuserrefs\t0
 tank/a/child\tguid\t6
 tank/a/child\tcreatetxg\t8
 tank/a#mark\tguid\t5

@@ -1,0 +1,186 @@
+"""One machine's look at itself for the doctor. Every look has its own limit, and changes nothing.
+
+What the looks mean is plan/doctor's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypeVar
+
+import anyio
+from attrs import define, field
+
+from ployz import __version__
+from ployz.actors.core import Home
+from ployz.actors.dataset import VolumeDataset
+from ployz.actors.messages.events import VerifyEvents
+from ployz.actors.parts import Parts
+from ployz.actors.together import together
+from ployz.config import SLOWNESS
+from ployz.errors import Code, PloyzError, Problem
+from ployz.host.ports import Container
+from ployz.ids import InvalidName, OperationId, VolumeRef
+from ployz.install.requirements import ANSWER_S
+from ployz.plan import names
+from ployz.plan.doctor import leftovers
+from ployz.plan.doctor.readings import (
+    CertificateReading,
+    FailedLook,
+    Leftover,
+    LogReading,
+    Look,
+    PeerReading,
+    PoolReading,
+    Readings,
+)
+
+LOOK_S: Final = 12.0 * SLOWNESS
+REQUIREMENTS_S: Final = ANSWER_S + LOOK_S
+"""A Docker that is there and hangs is waited for as an installation does, and named."""
+LOG_S: Final = 60.0 * SLOWNESS
+"""About a million events, each of them read and hashed."""
+CATCH_UP_S: Final = 2.0 * SLOWNESS
+WRONG_MAX: Final = 5
+
+T = TypeVar("T")
+
+
+@define
+class Examination:
+    parts: Parts
+    home: Home
+    _failed: list[FailedLook] = field(factory=list, init=False)
+    _leftovers: list[Leftover] = field(factory=list, init=False)
+
+    async def carry_out(self, position: int) -> Readings:
+        parts = self.parts
+        missing, pool, peers, log, identity, certificates, *_ = await together(
+            partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
+            partial(self._look, Look.POOL, self._pool),
+            partial(self._look, Look.OVERLAY, self._peers),
+            partial(self._look, Look.LOG, self._log, LOG_S),
+            partial(self._look, Look.CERTIFICATES, self._identity),
+            partial(self._look, Look.CERTIFICATES, self._certificates),
+            partial(self._look, Look.CONTAINERS, self._containers),
+            partial(self._look, Look.DATASETS, self._datasets),
+            partial(self._look, Look.GUARDS, self._guards),
+            partial(self._look, Look.DOORS, self._doors),
+            partial(self._catch_up, position),
+        )
+        ended = self._ended()
+        self._leftovers += leftovers.of_gates(ended, parts.local.fences)
+        self._leftovers += leftovers.of_routes(ended, parts.local.holds)
+        return Readings(
+            machine=parts.me,
+            version=__version__,
+            position=parts.view.position,
+            removed=parts.is_removed,
+            missing=tuple(missing or ()),
+            pool=pool,
+            peers=tuple(peers or ()),
+            log=log,
+            identity=identity or "",
+            certificates=tuple(certificates or ()),
+            leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
+            failed=tuple(self._failed),
+        )
+
+    async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
+        try:
+            with anyio.fail_after(limit_s):
+                return await at()
+        except PloyzError as error:
+            self._failed.append(FailedLook(look, error.problem))
+        except TimeoutError:
+            problem = Problem(Code.TIMED_OUT, f"it was not done within {limit_s:g} s")
+            self._failed.append(FailedLook(look, problem))
+        return None
+
+    def _ended(self) -> leftovers.Ended:
+        return leftovers.Ended(self.parts.view, self.parts.me, self.parts.clock.wall_ms())
+
+    async def _catch_up(self, position: int) -> None:
+        with suppress(PloyzError):  # how far it is says so
+            await self.parts.mirror.wait_for(position, CATCH_UP_S)
+
+    # ------------------------------------------------------------ what it is
+
+    async def _pool(self) -> PoolReading:
+        name = self.parts.config.pool
+        space = await self.parts.zfs.pool_space(name)
+        return PoolReading(name, space.size_bytes, space.free_bytes, space.healthy, space.health)
+
+    async def _peers(self) -> list[PeerReading]:
+        """Every other member: one that WireGuard does not know never shook hands."""
+        ages_s = {each.public_key: each.handshake_age_s for each in await self.parts.overlay.status()}
+        others = [each for each in self.parts.view.machines.in_order() if each.machine != self.parts.me]
+        aged = [(each.machine, ages_s.get(each.public_key)) for each in others]
+        return [PeerReading(machine, -1 if age_s is None else round(age_s * 1000)) for machine, age_s in aged]
+
+    async def _log(self) -> LogReading:
+        verified = await self.home.ref("events").ask(VerifyEvents(), timeout_s=LOG_S)
+        wrong = tuple(f"event {each.seq}: {each.text}" for each in verified.findings[:WRONG_MAX])
+        return LogReading(verified.head, wrong)
+
+    async def _identity(self) -> str:
+        """In words what is wrong with it; empty: nothing."""
+        try:
+            certificate = await self.parts.premises.identity()
+        except PloyzError as error:
+            return error.problem.text
+        known = self.parts.view.machines.certificates.get(self.parts.me)
+        return "" if known in (None, certificate) else "the key on its disk is not the one that the facts name"
+
+    async def _certificates(self) -> list[CertificateReading]:
+        found = await self.parts.premises.certificates()
+        return [CertificateReading(each.path, each.not_after_ms, each.problem) for each in found]
+
+    # ------------------------------------------------------------ what lies there
+
+    async def _containers(self) -> None:
+        found = list(_ours(await self.parts.docker.containers({})))
+        self._leftovers += leftovers.of_containers(self._ended(), found, is_removed=self.parts.is_removed)
+
+    async def _datasets(self) -> None:
+        zfs, root = self.parts.zfs, self.parts.config.root_dataset
+        below = await zfs.children(root)
+        # A namespace's dataset holds others, and is none itself.
+        leaves = [each for each in below if each.count("/") > root.count("/") + 1]
+        lying: list[leftovers.Lying] = []
+        there: set[VolumeRef] = set()
+        for name in leaves:
+            state, volume = await zfs.state(name), names.volume_of(root, name)
+            if state is None:
+                continue
+            seen = None if volume is None else VolumeDataset(self.parts, volume).seen(state)
+            lying.append(leftovers.Lying(state, volume, seen))
+            there |= {volume} if volume is not None else set()
+        ended = self._ended()
+        said = [
+            *leftovers.of_datasets(ended, lying),
+            *leftovers.missing(self.parts.view, self.parts.me, there),
+        ]
+        self._leftovers += [each for each in said if isinstance(each, Leftover)]
+        self._failed += [FailedLook(Look.DATASETS, each) for each in said if isinstance(each, Problem)]
+
+    async def _guards(self) -> None:
+        guarded = await self.parts.guards.guarded()
+        self._leftovers += leftovers.of_guards(self._ended(), guarded, str(self.parts.config.leases_dir))
+
+    async def _doors(self) -> None:
+        there = await self.parts.overlay.doors()
+        claims = [*self.parts.local.claims.values(), *self.parts.local.reserved.values()]
+        self._leftovers += leftovers.of_doors(self._ended(), there, claims)
+
+
+def _ours(containers: Iterable[Container]) -> Iterator[leftovers.FoundContainer]:
+    """Those with labels that ployz gives: somebody else may use one of them for something else."""
+    for each in containers:
+        try:
+            operation_id = OperationId(each.labels[names.LABEL_OPERATION])
+            yield leftovers.FoundContainer(each.name, names.slot_of(each.labels), operation_id, each.running)
+        except (KeyError, InvalidName):
+            continue

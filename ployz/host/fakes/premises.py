@@ -1,0 +1,26 @@
+"""Premises in memory: nothing is missing, until a test says what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from ployz.host.ports import ExpiringCertificate
+from ployz.ids import Certificate
+
+
+@define(eq=False)
+class FakePremises:
+    own: Certificate
+    lacks: list[str] = field(factory=list, init=False)
+    expiring: list[ExpiringCertificate] = field(factory=list, init=False)
+
+    async def missing(self) -> Sequence[str]:
+        return tuple(self.lacks)
+
+    async def identity(self) -> Certificate:
+        return self.own
+
+    async def certificates(self) -> Sequence[ExpiringCertificate]:
+        return tuple(self.expiring)

@@ -1,0 +1,46 @@
+"""The Premises port on the machine itself: the same list that an installation checks, and files as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from anyio import CapacityLimiter, to_thread
+from attrs import field, frozen
+from cryptography import x509
+
+from ployz.config import Config
+from ployz.host.ports import ExpiringCertificate
+from ployz.ids import Certificate
+from ployz.install.identity import read_identity
+from ployz.install.requirements import find_missing
+
+
+@frozen
+class SystemPremises:
+    config: Config
+    _one_at_a_time: CapacityLimiter = field(factory=lambda: CapacityLimiter(1), init=False, eq=False)
+    """A `zpool` that hangs for ever has one thread of ours, not one for each time that somebody asked."""
+
+    async def missing(self) -> Sequence[str]:
+        return await to_thread.run_sync(
+            lambda: tuple(find_missing(self.config)), abandon_on_cancel=True, limiter=self._one_at_a_time
+        )
+
+    async def identity(self) -> Certificate:
+        return await to_thread.run_sync(read_identity, self.config.identity)
+
+    async def certificates(self) -> Sequence[ExpiringCertificate]:
+        return await to_thread.run_sync(lambda: tuple(_certificates(self.config.certificates_dir)))
+
+
+def _certificates(folder: Path) -> Iterator[ExpiringCertificate]:
+    """The first to end of each file's chain is what browsers complain about."""
+    for path in sorted(folder.glob("*.pem")):
+        try:
+            chain = x509.load_pem_x509_certificates(path.read_bytes())
+        except (OSError, ValueError) as error:
+            yield ExpiringCertificate(str(path), 0, str(error))
+        else:
+            ends_s = min(each.not_valid_after_utc.timestamp() for each in chain)
+            yield ExpiringCertificate(str(path), round(ends_s * 1000))

@@ -1,0 +1,196 @@
+"""From what the machines say about themselves to what is wrong, and what to do about each of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from attrs import frozen
+
+from ployz.config import SPACE_RESERVE
+from ployz.ids import MachineId
+from ployz.plan.doctor.readings import Authority, Examined, FailedLook, Look, PoolReading, Readings
+from ployz.plan.doctor.versions import is_one_minor
+
+SPACE_LOW: Final = 0.15
+"""Of a pool: copy-on-write begins to suffer, and the reserve is near."""
+HANDSHAKE_OLD_MS: Final = 180_000
+"""WireGuard shakes hands every 2 minutes while anything is sent, and every peer sends; after 3, its keys have ended."""
+CLOCK_OFF_MS: Final = 1_000
+"""Times of events and ages of copies are compared across machines. No lease is: those are counted on one clock each."""
+CERTIFICATE_SOON_MS: Final = 21 * 24 * 3_600_000
+DAY_MS: Final = 24 * 3_600_000
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    """Something does not work, or cannot when it is needed."""
+    WARNING = "warning"
+    """It works, and will not for long, or not as it should."""
+
+
+@frozen
+class Finding:
+    severity: Severity
+    kind: str
+    """Stable: scripts may match on it."""
+    machine: MachineId | None
+    """None: it is about the cluster."""
+    text: str
+    remedy: str
+
+
+@frozen
+class _On:
+    """Findings about one machine."""
+
+    machine: MachineId
+
+    def error(self, kind: str, text: str, remedy: str) -> Finding:
+        return Finding(Severity.ERROR, kind, self.machine, text, remedy)
+
+    def warning(self, kind: str, text: str, remedy: str) -> Finding:
+        return Finding(Severity.WARNING, kind, self.machine, text, remedy)
+
+
+def findings(examined: Sequence[Examined], authority: Authority, now_ms: int) -> tuple[Finding, ...]:
+    """Errors first; else in the order of the machines."""
+    found = [*_of_authority(authority), *_of_versions(examined)]
+    for each in examined:
+        found += _of_machine(each, examined, authority, now_ms)
+    return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
+
+
+def _of_authority(authority: Authority) -> Iterator[Finding]:
+    if authority.problem is not None:
+        text = f"nothing can be committed now: {authority.problem.text}"
+        remedy = authority.problem.advice or "ployzctl cluster status"
+        yield Finding(Severity.ERROR, "authority-away", None, text, remedy)
+    for concern in authority.concerns:
+        yield Finding(Severity.WARNING, "authority-concern", None, concern, "ployzctl cluster status")
+
+
+def _of_versions(examined: Sequence[Examined]) -> Iterator[Finding]:
+    versions = {each.machine: each.readings.version for each in examined if each.readings is not None}
+    if len(set(versions.values())) > 1:
+        said = ", ".join(f"{machine} {version}" for machine, version in versions.items())
+        severity = Severity.WARNING if is_one_minor(versions.values()) else Severity.ERROR
+        text = f"the machines run different versions of ployz: {said}"
+        yield Finding(severity, "versions-differ", None, text, "ployzctl cluster upgrade-check")
+
+
+def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authority, now_ms: int) -> Iterator[Finding]:
+    on = _On(each.machine)
+    if each.clock is not None and abs(each.clock.offset_ms) - each.clock.doubt_ms > CLOCK_OFF_MS:
+        way = "ahead" if each.clock.offset_ms > 0 else "behind"
+        text = f"its clock is {abs(each.clock.offset_ms) / 1000:.1f} s {way} of the machine that was asked"
+        yield on.warning("clock-off", text, "Let both keep the time: timedatectl set-ntp true")
+    if each.readings is None:
+        why = each.problem.text if each.problem is not None else "nobody knows why"
+        yield on.error("machine-silent", f"it does not answer: {why}", _remedy_for_silence(each.machine, examined))
+        return
+    silent = {other.machine for other in examined if other.readings is None}
+    yield from _of_membership(on, each.readings, authority)
+    yield from _of_parts(on, each.readings)
+    yield from _of_overlay(on, each.readings, silent)
+    yield from _of_files(on, each.readings, now_ms)
+    for left in each.readings.leftovers:
+        yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", left.remedy)
+
+
+def _remedy_for_silence(machine: MachineId, examined: Sequence[Examined]) -> str:
+    """Its WireGuard answers without its ployzd: then the machine itself is there."""
+    ages_ms = [
+        peer.handshake_age_ms
+        for each in examined
+        if each.readings is not None
+        for peer in each.readings.peers
+        if peer.machine == machine and peer.handshake_age_ms >= 0
+    ]
+    if ages_ms and min(ages_ms) < HANDSHAKE_OLD_MS:
+        return (
+            f"Its WireGuard answered {min(ages_ms) // 1000} s ago, so it was on then. Look there: "
+            "systemctl status ployzd"
+        )
+    return "Its WireGuard does not answer either: look whether it is on, and whether its endpoint can be reached."
+
+
+def _of_membership(on: _On, said: Readings, authority: Authority) -> Iterator[Finding]:
+    if said.removed:
+        yield on.error("removed", "it was removed from the cluster", "Ask another machine; stop ployzd on this one.")
+    if authority.position is not None and said.position < authority.position:
+        behind = authority.position - said.position
+        text = f"it follows the facts up to {said.position}, {behind} behind, and does not catch up"
+        yield on.error("facts-behind", text, "Look there: journalctl -u ployzd")
+
+
+def _of_parts(on: _On, said: Readings) -> Iterator[Finding]:
+    for each in said.missing:
+        name, _, remedy = each.partition(": ")
+        yield on.error(
+            "requirement-missing", f"{name} is not as ployz requires it", f"{remedy[:1].upper()}{remedy[1:]}"
+        )
+    if said.pool is not None:
+        yield from _of_pool(on, said.pool)
+    for failed in said.failed:
+        if not _is_said_already(failed, said.missing):
+            text = f"{failed.look} could not be looked at: {failed.problem.text}"
+            yield on.error("look-failed", text, failed.problem.advice or "Look there: journalctl -u ployzd")
+
+
+def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
+    """A Docker that is missing cannot list containers, either."""
+    shared: Mapping[Look, tuple[str, ...]] = {
+        Look.CONTAINERS: ("docker:", "dockerd:"),
+        Look.POOL: ("zfs:", "zpool:", "pool "),
+        Look.DATASETS: ("zfs:", "zpool:", "pool "),
+        Look.OVERLAY: ("wg:",),
+        Look.DOORS: ("nft:",),
+    }
+    return any(each.startswith(shared.get(failed.look, ())) for each in missing)
+
+
+def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
+    if not pool.works:
+        yield on.error("pool-broken", f"pool {pool.pool} is {pool.health}", f"Look there: zpool status {pool.pool}")
+    elif pool.health != "ONLINE":
+        text = f"pool {pool.pool} is {pool.health}: one more loss, and its data is gone"
+        yield on.warning("pool-degraded", text, f"Look there: zpool status {pool.pool}")
+    free = pool.free_bytes / pool.size_bytes if pool.size_bytes else 0.0
+    text = f"pool {pool.pool} has {free:.0%} of its {pool.size_bytes >> 20} MiB free"
+    if free <= SPACE_RESERVE:
+        yield on.error("pool-full", f"{text}: nothing can be moved there", "Free space, or add disks to it.")
+    elif free <= SPACE_LOW:
+        yield on.warning("pool-nearly-full", text, "Free space, move volumes away, or add disks to it.")
+
+
+def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Finding]:
+    """What is silent altogether is told of once."""
+    for peer in said.peers:
+        if peer.machine in silent or 0 <= peer.handshake_age_ms < HANDSHAKE_OLD_MS:
+            continue
+        when = "never" if peer.handshake_age_ms < 0 else f"not for {peer.handshake_age_ms // 1000} s"
+        text = f"its WireGuard has {when} shaken hands with {peer.machine}'s"
+        remedy = (
+            f"Look whether UDP reaches the endpoint of {peer.machine}: ployzctl machine ls, and a firewall between."
+        )
+        yield on.error("handshake-old", text, remedy)
+
+
+def _of_files(on: _On, said: Readings, now_ms: int) -> Iterator[Finding]:
+    if said.log is not None and said.log.wrong:
+        text = f"its log is not what was written: {'; '.join(said.log.wrong)}"
+        yield on.error("log-corrupt", text, "Keep log.db, and look there: ployzctl events verify")
+    if said.identity:
+        yield on.error("identity", said.identity, "Restore identity.pem in its state folder, or join it anew.")
+    for each in said.certificates:
+        left_ms = each.not_after_ms - now_ms
+        if each.problem:
+            yield on.error("certificate-broken", f"{each.path} cannot be read: {each.problem}", "Replace it.")
+        elif left_ms < 0:
+            text = f"certificate {each.path} ended {-left_ms // DAY_MS} days ago"
+            yield on.error("certificate-ended", text, "Put a new one in its place: the gateway takes it by itself.")
+        elif left_ms < CERTIFICATE_SOON_MS:
+            text = f"certificate {each.path} ends in {left_ms // DAY_MS} days"
+            yield on.warning("certificate-ends", text, "Put a new one in its place: the gateway takes it by itself.")

@@ -1,0 +1,130 @@
+"""What one machine says about itself when it is examined, as values that travel."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from ployz.errors import Problem
+from ployz.ids import MachineId
+
+
+class Look(StrEnum):
+    """What a machine looks at. One that fails or hangs keeps no other from its answer."""
+
+    REQUIREMENTS = "requirements"
+    POOL = "pool"
+    OVERLAY = "overlay"
+    LOG = "log"
+    CERTIFICATES = "certificates"
+    CONTAINERS = "containers"
+    DATASETS = "datasets"
+    GUARDS = "guards"
+    DOORS = "doors"
+
+
+@frozen
+class FailedLook:
+    look: Look
+    problem: Problem
+
+
+@frozen
+class PoolReading:
+    pool: str
+    size_bytes: int
+    free_bytes: int
+    works: bool
+    """It reads and writes, degraded or not."""
+    health: str
+    """`ONLINE`, `DEGRADED`, `SUSPENDED`, …"""
+
+
+@frozen
+class PeerReading:
+    machine: MachineId
+    handshake_age_ms: int
+    """-1: there never was one."""
+
+
+@frozen
+class LogReading:
+    head: int
+    wrong: tuple[str, ...]
+    """`event 17: …`, the first ones."""
+
+
+@frozen
+class CertificateReading:
+    """One that expires: of a gateway."""
+
+    path: str
+    not_after_ms: int
+    problem: str = ""
+    """Why it cannot be read."""
+
+
+@frozen
+class Leftover:
+    """Something of an operation that is over, or that no fact names."""
+
+    kind: str
+    """`container`, `dataset`, `snapshot`, `hold`, `guard`, `door`, `gate` or `route`."""
+    name: str
+    why: str
+    """Ends the sentence that begins with its name."""
+    remedy: str
+
+
+@frozen
+class Readings:
+    machine: MachineId
+    version: str
+    position: int
+    """How far it follows the facts, after it was given a moment to catch up."""
+    removed: bool
+    """It has read the fact that it is no member any more."""
+    missing: tuple[str, ...]
+    """Of what ployz requires: `NAME: what to do`."""
+    pool: PoolReading | None
+    peers: tuple[PeerReading, ...]
+    log: LogReading | None
+    identity: str
+    """What is wrong with the key by which the others know it; empty: nothing."""
+    certificates: tuple[CertificateReading, ...]
+    leftovers: tuple[Leftover, ...]
+    failed: tuple[FailedLook, ...]
+
+
+@frozen
+class Clock:
+    """What the wall clock of another machine says, against the one of the machine that asks."""
+
+    offset_ms: int
+    """Positive: it is ahead."""
+    doubt_ms: int
+    """Half of the time that the question took: the offset is known no better."""
+
+
+@frozen
+class Examined:
+    """One machine, as the one that asked found it."""
+
+    machine: MachineId
+    readings: Readings | None
+    clock: Clock | None
+    problem: Problem | None
+    """Why there are no readings."""
+
+
+@frozen
+class Authority:
+    """Whoever orders the facts, as the machine found it that asked."""
+
+    position: int | None
+    """Of the last fact. None: nothing can be committed now."""
+    problem: Problem | None
+    """Why there is none."""
+    concerns: tuple[str, ...] = ()
+    """About its members, in words."""

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from ployz.errors import Code, Problem
+from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS
+from ployz.plan.doctor.readings import (
+    Authority,
+    CertificateReading,
+    Clock,
+    Examined,
+    FailedLook,
+    Leftover,
+    LogReading,
+    Look,
+    PeerReading,
+)
+from tests.unit.plan.doctor.examples import GIB, NOW_MS, POOL, A, B, examined, found, kinds
+
+SILENT = Examined(B, None, None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
+
+
+def test_machines_that_are_well_have_no_findings() -> None:
+    assert found() == ()
+
+
+def test_every_finding_says_what_to_do() -> None:
+    spoiled = examined(
+        B,
+        position=3,
+        removed=True,
+        version="1.3.0",
+        missing=("dockerd: start it",),
+        pool=evolve(POOL, works=False, health="SUSPENDED", free_bytes=0),
+        peers=(PeerReading(A, -1),),
+        log=LogReading(40, ("event 3: changed",)),
+        identity="it is not there",
+        certificates=(CertificateReading("/x.pem", 0, "no PEM"), CertificateReading("/y.pem", NOW_MS - 1)),
+        leftovers=(Leftover("guard", "x", "is of no operation", "rm x"),),
+        failed=(FailedLook(Look.DOORS, Problem(Code.TIMED_OUT, "too slow")),),
+    )
+    everything = found(spoiled, authority=Authority(None, Problem(Code.TIMED_OUT, "no answer"), ("too old",)))
+    assert len({each.kind for each in everything}) == 14
+    for each in everything:
+        assert each.text
+        assert each.remedy
+
+
+def test_errors_come_first() -> None:
+    low = examined(A, pool=evolve(POOL, free_bytes=10 * GIB))
+    assert [severity for severity, *_ in kinds(low, SILENT)] == ["error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "expected"),
+    [(60, []), (15, ["pool-nearly-full"]), (5, ["pool-full"]), (0, ["pool-full"])],
+)
+def test_a_pool_is_full_where_moves_are_refused(free_gib: int, expected: list[str]) -> None:
+    assert [kind for _, kind, _ in kinds(examined(A, pool=evolve(POOL, free_bytes=free_gib * GIB)))] == expected
+
+
+def test_a_degraded_pool_is_a_warning_and_a_suspended_one_an_error() -> None:
+    degraded = evolve(POOL, health="DEGRADED")
+    suspended = evolve(POOL, health="SUSPENDED", works=False)
+    assert kinds(examined(A, pool=degraded)) == [("warning", "pool-degraded", A)]
+    assert kinds(examined(A, pool=suspended)) == [("error", "pool-broken", A)]
+
+
+def test_a_machine_that_is_silent_is_told_of_once() -> None:
+    """That its neighbours do not hear it, either, says whether it is on."""
+    off = found(examined(A, peers=(PeerReading(B, HANDSHAKE_OLD_MS),)), SILENT)
+    assert [(each.kind, each.machine) for each in off] == [("machine-silent", B)]
+    assert "does not answer either" in off[0].remedy
+    alone = found(examined(A, peers=(PeerReading(B, 12_000),)), SILENT)
+    assert [(each.kind, each.machine) for each in alone] == [("machine-silent", B)]
+    assert "answered 12 s ago" in alone[0].remedy
+    assert "systemctl status ployzd" in alone[0].remedy
+
+
+def test_two_machines_that_do_not_shake_hands_are_each_named() -> None:
+    never = kinds(examined(A, peers=(PeerReading(B, -1),)), examined(B, peers=(PeerReading(A, HANDSHAKE_OLD_MS),)))
+    assert never == [("error", "handshake-old", A), ("error", "handshake-old", B)]
+
+
+def test_a_clock_is_off_only_by_more_than_the_answer_took() -> None:
+    def off(offset_ms: int, doubt_ms: int) -> list[str]:
+        clock = Clock(offset_ms, doubt_ms)
+        return [kind for _, kind, _ in kinds(evolve(examined(B), clock=clock))]
+
+    assert off(1_500, 10) == ["clock-off"]
+    assert off(-1_500, 10) == ["clock-off"]
+    assert off(1_500, 600) == []
+    assert off(900, 0) == []
+
+
+def test_a_machine_that_does_not_catch_up_is_behind() -> None:
+    assert kinds(examined(B, position=5)) == [("error", "facts-behind", B)]
+    assert kinds(examined(B, position=9)) == []
+
+
+def test_a_part_that_is_missing_is_not_told_twice() -> None:
+    look = FailedLook(Look.CONTAINERS, Problem(Code.DOCKER_FAILED, "no answer"))
+    dead = examined(B, missing=("dockerd: nothing listens; start Docker",), failed=(look,))
+    assert kinds(dead) == [("error", "requirement-missing", B)]
+    assert kinds(examined(B, failed=(look,))) == [("error", "look-failed", B)]
+
+
+def test_a_certificate_is_told_of_three_weeks_before_it_ends() -> None:
+    def told(left_ms: int) -> list[tuple[str, str]]:
+        certificate = CertificateReading("/x.pem", NOW_MS + left_ms)
+        return [(severity, kind) for severity, kind, _ in kinds(examined(A, certificates=(certificate,)))]
+
+    assert told(CERTIFICATE_SOON_MS) == []
+    assert told(CERTIFICATE_SOON_MS - DAY_MS) == [("warning", "certificate-ends")]
+    assert told(-1) == [("error", "certificate-ended")]
+
+
+def test_versions_of_one_minor_are_a_warning_and_of_two_an_error() -> None:
+    assert kinds(examined(B, version="1.4.9")) == [("warning", "versions-differ", None)]
+    assert kinds(examined(B, version="1.5.0")) == [("error", "versions-differ", None)]
+
+
+def test_an_authority_that_is_away_keeps_nobody_from_being_examined() -> None:
+    away = Authority(None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
+    assert kinds(examined(B, position=3), authority=away) == [("error", "authority-away", None)]
