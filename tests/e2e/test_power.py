@@ -90,7 +90,9 @@ def test_a_move_whose_target_lost_its_power_in_mid_stream_is_aborted_while_it_wa
     with cluster.going_on(service, "machine-c") as move:
         move.until(lambda line: line.get("sent_bytes", 0) > 0)
         cluster.run("crash", "machine-c")
-        move.until(lambda line: "the link is lost" in line.get("text", ""))  # it waits for minutes, and the service runs
+        move.until(
+            lambda line: "the link is lost" in line.get("text", "")
+        )  # it waits for minutes, and the service runs
         assert count(cluster, service) == 2
         cluster.get("operation", "abort", move.operation_id, on="machine-b")
         answer = move.end()
