@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from ployz.clock import Clock
-from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.errors import Code, Failed, PloyzError, Refused, Unreachable
 from ployz.facts import keys
 from ployz.facts.conflicts import held_by
 from ployz.facts.keys import LockHolder
@@ -25,7 +25,7 @@ RENEW_EVERY_S: Final = 10.0
 LOST_AFTER_S: Final = 20.0
 """After the last good renewal was *sent*. The 10 s up to the end of the lease are for what was begun meanwhile."""
 RETRY_AFTER_S: Final = 1.0
-"""After a renewal without an answer."""
+"""After a renewal, or a release, without an answer."""
 RELEASE_WITHIN_S: Final = 5.0
 """A release that takes longer is left to the end of the lease."""
 
@@ -123,8 +123,12 @@ def refusal(namespace: Namespace, other: LockHolder) -> Refused:
 
 
 async def _release(log: FactLog, lease: int) -> None:
+    """Asks again for a while: an authority that is restarted meanwhile would hold the namespace a lease longer."""
     with anyio.move_on_after(RELEASE_WITHIN_S, shield=True):
-        try:
-            await log.revoke(lease)
-        except PloyzError:
-            return  # it lapses by itself
+        while True:
+            try:
+                return await log.revoke(lease)
+            except Unreachable:
+                await anyio.sleep(RETRY_AFTER_S)
+            except PloyzError:
+                return None  # it lapses by itself

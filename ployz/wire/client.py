@@ -23,7 +23,7 @@ from ployz.wire.codec import decode_reply, encode
 from ployz.wire.message import Message
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session
 from ployz.wire.sockets import raw_socket, watch_link
-from ployz.wire.tls import MachineTls, in_words
+from ployz.wire.tls import GONE, MachineTls, in_words
 
 CONNECT_S = 4.0
 """TCP connection, TLS handshake and both hellos."""
@@ -100,7 +100,7 @@ class PeerClient:
             try:
                 with anyio.fail_after(CONNECT_S):
                     link.connection = await self._connect(machine)
-            except (OSError, TimeoutError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+            except (OSError, TimeoutError, *GONE) as error:
                 words = f"no answer within {CONNECT_S:g} s" if isinstance(error, TimeoutError) else _words(error)
                 link.failed(f"{machine} cannot be reached: {words}", anyio.current_time())
                 raise Unreachable(Code.MACHINE_UNREACHABLE, link.why) from None
@@ -222,7 +222,7 @@ class _Connection:
                         pass
         except TimeoutError:
             return f"nothing came for {SILENCE_S:g} s"
-        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError) as error:
+        except GONE as error:
             return _words(error)
         except Refused as error:  # bytes that are no legal frame
             _log.warning("the connection to %s was given up: %s", self._machine, error)
@@ -245,7 +245,7 @@ class _Connection:
         try:
             with anyio.fail_after(SILENCE_S):
                 await self._stream.send(data)
-        except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
+        except (TimeoutError, *GONE):
             await anyio.aclose_forcefully(self._stream)
 
     def _settle(self, number: int, answer: Reply | PloyzError) -> None:

@@ -26,7 +26,7 @@ from ployz.wire.frames import BadFrame
 from ployz.wire.message import Message, Newcomer, Peer, Sender
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session, State
 from ployz.wire.sockets import peer_credentials, raw_socket, watch_link
-from ployz.wire.tls import MachineTls, in_words
+from ployz.wire.tls import GONE, MachineTls, in_words
 
 HELLO_S = 5.0
 """For the TLS handshake, and again to the end of the hello."""
@@ -277,7 +277,7 @@ class _Connection:
             try:
                 with anyio.fail_after(WRITE_S):
                     await self._stream.send(data)
-            except (TimeoutError, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError):
+            except (TimeoutError, *GONE):
                 await anyio.aclose_forcefully(self._stream)
 
 
@@ -290,7 +290,7 @@ def _logged(who: str) -> Iterator[None]:
         _log.warning("%s was dropped: it stalled", who)
     except ssl.SSLError as error:
         _log.warning("%s was dropped: %s", who, in_words(error))
-    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+    except (*GONE, OSError):
         _log.debug("%s went away in the middle of something", who)
     except Refused as error:
         _log.warning("%s was dropped: %s", who, error)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
+import anyio
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ployz.errors import Code, Refused
 from ployz.ids import Certificate, MachineId
 from ployz.wire.certificates import der_of, encoded
+
+GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError)
+"""What a connection that is over raises, each of it from either side: TLS reads when it writes."""
 
 Members = Callable[[], Mapping[MachineId, Certificate]]
 """Every machine that is trusted now, by the facts."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.facts.lock import LEASE_S
 from ployz.lab.crash import case, table
 from ployz.lab.crash.faults import POOL_SIZE, FaultCase, all_faults
 from ployz.lab.crash.journal import Journal
@@ -110,6 +111,7 @@ def _try(stage: Stage, folder: Path, each: AnyCase) -> case.Outcome:
     if outcome.problem:
         stage.lab.heal_all()
         stage.lab.up(len(stage.machines), pool_size=POOL_SIZE, bare=False)
+        time.sleep(LEASE_S)  # for the lock of what was left undone
     return outcome
 
 

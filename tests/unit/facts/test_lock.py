@@ -208,6 +208,15 @@ def test_a_release_that_gets_no_answer_is_left_to_the_end_of_the_lease() -> None
     run(test)
 
 
+def test_a_release_that_an_authority_misses_while_it_restarts_is_asked_for_again() -> None:
+    async def test(log: MemoryFactLog, line: BadLine) -> None:
+        async with hold(line, CLOCK, PRODUCTION, holder()):
+            line.losses = [Loss.REQUEST, Loss.ANSWER]
+        assert await keys.lock(PRODUCTION).read(log) is None
+
+    run(test)
+
+
 def test_a_lock_whose_answer_was_lost_is_given_back() -> None:
     async def test(log: MemoryFactLog, line: BadLine) -> None:
         line.losses = [Loss.NOTHING, Loss.ANSWER]  # the grant, the lock

@@ -24,7 +24,7 @@ from ployz.wire.message import OPERATOR, PEER, Message, Sender, message
 from ployz.wire.server import WireServer
 from ployz.wire.session import Hello, Identity, Request, Role, Session
 from ployz.wire.sockets import raw_socket
-from ployz.wire.tls import MachineTls
+from ployz.wire.tls import GONE, MachineTls
 from tests.identities import certificate, identity, tls
 
 A, B, C = MachineId("machine-a"), MachineId("machine-b"), MachineId("machine-c")
@@ -323,6 +323,26 @@ def test_a_lost_connection_leaves_pending_asks_unknown_and_the_next_ask_connects
                 assert connection is not None
                 raw_socket(connection._stream).shutdown(socket.SHUT_RDWR)
             assert [(type(error), error.code) for error in errors] == [(Unreachable, Code.OUTCOME_UNKNOWN)]
+            assert (await peers.ask(B, "echo", Say("again"), timeout_s=5)).text == "again"
+
+    run(body, tmp_path)
+
+
+@pytest.mark.parametrize("error", GONE)
+def test_a_connection_that_ends_under_a_write_is_lost_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async def ends(_: bytes) -> None:
+        raise error
+
+    async def body(path: Path) -> None:
+        async with running(path, {A: "::1"}) as there, peers_of_a(there.port) as peers:
+            assert (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
+            connection = peers._links[B].connection
+            assert connection is not None
+            monkeypatch.setattr(connection._stream, "send", ends)
+            problem = await problem_of(peers.ask(B, "echo", Say(""), timeout_s=5))
+            assert (type(problem), problem.code) == (Unreachable, Code.OUTCOME_UNKNOWN)
             assert (await peers.ask(B, "echo", Say("again"), timeout_s=5)).text == "again"
 
     run(body, tmp_path)
