@@ -1,4 +1,7 @@
-"""SIGTERM as Ctrl-C: what a command has made is taken down in either case."""
+"""SIGTERM as Ctrl-C: what a command has made is taken down in either case.
+
+Once: whoever asks for it again, as a terminal and a parent together do, must not break off the taking down.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,19 @@ from types import FrameType
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """While the block runs. In the main thread alone: no other receives signals."""
+    """While the block runs. In the main thread alone: no other receives signals. Ctrl-C by hand counts every time."""
+    asked = False
 
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number == signal.SIGTERM:
+            return
+        asked = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
