@@ -25,7 +25,7 @@ from ployz.events.log import GENESIS_HASH
 from ployz.events.types import OperationAborted
 from ployz.facts.chain import fact_hash
 from ployz.facts.etcd import forms
-from ployz.facts.etcd.gateway import Gateway
+from ployz.facts.etcd.gateway import HEARD_S, Gateway
 from ployz.facts.etcd.log import TXN, EtcdFactLog, begin
 from ployz.facts.port import Absent, Applied, FactLog, Put, RevisionIs, SequencedFact, Transaction
 from ployz.ids import OperationId
@@ -301,6 +301,43 @@ def test_a_member_that_is_frozen_leaves_the_outcome_unknown_and_it_is_not_sent_a
             assert unknown.value.code is Code.OUTCOME_UNKNOWN
             await anyio.to_thread.run_sync(single.wait_until_up)
             assert len(await log.facts(0, limit=9, wait_s=1)) <= 2
+
+    go(test)
+
+
+def test_a_lease_is_asked_for_at_the_next_member_when_the_first_says_nothing(three: Etcd) -> None:
+    """As when a machine loses its power: connections to it stay open, and nobody answers on them."""
+
+    async def test() -> None:
+        async with Gateway(three.access()) as gateway:
+            await begin(gateway)
+            log = EtcdFactLog(gateway, SystemClock())
+            lease = await log.grant(60)
+            await freeze(three, 0)
+            try:
+                assert await log.grant(60) != lease
+                assert await log.keep_alive(lease)
+                await log.revoke(lease)
+                assert not await log.keep_alive(lease)
+            finally:
+                await thaw(three, 0)
+
+    go(test)
+
+
+def test_a_member_that_fell_silent_is_given_nothing_whose_outcome_would_be_unknown(three: Etcd) -> None:
+    async def test() -> None:
+        follower = (await anyio.to_thread.run_sync(three.leader) + 1) % 3
+        async with Gateway(three.access(first=follower)) as gateway:
+            await begin(gateway)
+            log = EtcdFactLog(gateway, SystemClock())
+            await applied(log, Transaction((), (), (FOUNDED,)))
+            await freeze(three, follower)
+            try:
+                await anyio.sleep(HEARD_S)
+                assert (await applied(log, Transaction((), (), (FOUNDED,)))).position == 2
+            finally:
+                await thaw(three, follower)
 
     go(test)
 

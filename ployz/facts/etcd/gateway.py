@@ -1,6 +1,6 @@
 """A conversation with etcd over its JSON gateway: which member is asked, how long, as whom, and what no answer means.
 
-What a request means is for the callers. The one rule here: what may change something is sent to one member, once, and
+What a request means is for the callers. The one rule here: what must not be done twice is sent to one member, once, and
 to the next one only when the first was surely not reached.
 """
 
@@ -24,6 +24,9 @@ READ_S: Final = 3.0
 WRITE_S: Final = 4.0
 """Long enough for the election of a new leader, 1 to 2 s. What was on its way to the old one is lost, and etcd itself
 would say so only after 7 s."""
+HEARD_S: Final = 2.0
+"""A member that has answered within so long is believed to be there. One that lost its power tells nobody: connections
+to it stay open, and what is sent on them has an unknown outcome."""
 WATCH_PAUSE_S: Final = 0.25
 """After a watch that ended by itself: the read that follows may succeed at once, and the next watch fail again."""
 
@@ -69,6 +72,7 @@ class Gateway:
         self.access = access
         self._first = 0
         self._token: str | None = None
+        self._heard_s: dict[str, float] = {}
         self._client = httpx.AsyncClient(
             verify=access.tls(),
             timeout=httpx.Timeout(None, connect=CONNECT_S),  # a whole call has one deadline; httpx knows only pauses
@@ -93,16 +97,24 @@ class Gateway:
 
         `Unreachable` (MACHINE_UNREACHABLE): none did. `Declined`: etcd refused.
         """
+        return await self._ask_each(path, body, READ_S)
+
+    async def repeat(self, path: str, body: Json) -> Json:
+        """What may change something, and may be done twice: as `read`. `Unreachable` does not say what was done."""
+        return await self._ask_each(path, body, WRITE_S)
+
+    async def _ask_each(self, path: str, body: Json, within_s: float) -> Json:
         why = ""
         for endpoint in self._in_turn():
             try:
-                return await self._ask(endpoint, path, body, READ_S)
+                return await self._ask(endpoint, path, body, within_s)
             except (_NotSent, _NoAnswer) as error:
                 why = self._pass_over(endpoint, error)
         raise self._absent(why)
 
     async def write(self, path: str, body: Json) -> Json:
-        """What may change something: never sent again once it may have arrived.
+        """What may change something: never sent again once it may have arrived. A member that has been silent is asked
+        for a word first.
 
         `Unreachable`: nothing was sent (MACHINE_UNREACHABLE); no answer came (OUTCOME_UNKNOWN). `Declined`: nothing
         was done.
@@ -110,6 +122,7 @@ class Gateway:
         why = ""
         for endpoint in self._in_turn():
             try:
+                await self._hear(endpoint)
                 return await self._ask(endpoint, path, body, WRITE_S)
             except _NotSent as error:
                 why = self._pass_over(endpoint, error)
@@ -176,6 +189,15 @@ class Gateway:
             self._first = (self._first + 1) % len(endpoints)
         return f"{endpoint} {_words(error)}"
 
+    async def _hear(self, endpoint: str) -> None:
+        """`_NotSent`: it does not answer."""
+        if anyio.current_time() - self._heard_s.get(endpoint, -HEARD_S) < HEARD_S:
+            return
+        try:
+            await self._ask(endpoint, "/v3/maintenance/status", {}, READ_S)
+        except _NoAnswer as error:
+            raise _NotSent(str(error)) from error
+
     async def _ask(self, endpoint: str, path: str, body: Json, within_s: float) -> Json:
         deadline = anyio.current_time() + within_s
         token = self._token
@@ -220,6 +242,7 @@ class Gateway:
             raise _NoAnswer(f"did not answer within {within_s:.0f} s") from error
         except httpx.HTTPError as error:
             raise _NoAnswer(_words(error)) from error
+        self._heard_s[endpoint] = anyio.current_time()
         return _answer(response)
 
     def _request(self, url: str, body: Json, token: str | None) -> httpx.Request:

@@ -204,12 +204,15 @@ class EtcdFactLog:
             raise Failed(Code.PART_FAILED, f"etcd refused to read: {error}") from error
 
     # ------------------------------------------------------------ leases
+    #
+    # Each may be asked twice: a lease that nobody was told of ends by itself. When a member loses its power, what is on
+    # its way to it gets no answer, and the operator who begins something at that moment need not hear of it.
 
     async def grant(self, ttl_s: float) -> int:
         """Whole seconds, and at least what etcd's elections take: a lease may end late, and never early."""
         check_ttl(ttl_s)
         try:
-            granted = await self._gateway.write("/v3/lease/grant", {"TTL": str(math.ceil(ttl_s))})
+            granted = await self._gateway.repeat("/v3/lease/grant", {"TTL": str(math.ceil(ttl_s))})
         except Declined as error:
             raise Failed(Code.PART_FAILED, f"etcd granted no lease: {error}") from error
         return forms.number(granted, "ID")
@@ -221,7 +224,7 @@ class EtcdFactLog:
         if not 0 < lease <= forms.INT64_MAX:
             return False
         try:
-            renewed = (await self._gateway.write("/v3/lease/keepalive", {"ID": str(lease)})).get("result", {})
+            renewed = (await self._gateway.repeat("/v3/lease/keepalive", {"ID": str(lease)})).get("result", {})
         except Declined as error:
             raise Failed(Code.PART_FAILED, f"etcd renewed no lease: {error}") from error
         read = await self._read(RANGE, {"key": self._names.head})
@@ -234,7 +237,7 @@ class EtcdFactLog:
         if not 0 < lease <= forms.INT64_MAX:
             return
         try:
-            await self._gateway.write("/v3/lease/revoke", {"ID": str(lease)})
+            await self._gateway.repeat("/v3/lease/revoke", {"ID": str(lease)})
         except Declined as error:
             if error.code != _NOT_FOUND:
                 raise Failed(Code.PART_FAILED, f"etcd revoked no lease: {error}") from error
