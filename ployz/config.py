@@ -141,6 +141,11 @@ class Config:
         return self.socket.parent / "leases"
 
     @property
+    def secrets_dir(self) -> Path:
+        """A tmpfs of its own."""
+        return self.socket.parent / "secrets"
+
+    @property
     def gateway_dir(self) -> Path:
         return self.socket.parent / "gateway"
 

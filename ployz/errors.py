@@ -86,6 +86,14 @@ class Code(StrEnum):
     """The log has no event of that number."""
     VOLUME_IN_USE = "volume-in-use"
     """The volume is still declared, owned, or used by a container that runs."""
+    UNKNOWN_SECRET = "unknown-secret"  # noqa: S105 - a code
+    """No secret of that name is set."""
+    SECRET_IN_USE = "secret-in-use"  # noqa: S105 - a code
+    """The secret is declared in the manifest of its namespace."""
+    SECRET_NOT_SET = "secret-not-set"  # noqa: S105 - a code
+    """The manifest declares a secret that nobody has set."""
+    SECRET_UNREADABLE = "secret-unreadable"  # noqa: S105 - a code
+    """A machine that needs the secret cannot decrypt it, and none that can has encrypted it for that one."""
     # Plans
     ALREADY_THERE = "already-there"
     """What should move is where it should go."""

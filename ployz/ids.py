@@ -15,6 +15,10 @@ from attrs import frozen
 
 NAME_LENGTH_MAX = 63
 """The longest label that DNS allows (RFC 1035, section 2.3.4): service names become host names."""
+SECRET_BYTES_MAX = 64 << 10
+"""Of a secret's value: a key with its chain of certificates has a tenth of it."""
+SEALED_LENGTH_MAX = (SECRET_BYTES_MAX + 64) * 4 // 3 + 4
+"""Characters: a value with what encryption adds, in base64."""
 CERTIFICATE_LENGTH_MAX = 2_000
 """Characters. One with an Ed25519 key and a short name has about 400."""
 
@@ -74,6 +78,11 @@ class VolumeName(Name):
     kind = "volume name"
 
 
+class SecretName(Name):
+    __slots__ = ()
+    kind = "secret name"
+
+
 class SlotName(Name):
     """One replica's stable place in a service: `slot-1`, or the machine's name for a global service."""
 
@@ -129,6 +138,22 @@ class Certificate(Name):
             raise InvalidName(f"{text[:24]!r}… is no certificate: it is not base64") from None
 
 
+class Sealed(Name):
+    """Encrypted bytes, in base64: what alone of a secret's value is written anywhere."""
+
+    __slots__ = ()
+    kind = "sealed value"
+
+    @classmethod
+    def _check(cls, text: str) -> None:
+        if not 0 < len(text) <= SEALED_LENGTH_MAX:
+            raise InvalidName(f"a sealed value has 1 to {SEALED_LENGTH_MAX} characters, not {len(text)}")
+        try:
+            base64.b64decode(text, validate=True)
+        except binascii.Error:
+            raise InvalidName("this is no sealed value: it is not base64") from None
+
+
 @frozen(order=True)
 class ServiceRef:
     """`production/db`."""
@@ -159,6 +184,22 @@ class VolumeRef:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.volume}"
+
+
+@frozen(order=True)
+class SecretRef:
+    """`production/db-password`."""
+
+    namespace: Namespace
+    secret: SecretName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        namespace, secret = _two(text, "secret")
+        return cls(Namespace(namespace), SecretName(secret))
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.secret}"
 
 
 @frozen(order=True)

@@ -35,6 +35,7 @@ from ployz.actors.names import NamesActor
 from ployz.actors.operations import OperationsActor
 from ployz.actors.parts import Parts
 from ployz.actors.routing import RoutingActor, overlay_config
+from ployz.actors.secrets import SecretsActor
 from ployz.actors.services import ServicesActor
 from ployz.actors.storage import StorageActor
 from ployz.actors.system import ActorSystem, Spawner
@@ -60,11 +61,12 @@ from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
 from ployz.host.haproxy.driver import HaproxyGateway
 from ployz.host.readiness import SocketLooks
+from ployz.host.secret_files import SystemSecretFiles
 from ployz.host.supervisor import Supervisor
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
-from ployz.install.identity import read_identity
+from ployz.install.identity import read_identity, read_sealing_key
 from ployz.install.premises import SystemPremises
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
 from ployz.plan.naming import DOMAIN
@@ -246,6 +248,8 @@ async def _parts(
         guards=SystemGuards(config.docker_socket, config.leases_dir),
         overlay=WireGuard(config.private_key, clock),
         folders=SystemFolders(),
+        secret_files=SystemSecretFiles(config.secrets_dir),
+        sealing_key=read_sealing_key(config.identity),
         looks=SocketLooks(),
         names=Dnsmasq(
             folder=config.names_dir,
@@ -298,6 +302,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "workloads": partial(WorkloadsActor, parts),
         "operations": partial(OperationsActor, parts),
         "services": partial(ServicesActor, parts),
+        "secrets": partial(SecretsActor, parts),
         "takeover": partial(TakeoverActor, parts),
         "membership": partial(MembershipActor, parts),
         "distance": partial(DistanceActor, parts),

@@ -13,6 +13,7 @@ from ployz.actors.parts import Parts
 from ployz.actors.restarting import Restarts, Start
 from ployz.actors.together import together
 from ployz.config import EFFECT_TIMEOUT_S
+from ployz.errors import Code, Failed
 from ployz.events.types import (
     ContainerCreated,
     ContainerReady,
@@ -22,12 +23,23 @@ from ployz.events.types import (
     ContainerStopped,
     SlotPlacement,
 )
-from ployz.host.ports import Container, ContainerSpec
-from ployz.ids import Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.host.ports import Container, ContainerSpec, SecretFile
+from ployz.ids import (
+    Namespace,
+    OperationId,
+    SecretName,
+    SecretRef,
+    ServiceName,
+    ServiceRef,
+    SlotName,
+    SlotRef,
+    VolumeRef,
+)
 from ployz.manifest import Manifest
 from ployz.plan import committed, names
 from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
+from ployz.plan.secrets import opened
 from ployz.projections.local import Claim
 
 Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
@@ -87,16 +99,27 @@ class Containers:
         if cluster is None:
             raise AssertionError("a container is made in a cluster")
         _, nameserver = Subnets.of_cluster(cluster).gateway
-        return container_spec(manifest, placement, mountpoint=self._parts.mountpoint, nameserver=nameserver)
+        return container_spec(
+            manifest,
+            placement,
+            mountpoint=self._parts.mountpoint,
+            secrets_folder=str(self._parts.config.secrets_dir),
+            nameserver=nameserver,
+        )
 
     async def create(self, manifest: Manifest, slot: SlotRef, spec: ContainerSpec) -> ContainerCreated:
         for volume in volumes_of(manifest, slot.service.service):
             # Docker refuses a missing source; what is mounted there before the start is the dataset.
             await self._parts.folders.ensure(self._parts.mountpoint(volume))
+        await self._write_secrets(manifest, slot, spec.name)
         await self._parts.docker.create(spec)
         return ContainerCreated(slot, spec.name)
 
-    async def start(self, slot: SlotRef, name: str) -> ContainerStarted:
+    async def start(self, slot: SlotRef, name: str, manifest: Manifest | None = None) -> ContainerStarted:
+        """`manifest`: of a candidate; else what is committed."""
+        manifest = manifest or committed.of_namespace(self._parts.view, self.namespace)
+        if manifest is not None:
+            await self._write_secrets(manifest, slot, name)  # again: memory may have been lost since it was made
         self.restarts.starting(name)
         await self._parts.docker.start(name)
         return ContainerStarted(slot, name)
@@ -116,7 +139,39 @@ class Containers:
         self.restarts.expect_exit(name)
         await self._parts.docker.remove(name)
         await self._parts.guards.release(name)
+        await self._remove_secrets(name)
         await record_removed(self._parts, slot, name)
+
+    # ------------------------------------------------------------ their secrets
+
+    async def _write_secrets(self, manifest: Manifest, slot: SlotRef, name: str) -> None:
+        service = manifest.service(slot.service.service)
+        if service is None or not service.template.secrets:
+            return
+        files = [
+            SecretFile(each.secret, self._opened(each.secret), each.mode, (each.owner.uid, each.owner.gid))
+            for each in service.template.secrets
+        ]
+        await self._parts.secret_files.write(name, files)
+
+    def _opened(self, name: SecretName) -> bytes:
+        ref = SecretRef(self.namespace, name)
+        secret = self._parts.view.secrets.get(ref)
+        if secret is None:
+            raise Failed(Code.SECRET_NOT_SET, f"secret {ref} is not set", f"Set it: ployzctl secret set {ref}")
+        return opened(secret, self._parts.me, self._parts.sealing_key)
+
+    async def _remove_secrets(self, name: str) -> None:
+        if name in self._parts.secret_files.containers():
+            await self._parts.secret_files.remove(name)
+
+    async def remove_left_secrets(self) -> None:
+        """Of containers that are not there: a crash came between the two."""
+        left = [each for each in self._parts.secret_files.containers() if each.startswith(f"{self.namespace}.")]
+        there = {each.name for _, each in await self.found()} if left else set()
+        for name in left:
+            if name not in there:
+                await self._remove_secrets(name)
 
     # ------------------------------------------------------------ their volumes
 

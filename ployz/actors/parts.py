@@ -15,12 +15,13 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, Zfs
+from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, SecretFiles, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
 from ployz.projections.view import ClusterView
+from ployz.wire.sealing import SealingKey
 from ployz.wire.streams import Streams
 
 
@@ -42,6 +43,8 @@ class Parts:
     overlay: Overlay
     names: NameServer
     folders: Folders
+    secret_files: SecretFiles
+    sealing_key: SealingKey
     looks: Looks
     gateway: Gateway
     streams: Streams

@@ -18,6 +18,7 @@ from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
 from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
 from ployz.actors.quiescing import Quiescing
+from ployz.actors.sharing import share
 from ployz.actors.together import together
 from ployz.actors.transfer import Transfer
 from ployz.actors.work import Work
@@ -64,7 +65,11 @@ class Performer:
 
     async def prepare(self) -> None:
         """Everything that can be there before anything stops."""
-        self.work.story.enter(Phase.PREPARE, "images, volumes and containers")
+        self.work.story.enter(
+            Phase.PREPARE,
+            "secrets, images, volumes and containers" if self.steps.secrets else "images, volumes and containers",
+        )
+        await together(*(partial(share, self.work.home, each.plan) for each in self.steps.secrets))
         await together(*(partial(self._ensure_image, each) for each in self.steps.images))
         await together(*(partial(self._create_volume, each) for each in self.steps.volumes))
         await together(*(partial(self._create, each) for each in self.steps.containers))
@@ -205,7 +210,11 @@ class Performer:
             ipv6=slot.ipv6,
             ipv4=slot.ipv4,
             image_id=image_id,
-            template_hash=template_hash(service_of(self.work.manifest, slot.service), image_id),
+            template_hash=template_hash(
+                service_of(self.work.manifest, slot.service),
+                image_id,
+                {each.secret: each.version for each in slot.secrets},
+            ),
             operation_id=self.work.operation_id,
         )
 

@@ -67,9 +67,10 @@ class ServicesActor(Actor):
         if manifest is None or service is None:
             raise AssertionError(f"{message.service} has slots and no manifest")
         mounted = [volume for volume in manifest.volumes if volume.name in service.template.volumes]
+        named = [each for each in manifest.secrets if each.name in {used.secret for used in service.template.secrets}]
         return ServiceDetail(
             service=message.service,
-            toml=to_toml(evolve(manifest, services=(service,), volumes=tuple(mounted))),
+            toml=to_toml(evolve(manifest, services=(service,), volumes=tuple(mounted), secrets=tuple(named))),
             slots=await self._slot_rows(slots),
             volumes=tuple(VolumeRef(manifest.namespace, volume.name) for volume in mounted),
         )

@@ -26,6 +26,7 @@ from ployz.actors.messages.takeover import (
 )
 from ployz.actors.messages.workload import Settle
 from ployz.actors.parts import Parts
+from ployz.actors.sharing import share
 from ployz.actors.together import together
 from ployz.actors.undecided import Undecided
 from ployz.actors.work import catch_up
@@ -39,7 +40,8 @@ from ployz.facts.lock import hold
 from ployz.facts.port import Conflict
 from ployz.facts.transactions import take_over
 from ployz.ids import MachineId, Namespace, VolumeRef
-from ployz.plan import names
+from ployz.plan import committed, names
+from ployz.plan.secrets import lacking
 from ployz.plan.takeover import Group, choose, group_of, taken_over
 
 
@@ -174,11 +176,22 @@ class TakeoverActor(Actor):
                     f"{message.to_machine} would go on from other snapshots than were shown",
                     "Give the command again, and look at what it says.",
                 )
+            await self._share_secrets(group, namespace, message.to_machine)
             lock.check()
             taken = taken_over(group, operation_id, self._parts.me, message.to_machine, snapshots)
             position = await self._commit(taken, group, lock.token)
         await self._settled(message.to_machine, namespace, position)
         return TakenOver(operation_id, position, plan)
+
+    async def _share_secrets(self, group: Group, namespace: Namespace, target: MachineId) -> None:
+        """Before anything is taken: `Refused` or `Failed` where it could not start what it gets."""
+        manifest = committed.of_namespace(self._parts.view, namespace)
+        going = {slot.service for slot in group.slots}
+        services = [each for each in (manifest.services if manifest else ()) if each.name in going]
+        needed, blockers = lacking(target, services, namespace, self._parts.view, self._parts.me)
+        for blocker in blockers.all():
+            raise Refused(blocker.code, blocker.text, blocker.advice)
+        await together(*(partial(share, self.system, each) for each in needed))
 
     async def _end_undecided(self, namespace: Namespace) -> None:
         """Under the lock nobody carries them out any more. What they left is told apart from what is committed."""

@@ -140,7 +140,7 @@ class WorkloadActor(Actor):
             names.step("start", slot),
             self._containers.stream(candidate.service),
             name,
-            lambda: self._containers.start(slot, name),
+            lambda: self._containers.start(slot, name, manifest),
         )
         started_s = anyio.current_time()
         service = service_of(manifest, candidate.service)
@@ -186,6 +186,7 @@ class WorkloadActor(Actor):
         await self._departure.finish()
         await self._watch_candidates()
         await self._forget_candidates()
+        await self._containers.remove_left_secrets()
         await self._settling.carry_out()
         return Done()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TextIO, TypeVar
 
@@ -63,6 +64,13 @@ class Call:
             raise Refused(Code.USAGE, f"{what} is no UTF-8 text") from None
         except OSError as error:
             raise Refused(Code.USAGE, f"{what}: {error.strerror}") from None
+
+    def read_bytes(self, limit: int) -> bytes:
+        """Of the standard input, as they are."""
+        if isinstance(self.stdin, TextIOWrapper):
+            data: bytes = self.stdin.buffer.read(limit)
+            return data
+        return self.stdin.read(limit).encode()
 
     def confirm(self, question: str, *, expected: str) -> None:
         """Goes on only if the operator types `expected`. `--yes` answers for them. `Refused` (DECLINED)."""

@@ -113,6 +113,14 @@ GROUPS: Final[Mapping[str, Group]] = {
         default="examine",
         stands_alone=True,
     ),
+    "secret": Group(
+        "What services are given to keep to themselves: passwords, keys.",
+        {
+            "set": "Give a secret a value, from the standard input. It is encrypted before it leaves this command.",
+            "ls": "List the secrets, who uses each, and which machines can read it. Values are never shown.",
+            "rm": "Remove a secret that no manifest declares.",
+        },
+    ),
     "events": Group(
         "The event log of this machine, or of an exported copy.",
         {

@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ployz.errors import Code, Problem
-from ployz.facts.keys import Cluster, Decision, InviteRecord, Key, LockHolder, MachineRecord, VolumeOwnership
+from ployz.facts.keys import (
+    Cluster,
+    Decision,
+    InviteRecord,
+    Key,
+    LockHolder,
+    MachineRecord,
+    SecretRecord,
+    VolumeOwnership,
+)
 from ployz.facts.port import Absent, Conflict, RevisionIs
 
 V = TypeVar("V")
@@ -55,6 +64,12 @@ def _volume_changed(conflict: Conflict, volume: str) -> Problem:
     return Problem(Code.PLAN_STALE, f"volume {volume} changed since the plan: now {now}", "preview it again")
 
 
+def _secret_changed(conflict: Conflict, secret: str) -> Problem:
+    found = _found(conflict, SecretRecord)
+    now = f"it has version {found.version} now" if found else "it is not set now"
+    return Problem(Code.CONFLICT, f"secret {secret} was changed meanwhile: {now}", "ployzctl secret ls")
+
+
 def _vote_differs(conflict: Conflict, operation_and_voter: str) -> Problem:
     voter = operation_and_voter.rpartition("/")[2]
     did = "did not vote" if conflict.found is None else "voted for other snapshots"
@@ -96,6 +111,7 @@ _WORDS: Mapping[str, Callable[[Conflict, str], Problem]] = {
     "decision": _decided,
     "lock": _lock_lost,
     "volume": _volume_changed,
+    "secret": _secret_changed,
     "vote": _vote_differs,
     "machine": _machine_differs,
     "invite": _invite_closed,

@@ -13,7 +13,7 @@ from attrs import field, frozen, validators
 from ployz.errors import Code, Corrupt
 from ployz.events.types import Lifecycle, SnapshotTaken
 from ployz.facts.port import Absent, Delete, FactLog, Put, RevisionIs, ValueIs
-from ployz.ids import ClusterName, InviteId, MachineId, Namespace, OperationId, SlotRef, VolumeRef
+from ployz.ids import ClusterName, InviteId, MachineId, Namespace, OperationId, SecretRef, SlotRef, VolumeRef
 from ployz.strict import Malformed, make_converter, pack, structure, unpack
 
 VALUE_BYTES_MAX: Final = 1 << 20
@@ -72,6 +72,11 @@ class VolumeOwnership:
     owner: MachineId
     epoch: int
     """1 for a new volume; rises by one with each committed move."""
+
+
+@frozen
+class SecretRecord:
+    version: int
 
 
 @frozen
@@ -205,6 +210,10 @@ def lock(namespace: Namespace) -> Key[LockHolder]:
 
 def volume(ref: VolumeRef) -> Key[VolumeOwnership]:
     return Key(f"volume/{ref}", VolumeOwnership)
+
+
+def secret(ref: SecretRef) -> Key[SecretRecord]:
+    return Key(f"secret/{ref}", SecretRecord)
 
 
 def machine(machine_id: MachineId) -> Key[MachineRecord]:

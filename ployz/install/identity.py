@@ -9,6 +9,7 @@ from ployz.errors import Code, Failed
 from ployz.host.private_files import make_private, read_private
 from ployz.ids import Certificate, MachineId
 from ployz.wire.certificates import certificate_of, new_identity
+from ployz.wire.sealing import SealingKey
 
 
 def ensure_identity(path: Path, machine: MachineId) -> Certificate:
@@ -33,3 +34,12 @@ def read_identity(path: Path) -> Certificate:
             f"{path} holds no certificate",
             "Restore the file. With a new key, the machine must leave the cluster and join it anew.",
         ) from error
+
+
+def read_sealing_key(path: Path) -> SealingKey:
+    """What opens the secrets that are encrypted for this machine. `Failed` (IDENTITY) as `read_identity`."""
+    content = read_private(path, "identity", Code.IDENTITY)
+    try:
+        return SealingKey.of_identity(content)
+    except ValueError as error:
+        raise Failed(Code.IDENTITY, f"{path} holds no Ed25519 key", "Restore the file.") from error

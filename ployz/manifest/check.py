@@ -34,6 +34,7 @@ Place = tuple[str, Hashable, str]
 def check(manifest: Manifest) -> list[Mistake]:
     """Empty: the manifest holds together. In order of services, then what several of them share, then intent."""
     mistakes = [*_taken_twice((f"volumes[{at}].name", v.name, repr(v.name)) for at, v in enumerate(manifest.volumes))]
+    mistakes += _taken_twice((f"secrets[{at}].name", s.name, repr(s.name)) for at, s in enumerate(manifest.secrets))
     for at, service in enumerate(manifest.services):
         mistakes += _check_service(f"services[{at}]", service, manifest)
     for places in (_service_names, _host_ports, _listen_ports, _http_paths):
@@ -52,11 +53,12 @@ def _taken_twice(places: Iterable[Place]) -> Iterator[Mistake]:
 
 
 def _check_service(path: str, service: Service, manifest: Manifest) -> Iterator[Mistake]:
-    ports, mounts = service.service_ports, service.template.mounts
+    ports = service.service_ports
     yield from _taken_twice((f"{path}.on[{at}]", name, repr(name)) for at, name in enumerate(service.on))
     yield from _taken_twice((f"{path}.service_ports[{at}].name", p.name, repr(p.name)) for at, p in enumerate(ports))
-    yield from _taken_twice((f"{path}.template.mounts[{at}].target", m.target, m.target) for at, m in enumerate(mounts))
+    yield from _taken_twice(_targets(f"{path}.template", service))
     yield from _check_mounts(path, service, manifest)
+    yield from _check_secrets(f"{path}.template.secrets", service, manifest)
     for at, publish in enumerate(service.publish):
         yield from _check_port(f"{path}.publish[{at}].service_port", service, publish.service_port)
     for at, route in enumerate(service.routes):
@@ -85,6 +87,24 @@ def _check_mounts(path: str, service: Service, manifest: Manifest) -> Iterator[M
         elif not mount.readonly and service.placement.count > 1:
             count = service.placement.count
             yield Mistake(f"{where}.source", f"{count} replicas would write to volume {volume!r}: mount it readonly")
+
+
+def _targets(path: str, service: Service) -> Iterator[Place]:
+    for at, mount in enumerate(service.template.mounts):
+        yield f"{path}.mounts[{at}].target", mount.target, mount.target
+    for at, secret in enumerate(service.template.secrets):
+        if UNREAD not in {secret.secret, secret.target}:
+            yield f"{path}.secrets[{at}].target", secret.path, secret.path
+
+
+def _check_secrets(path: str, service: Service, manifest: Manifest) -> Iterator[Mistake]:
+    named = service.template.secrets
+    yield from _taken_twice((f"{path}[{at}].secret", s.secret, repr(s.secret)) for at, s in enumerate(named))
+    declared = [secret.name for secret in manifest.secrets]
+    for at, secret in enumerate(named):
+        if secret.secret not in {UNREAD, *declared}:
+            near = did_you_mean(secret.secret, declared)
+            yield Mistake(f"{path}[{at}].secret", f"secret {secret.secret!r} is not declared{near}")
 
 
 def _check_readiness(path: str, service: Service, readiness: Readiness | None) -> Iterator[Mistake]:

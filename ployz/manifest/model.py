@@ -13,7 +13,7 @@ from typing import Literal
 
 from attrs import evolve, field, frozen
 
-from ployz.ids import MachineId, Name, Namespace, ServiceName, VolumeName
+from ployz.ids import MachineId, Name, Namespace, SecretName, ServiceName, VolumeName
 
 Protocol = Literal["tcp", "udp"]
 Restart = Literal["no", "on-failure", "always", "unless-stopped"]
@@ -48,6 +48,13 @@ class Volume:
     """Likewise."""
     verify: Verify = "guid"
     """What source and target compare after each round of a move: guids, or the digest of every file too."""
+
+
+@frozen
+class Secret:
+    """That the namespace has it. Its value is set by `ployzctl secret set`, and is in no manifest."""
+
+    name: SecretName
 
 
 # ---------------------------------------------------------------- placement and ports
@@ -173,6 +180,25 @@ class Mount:
     readonly: bool = False
 
 
+SECRETS_FOLDER = "/run/secrets"
+
+
+@frozen
+class SecretMount:
+    """A secret as a file in memory, which the container can read and not write."""
+
+    secret: SecretName
+    target: str = ""
+    """Empty: /run/secrets and its name."""
+    mode: int = 0o444
+    """Of the file. As it is, whatever user the container runs as can read it."""
+    owner: Owner = Owner(0, 0)
+
+    @property
+    def path(self) -> str:
+        return self.target or f"{SECRETS_FOLDER}/{self.secret}"
+
+
 @frozen
 class Resources:
     cpu_millicores: int | None = None
@@ -196,6 +222,8 @@ class Template:
     env: Mapping[str, str] = field(factory=dict)
     """PLOYZ_MACHINE, PLOYZ_NAMESPACE, PLOYZ_SERVICE and PLOYZ_SLOT are added."""
     mounts: tuple[Mount, ...] = ()
+    secrets: tuple[SecretMount, ...] = ()
+    """The container has the values that they have when it starts."""
     labels: Mapping[str, str] = field(factory=dict)
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
@@ -312,11 +340,15 @@ class Intent:
 class Manifest:
     namespace: Namespace
     volumes: tuple[Volume, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     services: tuple[Service, ...] = ()
     intent: Intent = Intent()
 
     def volume(self, name: VolumeName) -> Volume | None:
         return next((volume for volume in self.volumes if volume.name == name), None)
+
+    def secret(self, name: SecretName) -> Secret | None:
+        return next((secret for secret in self.secrets if secret.name == name), None)
 
     def service(self, name: ServiceName) -> Service | None:
         return next((service for service in self.services if service.name == name), None)

@@ -5,7 +5,7 @@ A key is added here and in `model`, and nowhere else. What must agree between ta
 
 from __future__ import annotations
 
-from ployz.ids import Namespace, ServiceName, VolumeName
+from ployz.ids import Namespace, SecretName, ServiceName, VolumeName
 from ployz.manifest import scalars as s
 from ployz.manifest.limits import (
     CUTOVER_HOLD_MAX_S,
@@ -13,6 +13,7 @@ from ployz.manifest.limits import (
     MACHINES_MAX,
     PAIRS_MAX,
     REPLICAS_MAX,
+    SECRETS_MAX,
     SERVICES_MAX,
     VOLUMES_MAX,
 )
@@ -35,6 +36,8 @@ from ployz.manifest.model import (
     Replicated,
     Resources,
     Route,
+    Secret,
+    SecretMount,
     Service,
     ServiceMove,
     ServicePort,
@@ -52,6 +55,7 @@ from ployz.manifest.tables import Case, Field, OneOf, Table, Variant, Within
 
 _PORT_NAME = s.name(PortName)
 _VOLUME_NAME = s.name(VolumeName)
+_SECRET_NAME = s.name(SecretName)
 _SERVICE_NAME = s.name(ServiceName)
 _WORDS = ListOf(s.TEXT, PAIRS_MAX)
 _COMMAND = ListOf(s.TEXT, PAIRS_MAX, at_least=1)
@@ -66,6 +70,8 @@ VOLUME = Table(
     Field("owner", s.OWNER),
     Field("verify", _VERIFY),
 )
+
+SECRET = Table(Secret, Field("name", _SECRET_NAME))
 
 # ---------------------------------------------------------------- the template
 
@@ -88,6 +94,14 @@ _MOUNT = Table(
     Field("readonly", s.FLAG),
 )
 
+_SECRET_MOUNT = Table(
+    SecretMount,
+    Field("secret", _SECRET_NAME),
+    Field("target", s.TARGET),
+    Field("mode", s.MODE),
+    Field("owner", s.OWNER),
+)
+
 _RESOURCES = Table(
     Resources,
     Field("cpu_millicores", s.integer(1, 1_000_000)),
@@ -102,6 +116,7 @@ TEMPLATE = Table(
     Field("user", s.USER),
     Field("env", MapOf(s.check_env_key, s.TEXT, PAIRS_MAX)),
     Field("mounts", ListOf(_MOUNT, ENTRIES_MAX)),
+    Field("secrets", ListOf(_SECRET_MOUNT, ENTRIES_MAX)),
     Field("labels", MapOf(s.check_label_key, s.TEXT, PAIRS_MAX)),
     Field("cap_add", _CAPABILITIES),
     Field("cap_drop", _CAPABILITIES),
@@ -228,6 +243,7 @@ MANIFEST = Table(
     Manifest,
     Field("namespace", s.name(Namespace)),
     Field("volumes", ListOf(VOLUME, VOLUMES_MAX)),
+    Field("secrets", ListOf(SECRET, SECRETS_MAX)),
     Field("services", ListOf(SERVICE, SERVICES_MAX)),
     Field("intent", _INTENT),
 )

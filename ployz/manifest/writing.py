@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
+from ployz.ids import SecretName
 from ployz.manifest.model import Manifest, Service
 from ployz.manifest.schema import MANIFEST, TEMPLATE
 from ployz.manifest.shapes import Raw
@@ -32,15 +34,24 @@ def manifest_hash(manifest: Manifest) -> str:
     return _sha256(to_canonical_json(manifest))
 
 
-def template_hash(service: Service, image_id: str) -> str:
+def template_hash(service: Service, image_id: str, secrets: Mapping[SecretName, int] | None = None) -> str:
     """SHA-256, in hex, of all that a container of this service is made from. A changed hash: it must be replaced.
+
+    `secrets`: the versions of its secrets, so that one that was set anew replaces it with the next deploy.
 
     Not in it: what differs from slot to slot (addresses), and what changes in place (routes, readiness, quotas).
     """
     template = {key: raw for key, raw in TEMPLATE.write(service.template).items() if key not in _NOT_IN_THE_CONTAINER}
     ports = [(publish.host_port, service.port(publish.service_port)) for publish in service.publish]
     published = sorted((host, port.container_port, port.protocol) for host, port in ports if port is not None)
-    parts = {"image_id": image_id, "published": published, "restart": service.restart, "template": template}
+    parts: dict[str, Raw] = {
+        "image_id": image_id,
+        "published": published,
+        "restart": service.restart,
+        "template": template,
+    }
+    if secrets:  # absent where there are none: hashes of before there were secrets hold
+        parts["secrets"] = {str(name): version for name, version in secrets.items()}
     return _sha256(_canonical(parts))
 
 

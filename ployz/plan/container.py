@@ -20,7 +20,12 @@ def service_of(manifest: Manifest, service: ServiceName) -> Service:
 
 
 def container_spec(
-    manifest: Manifest, placement: SlotPlacement, *, mountpoint: Callable[[VolumeRef], str], nameserver: str
+    manifest: Manifest,
+    placement: SlotPlacement,
+    *,
+    mountpoint: Callable[[VolumeRef], str],
+    secrets_folder: str,
+    nameserver: str,
 ) -> ContainerSpec:
     """Always with Docker's restart policy `no`: dockerd brings containers back to life after a crash without asking
     whether this machine still owns them. ployzd restarts them, after its gate.
@@ -28,8 +33,9 @@ def container_spec(
     declared = service_of(manifest, placement.service)
     template = declared.template
     ref = SlotRef(ServiceRef(manifest.namespace, placement.service), placement.slot)
+    name = names.container(ref, placement.operation_id)
     return ContainerSpec(
-        name=names.container(ref, placement.operation_id),
+        name=name,
         image_id=placement.image_id,
         labels={**template.labels, **names.labels(ref, placement.operation_id, placement.template_hash)},
         ipv6=placement.ipv6,
@@ -39,8 +45,12 @@ def container_spec(
         entrypoint=template.entrypoint,
         env={**template.env, **_environment(ref, placement.machine)},
         user=template.user,
-        mounts=tuple(
-            bind for mount in template.mounts if (bind := _bind(manifest.namespace, mount, mountpoint)) is not None
+        mounts=(
+            *(bind for mount in template.mounts if (bind := _bind(manifest.namespace, mount, mountpoint)) is not None),
+            *(
+                BindMount(f"{secrets_folder}/{name}/{each.secret}", each.path, readonly=True)
+                for each in template.secrets
+            ),
         ),
         tmpfs=tuple(mount.target for mount in template.mounts if isinstance(mount.source, TmpfsSource)),
         ports=tuple(

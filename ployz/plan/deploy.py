@@ -22,6 +22,7 @@ from ployz.plan.holds import plan_holds
 from ployz.plan.model import Change, Plan
 from ployz.plan.reports import Answers, MachineReport, Reports, SnapshotReport, Unanswered
 from ployz.plan.route_clashes import check_routes
+from ployz.plan.secrets import plan_secrets
 from ployz.plan.slots import SlotPlanner
 from ployz.plan.space import check_space
 from ployz.plan.volumes import VolumePlanner, base_of_move
@@ -116,6 +117,7 @@ def resolve(
     check_clashes(slots, manifest, view, found)
     check_routes(slots, manifest, view, found)
     check_space(volumes, answers, found)
+    secrets = plan_secrets(slots, manifest, view, coordinator, found)
     plan = Plan(
         kind=kind,
         namespace=manifest.namespace,
@@ -124,6 +126,7 @@ def resolve(
         slots=slots,
         volumes=volumes,
         blockers=(),
+        secrets=secrets,
     )
     plan = evolve(_with_prediction(plan, cutovers), holds=plan_holds(plan, manifest, view))
     return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())

@@ -15,7 +15,7 @@ from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest.quantities import size_text
 from ployz.plan import committed
 from ployz.plan.hooks import HookCall, Moment, hook_calls
-from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.model import Change, HoldPlan, ImageOrigin, ImagePlan, Plan, SecretPlan, SlotPlan, VolumePlan
 
 
 class Phase(StrEnum):
@@ -44,6 +44,14 @@ class EnsureImage:
                 return f"{self.machine}: copy image {self.image.reference}{size} from {self.image.copied_from}"
             case ImageOrigin.PULLED:
                 return f"{self.machine}: pull image {self.image.reference}"
+
+
+@frozen
+class ShareSecret:
+    plan: SecretPlan
+
+    def __str__(self) -> str:
+        return f"{self.plan.holders[0]}: encrypt secret {self.plan.secret} for {self.plan.machine}"
 
 
 @frozen
@@ -183,7 +191,8 @@ class SetQuota:
 Cleaning = RemoveContainer | KeepBase | SetQuota
 
 Effect = (
-    EnsureImage
+    ShareSecret
+    | EnsureImage
     | CreateVolume
     | CreateContainer
     | CopyVolume
@@ -207,6 +216,7 @@ _FOLLOW_WORDS: Final = "addresses and routes of every machine follow the fact"
 class Phases:
     """The effects of each phase, in the order in which the coordinator performs them."""
 
+    secrets: tuple[ShareSecret, ...]
     images: tuple[EnsureImage, ...]
     volumes: tuple[CreateVolume, ...]
     containers: tuple[CreateContainer, ...]
@@ -230,7 +240,7 @@ class Phases:
             return
         for phase, effects in (
             (Phase.LOCK, (_LOCK_WORDS,)),
-            (Phase.PREPARE, (*self.images, *self.volumes, *self.containers)),
+            (Phase.PREPARE, (*self.secrets, *self.images, *self.volumes, *self.containers)),
             (Phase.PRECOPY, (*self.quiescing, *self.copies)),
             (Phase.START, self.in_place),
             (Phase.HOLD, self.holds),
@@ -248,6 +258,7 @@ def phases(plan: Plan) -> Phases:
     changed = [slot for slot in plan.slots if slot.change not in (Change.UNCHANGED, Change.REMOVE)]
     starts = [(_arrives(slot, moved), StartContainer(slot, _ref(plan, slot))) for slot in changed]
     return Phases(
+        secrets=tuple(ShareSecret(each) for each in plan.secrets),
         images=tuple(_images(changed)),
         volumes=tuple(CreateVolume(each) for each in plan.volumes if each.change is Change.CREATE),
         containers=tuple(CreateContainer(slot, _ref(plan, slot)) for slot in changed),

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from ployz.errors import Problem
 from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
-from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotName, VolumeRef
+from ployz.ids import MachineId, Namespace, SecretName, SecretRef, ServiceName, ServiceRef, SlotName, VolumeRef
 from ployz.plan.precopy import Expected
 
 
@@ -43,6 +43,12 @@ class ImagePlan:
 
 
 @frozen
+class SecretVersion:
+    secret: SecretName
+    version: int
+
+
+@frozen
 class SlotPlan:
     change: Change
     service: ServiceName
@@ -59,6 +65,8 @@ class SlotPlan:
     """What its container mounts; of a removed slot, what the old one does."""
     stranded: bool = False
     """The machine of `previous` is no member any more: nothing can be stopped there, and only the address is kept."""
+    secrets: tuple[SecretVersion, ...] = ()
+    """What its container is given, as it is set now."""
 
     @property
     def source(self) -> MachineId | None:
@@ -102,6 +110,16 @@ class VolumePlan:
 
 
 @frozen
+class SecretPlan:
+    """A machine is about to need a secret that is not encrypted for its key."""
+
+    secret: SecretRef
+    machine: MachineId
+    holders: tuple[MachineId, ...]
+    """Who can do that, in the order in which they are asked."""
+
+
+@frozen
 class HoldPlan:
     """New requests to a service wait at one gateway, from before it stops until the operation is decided."""
 
@@ -133,6 +151,7 @@ class Plan:
     expected: Expected | None = None
     """What that goes by. None: no running service is stopped."""
     holds: tuple[HoldPlan, ...] = ()
+    secrets: tuple[SecretPlan, ...] = ()
 
     @property
     def participants(self) -> tuple[MachineId, ...]:

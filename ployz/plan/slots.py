@@ -8,14 +8,15 @@ from attrs import field, frozen
 
 from ployz.errors import Code
 from ployz.events.types import SlotPlacement
-from ployz.ids import MachineId, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.ids import MachineId, SecretName, ServiceName, ServiceRef, SlotName, SlotRef, VolumeRef
 from ployz.manifest import Manifest, template_hash
 from ployz.manifest.model import BindSource, Service
 from ployz.plan import addresses, committed
 from ployz.plan.assign import Assignment, WantedSlot
 from ployz.plan.blockers import Blockers
-from ployz.plan.model import Change, ImageOrigin, ImagePlan, SlotPlan
+from ployz.plan.model import Change, ImageOrigin, ImagePlan, SecretVersion, SlotPlan
 from ployz.plan.reports import Answers
+from ployz.plan.secrets import versions_of
 from ployz.projections.view import ClusterView
 
 
@@ -57,8 +58,8 @@ class SlotPlanner:
 
     def _slot(self, service: Service, wanted: WantedSlot, new: dict[SlotRef, tuple[str, str]]) -> SlotPlan:
         image = self._image(service, wanted)
-        hashed = self._hash(service, image.image_id)
         previous = wanted.previous
+        hashed = self._kept_hash(service, wanted) or self._hash(service, image.image_id)
         stranded = previous is not None and previous.machine in self.assignment.gone
         if previous is None or stranded:
             change = Change.CREATE
@@ -83,6 +84,7 @@ class SlotPlanner:
             previous=previous,
             volumes=self._volumes(service),
             stranded=stranded,
+            secrets=tuple(SecretVersion(*each) for each in self._versions(service).items()),
         )
 
     def _removed(self) -> Iterator[SlotPlan]:
@@ -147,8 +149,20 @@ class SlotPlanner:
     def _hash(self, service: Service, image_id: str) -> str:
         key = service.name, image_id
         if key not in self._hashes:
-            self._hashes[key] = template_hash(service, image_id)
+            self._hashes[key] = template_hash(service, image_id, self._versions(service))
         return self._hashes[key]
+
+    def _kept_hash(self, service: Service, wanted: WantedSlot) -> str | None:
+        """A move changes nothing but places: a secret that was set meanwhile replaces no container beside it."""
+        previous = wanted.previous
+        if previous is None or not service.template.secrets or not self.manifest.intent.moves:
+            return None
+        stays = previous.machine == wanted.machine
+        before = committed.service(self.view, ServiceRef(self.manifest.namespace, service.name))
+        return previous.template_hash if stays and before == service else None
+
+    def _versions(self, service: Service) -> dict[SecretName, int]:
+        return versions_of(self.view, self.manifest.namespace, service)
 
     # ------------------------------------------------------------ checks
 

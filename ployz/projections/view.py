@@ -9,6 +9,7 @@ from ployz.projections.invites import Invites
 from ployz.projections.machines import Machines
 from ployz.projections.operations import Operations
 from ployz.projections.placement import Placement
+from ployz.projections.secrets import Secrets
 
 
 class ClusterView:
@@ -20,6 +21,7 @@ class ClusterView:
         self.placement = Placement()
         self.operations = Operations()
         self.invites = Invites()
+        self.secrets = Secrets()
 
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         if position != self.position + 1:
@@ -28,6 +30,7 @@ class ClusterView:
         self.placement.apply(fact, position, at_ms)
         self.operations.apply(fact, position, at_ms)
         self.invites.apply(fact)
+        self.secrets.apply(fact, at_ms)
         self.position = position
 
 

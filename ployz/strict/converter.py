@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from cattrs import Converter
 
 from ployz.errors import PloyzError
-from ployz.ids import Name, ServiceRef, SlotRef, VolumeRef
+from ployz.ids import Name, SecretRef, ServiceRef, SlotRef, VolumeRef
 from ployz.strict.classes import add_classes
 from ployz.strict.collections import add_collections
 from ployz.strict.malformed import Malformed, leaves, misplaced, mistakes, name_of
@@ -100,7 +100,7 @@ def _enum_member(value: object, cls: type[StrEnum]) -> StrEnum:
 def _add_names(converter: Converter) -> None:
     # By class, so that it beats the hook of `str`: cattrs takes the hook of the nearest base.
     converter.register_structure_hook(Name, _name)
-    for reference in (ServiceRef, VolumeRef, SlotRef):
+    for reference in (ServiceRef, VolumeRef, SecretRef, SlotRef):
         converter.register_structure_hook(reference, _reference)
         converter.register_unstructure_hook(reference, _text_of_reference)
 
@@ -118,4 +118,4 @@ def _reference(value: object, cls: type[Any]) -> Any:
 
 
 def _text_of_reference(value: object) -> object:
-    return str(value) if isinstance(value, ServiceRef | VolumeRef | SlotRef) else value
+    return str(value) if isinstance(value, ServiceRef | VolumeRef | SecretRef | SlotRef) else value

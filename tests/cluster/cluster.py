@@ -147,6 +147,7 @@ class Cluster:
         machine.zfs.power_cut()
         machine.gateway.power_cut()
         machine.names.power_cut()
+        machine.secret_files.power_cut()
         machine.overlay = FakeOverlay(machine.key)
 
     async def boot(self, name: MachineId) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
@@ -35,13 +34,17 @@ from ployz.host.fakes.guards import FakeGuards
 from ployz.host.fakes.names import FakeNameServer
 from ployz.host.fakes.overlay import FakeOverlay
 from ployz.host.fakes.premises import FakePremises
+from ployz.host.fakes.secret_files import FakeSecretFiles
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
 from ployz.ids import Certificate, MachineId
+from ployz.install.identity import read_sealing_key
 from ployz.node import found, own_addresses, spawn_actors
 from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
 from ployz.wire.fake_streams import StreamLinks
+from ployz.wire.sealing import SealingKey
+from tests import identities
 from tests.cluster.effects import Effects, Interposed
 from tests.cluster.looks import OverlayLooks, Station
 from tests.cluster.network import Network
@@ -155,6 +158,8 @@ class Life:
             guards=self._port("guards", disk.guards),
             overlay=self._port("overlay", machine.overlay),
             folders=self._port("folders", disk.folders),
+            secret_files=self._port("secret_files", machine.secret_files),
+            sealing_key=sealing_key(machine.name),
             looks=self._port("looks", OverlayLooks(machine, shared.stations, shared.network)),
             names=self._port("names", machine.names),
             gateway=self._port("gateway", machine.gateway),
@@ -186,6 +191,7 @@ class Machine:
     overlay: FakeOverlay
     gateway: FakeGateway
     """Outlives ployzd, as the real one does."""
+    secret_files: FakeSecretFiles
     names: FakeNameServer = field(factory=FakeNameServer, init=False)
     """As the gateway."""
     premises: FakePremises = field(init=False)
@@ -231,7 +237,8 @@ class Machine:
 def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
     docker = FakeDocker()
     folders = FakeFolders()
-    docker.path_exists = folders.modes.__contains__
+    secret_files = FakeSecretFiles(str(config.secrets_dir))
+    docker.path_exists = lambda path: path in folders.modes or secret_files.has(path)
     disk = Disk(
         zfs=FakeZfs(shared.clock, seed=name, size_bytes=POOL_BYTES),
         docker=docker,
@@ -239,14 +246,18 @@ def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
         folders=folders,
         log=MemoryLog(shared.clock),
     )
-    machine = Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"), FakeGateway(shared.clock))
+    machine = Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"), FakeGateway(shared.clock), secret_files)
     shared.stations[machine.key] = machine
     return machine
 
 
 def certificate(machine: MachineId) -> Certificate:
-    """The simulated network proves by itself who sends: nobody looks into it."""
-    return Certificate(base64.b64encode(machine.encode()).decode())
+    """The simulated network proves by itself who sends; secrets are encrypted for it."""
+    return identities.certificate(machine)
+
+
+def sealing_key(machine: MachineId) -> SealingKey:
+    return read_sealing_key(identities.identity(machine))
 
 
 def endpoint(number: int) -> str:

@@ -11,6 +11,8 @@ from ployz.ids import (
     MachineId,
     Namespace,
     OperationId,
+    Sealed,
+    SecretRef,
     ServiceName,
     ServiceRef,
     SlotName,
@@ -24,10 +26,12 @@ PRODUCTION = Namespace("production")
 DB = ServiceRef(PRODUCTION, ServiceName("db"))
 SLOT = SlotRef(DB, SlotName("slot-1"))
 PGDATA, WAL = VolumeRef.parse("production/pgdata"), VolumeRef.parse("production/wal")
+PASSWORD = SecretRef.parse("production/db-password")
 GUID = 17_446_744_073_709_551_615
 """Above 2**63, as half of all ZFS guids are."""
 
 _SNAPSHOTS = (types.SnapshotTaken(PGDATA, "op-1.final", GUID), types.SnapshotTaken(WAL, "op-1.final", 7))
+_SHARE = types.SecretShare(B, "ab" * 32, Sealed("a2V5"))
 _CUTOVER = types.Cutover(
     services=(DB,),
     predicted_ms=455,
@@ -105,6 +109,9 @@ def samples() -> list[types.Event]:
                 ),
             ),
         ),
+        types.SecretSet(PASSWORD, 2, Sealed("c2VhbGVk"), (_SHARE,)),
+        types.SecretShared(PASSWORD, 2, _SHARE),
+        types.SecretRemoved(PASSWORD),
         types.NodeStarted(A, "0.1.0"),
         types.FactMirrored(3, bytes(range(32)), _JOINED),
         types.OperationOrdered("migrate production/db to machine-b", '{"namespace":"production"}'),

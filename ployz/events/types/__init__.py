@@ -27,6 +27,7 @@ from ployz.events.types.node import (
     StepBegun,
     StepFailed,
 )
+from ployz.events.types.secrets import SecretRemoved, SecretSet, SecretShare, SecretShared
 from ployz.events.types.values import (
     Cutover,
     CutoverParts,
@@ -106,6 +107,10 @@ __all__ = [
     "RoundEvidence",
     "RoutesHeld",
     "RoutesReleased",
+    "SecretRemoved",
+    "SecretSet",
+    "SecretShare",
+    "SecretShared",
     "ServiceFenced",
     "ServiceUnfenced",
     "SlotPlacement",

@@ -29,7 +29,7 @@ from ployz.host.ports.gateway import (
     ServerStatus,
     TcpEntry,
 )
-from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises
+from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises, SecretFile, SecretFiles
 from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
@@ -69,6 +69,8 @@ __all__ = [
     "PoolSpace",
     "Premises",
     "PublishedPort",
+    "SecretFile",
+    "SecretFiles",
     "ServerStatus",
     "Snapshot",
     "TcpEntry",

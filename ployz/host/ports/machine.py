@@ -1,11 +1,11 @@
-"""Small ports to the machine itself: guards of candidates, folders, looks at what answers, and what it must have."""
+"""Small ports to the machine itself: guards of candidates, folders, secret files, looks, and what it must have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.ids import Certificate
 
@@ -50,6 +50,31 @@ class Folders(Protocol):
 
     async def own(self, path: str, *, mode: int | None, owner: tuple[int, int] | None) -> None:
         """Of the folder itself, not of what is in it. `owner`: (uid, gid). None: as it is."""
+        ...
+
+
+@frozen
+class SecretFile:
+    name: str
+    content: bytes = field(repr=False)
+    mode: int
+    owner: tuple[int, int]
+    """(uid, gid)."""
+
+
+class SecretFiles(Protocol):
+    """What containers are given in memory: a folder for each container, which a power cut takes."""
+
+    def containers(self) -> Sequence[str]:
+        """Which ones have a folder. A look into memory: it never waits."""
+        ...
+
+    async def write(self, container: str, files: Sequence[SecretFile]) -> None:
+        """Each as a new file: a container that runs keeps what it was started with."""
+        ...
+
+    async def remove(self, container: str) -> None:
+        """Absent is done."""
         ...
 
 

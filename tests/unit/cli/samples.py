@@ -13,6 +13,7 @@ from ployz.actors.messages import (
     machine,
     membership,
     operations,
+    secrets,
     services,
     takeover,
 )
@@ -25,6 +26,7 @@ from ployz.ids import (
     MachineId,
     Namespace,
     OperationId,
+    SecretRef,
     ServiceName,
     ServiceRef,
     SlotName,
@@ -333,6 +335,13 @@ SERVICE_DETAIL = services.ServiceDetail(SERVICE, '[[services]]\nname = "db"\n', 
 VOLUME_ROW = services.VolumeRow(PGDATA, A, 3, (SERVICE,), 512 << 20, 20 << 30)
 VOLUMES = services.VolumeList(
     18, (VOLUME_ROW, services.VolumeRow(VolumeRef.parse("production/wal"), B, 1, (), None, 0))
+)
+PASSWORD = SecretRef.parse("production/db-password")
+SECRETS = secrets.SecretList(
+    (
+        secrets.SecretRow(PASSWORD, 2, AT_MS, (SERVICE,), (A, B), ()),
+        secrets.SecretRow(SecretRef.parse("production/web-key"), 1, AT_MS, (), (A,), (B,)),
+    )
 )
 TAKEOVER_PLAN = takeover.TakeoverPlan(
     namespace=PRODUCTION,

@@ -14,14 +14,18 @@ import pytest
 from ployz.actors.messages.invites import ListInvites, MakeInvite, RevokeInvite
 from ployz.actors.messages.machine import ListMachines
 from ployz.actors.messages.operations import Accepted, ApplyDeploy, RemoveService, WatchOperation, WatchPage
+from ployz.actors.messages.secrets import PrepareSecret, Recipient, SealFor, SecretIsSet, SetSecret
 from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, ServiceLogText
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.cli.reference import reference
 from ployz.cli.tree import GROUPS, load
-from ployz.ids import SlotName
+from ployz.ids import SECRET_BYTES_MAX, SlotName
+from ployz.install.identity import ensure_identity, read_sealing_key
+from ployz.plan.secrets import opened
+from ployz.projections.secrets import Secret
 from ployz.wire.message import Done, Message
 from tests.unit.cli import samples
-from tests.unit.cli.terminal import Answer, Keyboard, Screen, ployzctl
+from tests.unit.cli.terminal import Answer, Ended, Keyboard, Screen, ployzctl
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -342,3 +346,37 @@ def test_a_letter_that_the_terminal_does_not_have_is_no_error() -> None:
         env=environment,
     )
     assert "GROUP COMMAND \\u2026" in ended.stdout
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def _setting(value: str, tmp_path: Path) -> Ended:
+    certificate = ensure_identity(tmp_path / "identity.pem", samples.A)
+    answers: dict[type[Message[Any]], Answer] = {
+        PrepareSecret: SealFor(3, (Recipient(samples.A, certificate),)),
+        SetSecret: SecretIsSet(samples.PASSWORD, 3, (samples.A,), (samples.SERVICE,)),
+    }
+    return ployzctl("secret", "set", "production/db-password", answers=answers, stdin=io.StringIO(value))
+
+
+def test_a_secret_leaves_the_command_encrypted_for_every_member(tmp_path: Path) -> None:
+    ended = _setting("correct horse", tmp_path)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert "version 3" in ended.out
+    assert "production/db keep the value of before" in ended.out
+    _, (_, sent) = ended.asked
+    assert isinstance(sent, SetSecret)
+    assert "correct horse" not in repr(ended.asked) + ended.out
+    secret = Secret(sent.secret, sent.version, sent.sealed, {each.machine: each for each in sent.shares}, 0)
+    assert opened(secret, samples.A, read_sealing_key(tmp_path / "identity.pem")) == b"correct horse"
+
+
+def test_a_line_break_at_the_end_of_a_secret_is_kept_and_told(tmp_path: Path) -> None:
+    assert "ends with a line break" in _setting("correct horse\n", tmp_path).err
+
+
+@pytest.mark.parametrize("value", ["", "x" * (SECRET_BYTES_MAX + 1)])
+def test_a_secret_that_is_empty_or_too_long_is_sent_nowhere(value: str, tmp_path: Path) -> None:
+    ended = _setting(value, tmp_path)
+    assert (ended.exit_code, ended.asked) == (1, ())

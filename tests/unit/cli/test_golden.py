@@ -26,6 +26,7 @@ from ployz.actors.messages.operations import (
     ShowDeploy,
     WatchOperation,
 )
+from ployz.actors.messages.secrets import ListSecrets, RemoveSecret
 from ployz.actors.messages.services import (
     ListServices,
     ListVolumes,
@@ -35,7 +36,7 @@ from ployz.actors.messages.services import (
     ShowVolume,
 )
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
-from ployz.wire.message import Message
+from ployz.wire.message import Done, Message
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import Answer, Ended, golden, pages, ployzctl
 
@@ -83,6 +84,8 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "route-ls": (("route", "ls"), {ListRoutes: samples.ROUTES}),
     "gateway-status": (("gateway", "status"), {ShowGateways: samples.GATEWAYS}),
     "gateway-status-none": (("gateway", "status"), {ShowGateways: GatewayList(3, ())}),
+    "secret-ls": (("secret", "ls"), {ListSecrets: samples.SECRETS}),
+    "secret-rm": (("secret", "rm", "production/db-password", "--yes"), {RemoveSecret: Done()}),
     "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
     "volume-show": (("volume", "show", "production/pgdata"), {ShowVolume: samples.VOLUME_DETAIL}),
     "volume-takeover": (

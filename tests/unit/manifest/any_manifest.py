@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 from hypothesis import strategies as st
 
-from ployz.ids import MachineId, Namespace, ServiceName, VolumeName
+from ployz.ids import MachineId, Namespace, SecretName, ServiceName, VolumeName
 from ployz.manifest.model import (
     BindSource,
     ExecProbe,
@@ -23,6 +23,8 @@ from ployz.manifest.model import (
     Readiness,
     Replicated,
     Resources,
+    Secret,
+    SecretMount,
     Service,
     ServiceMove,
     ServicePort,
@@ -56,9 +58,21 @@ def manifests(draw: st.DrawFn) -> Manifest:
     volumes = draw(st.lists(_volumes(), max_size=3, unique_by=lambda volume: volume.name).map(tuple))
     names = draw(st.lists(_NAMES, max_size=3, unique=True))
     numbers = iter(draw(st.lists(_PORTS, min_size=12, max_size=12, unique=True)))
+    secrets = draw(st.lists(st.builds(Secret, _NAMES.map(SecretName)), max_size=2, unique=True).map(tuple))
     services = tuple(draw(_services(name, volumes, next(numbers), next(numbers))) for name in names)
-    manifest = Manifest(Namespace(draw(_NAMES)), volumes, services)
+    services = tuple(evolve(each, template=evolve(each.template, secrets=draw(_mounts(secrets)))) for each in services)
+    manifest = Manifest(Namespace(draw(_NAMES)), volumes, secrets, services)
     return evolve(manifest, intent=_everything_moves(manifest)) if draw(st.booleans()) else manifest
+
+
+@st.composite
+def _mounts(draw: st.DrawFn, secrets: tuple[Secret, ...]) -> tuple[SecretMount, ...]:
+    ids = st.integers(0, 2**32 - 2)
+    return tuple(
+        SecretMount(each.name, draw(st.sampled_from(["", f"/secret-{at}"])), 0o400, draw(st.builds(Owner, ids, ids)))
+        for at, each in enumerate(secrets)
+        if draw(st.booleans())
+    )
 
 
 def _volumes() -> st.SearchStrategy[Volume]:

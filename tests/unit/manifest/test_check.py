@@ -68,6 +68,23 @@ def test_what_is_wrong_with_a_hook(hook: str, text: str) -> None:
     assert told(DATABASE.replace('name = "db"', f'name = "db"\n{line}')) == [f"{path}.{text}"]
 
 
+def test_a_secret_is_declared_and_named_once_in_a_service() -> None:
+    names = "secrets = [{ secret = 'key' }, { secret = 'kee', target = '/a' }, { secret = 'key', target = '/b' }]"
+    declared = service(template=names).replace("[[services]]", "[[secrets]]\nname = 'key'\n[[services]]")
+    assert told(declared) == [
+        "services[0].template.secrets[2].secret: 'key' is at services[0].template.secrets[0].secret already",
+        "services[0].template.secrets[1].secret: secret 'kee' is not declared; did you mean 'key'?",
+    ]
+
+
+def test_a_secret_is_not_where_something_else_is_mounted() -> None:
+    names = "mounts = [{ source = 'tmpfs', target = '/run/secrets/key' }]\nsecrets = [{ secret = 'key' }]"
+    declared = service(template=names).replace("[[services]]", "[[secrets]]\nname = 'key'\n[[services]]")
+    assert told(declared) == [
+        "services[0].template.secrets[0].target: /run/secrets/key is at services[0].template.mounts[0].target already"
+    ]
+
+
 def test_two_mounts_have_two_targets() -> None:
     mounts = "mounts = [{ source = 'tmpfs', target = '/a' }, { source = { bind = '/b' }, target = '/a' }]"
     assert told(service(template=mounts)) == [

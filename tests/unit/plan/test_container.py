@@ -57,7 +57,9 @@ def mountpoint(volume: VolumeRef) -> str:
 
 
 def spec(text: str = FULL, at: SlotPlacement | None = None) -> ContainerSpec:
-    return container_spec(parse(text), at or placement(), mountpoint=mountpoint, nameserver="10.210.0.1")
+    return container_spec(
+        parse(text), at or placement(), mountpoint=mountpoint, secrets_folder="/secrets", nameserver="10.210.0.1"
+    )
 
 
 def test_everything_in_the_template_is_in_the_container() -> None:
@@ -134,7 +136,9 @@ def test_a_moved_container_differs_in_what_it_knows_of_its_place_and_in_its_oper
 def test_the_container_that_settling_makes_is_the_one_that_was_committed() -> None:
     world = postgres()
     (placed,) = world.view.placement.of_service(DB)
-    made = container_spec(parse(POSTGRES), placed, mountpoint=mountpoint, nameserver="10.210.0.1")
+    made = container_spec(
+        parse(POSTGRES), placed, mountpoint=mountpoint, secrets_folder="/secrets", nameserver="10.210.0.1"
+    )
     assert made.labels[names.LABEL_OPERATION] == placed.operation_id
     assert made.labels[names.LABEL_TEMPLATE] == placed.template_hash
 
