@@ -49,6 +49,8 @@ class Code(StrEnum):
     """A machine connects from, or answers on, an overlay address that is not its own."""
     IDENTITY = "identity"
     """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name."""
+    SSH_FAILED = "ssh-failed"
+    """A machine is not reached by ssh, or what was run there failed; the text has its words."""
     INVITE = "invite"
     """The invitation is none, or it was used, revoked, or has expired."""
     NOT_FOUNDED = "not-founded"

@@ -45,6 +45,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "invite": "Invite one machine: print the token with which it joins, through this machine.",
             "invites": "List the invitations, or revoke one.",
             "join": "Make this machine a member, with what `machine invite` printed on one.",
+            "add": "Make other machines members, over ssh: an invitation here, and `machine join` there.",
             "activate": "Let a machine get new services and volumes again.",
             "drain": "Keep new things away from a machine; with --migrate, move away what it has.",
             "standby": "Make a machine that has nothing a member that gets nothing.",
