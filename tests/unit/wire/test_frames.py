@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-from contextlib import suppress
-
 import msgpack  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ployz.errors import Code, Refused
 from ployz.wire.frames import (
@@ -19,6 +16,7 @@ from ployz.wire.frames import (
     encode_frame,
     unpack_checked,
 )
+from tests.fuzz.strategies import MAPS
 
 
 def framed(payload: bytes) -> bytes:
@@ -147,52 +145,9 @@ def test_a_content_longer_than_a_frame_is_not_sent() -> None:
         encode_frame({"blob": b"\0" * FRAME_BYTES_MAX})
 
 
-plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=40)
-    | st.binary(max_size=300),
-    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
-    max_leaves=10,
-)
-
-
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.text(max_size=10), plain, max_size=4))
+@given(MAPS)
 def test_whatever_is_encoded_is_decoded(content: dict[str, object]) -> None:
     decoder = FrameDecoder()
     decoder.feed(encode_frame(content))
     assert decoder.next_frame() == content
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.lists(st.binary(max_size=64), max_size=8))
-def test_any_bytes_are_frames_or_one_typed_error(chunks: list[bytes]) -> None:
-    decoder = FrameDecoder()
-    with suppress(BadFrame):  # and no other error
-        for chunk in chunks:
-            decoder.feed(chunk)
-            while (frame := decoder.next_frame()) is not None:
-                assert isinstance(frame, dict)
-        decoder.end()
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.binary(max_size=200))
-def test_the_shape_check_lets_through_only_what_msgpack_reads(payload: bytes) -> None:
-    try:
-        value = unpack_checked(payload)
-    except BadFrame:
-        return
-    assert msgpack.packb(value) is not None
-
-
-@settings(max_examples=200, deadline=None)
-@given(plain, st.integers(0, 10_000), st.integers(0, 255))
-def test_one_changed_byte_is_another_value_or_one_typed_error(value: object, at: int, byte: int) -> None:
-    payload = bytearray(msgpack.packb(value))
-    payload[at % len(payload)] = byte
-    with suppress(BadFrame):  # and no other error
-        unpack_checked(bytes(payload))

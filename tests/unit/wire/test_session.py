@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ployz.errors import CleanupPending, Code, Corrupt, Failed, PloyzError, Refused, Unreachable, Usage
 from ployz.wire.frames import BadFrame, Flaw, encode_frame
@@ -177,27 +173,6 @@ def test_a_refusal_gets_through_whatever_its_words_are() -> None:
     frame = hand_over(Refusal.of(1, wild), server, client)
     assert isinstance(frame, Refusal)
     assert frame.text.startswith("? words")
-
-
-ANY_FRAME = st.sampled_from([HELLO, request(1), request(2), request(9), reply(1), reply(2), Ping(), Pong()])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(Role), st.lists(ANY_FRAME | st.binary(max_size=40), max_size=12))
-def test_any_sequence_is_taken_or_ends_in_one_typed_error(role: Role, steps: list[Frame | bytes]) -> None:
-    session = Session(role)
-    if role is Role.CLIENT:
-        session.send(HELLO)
-    with suppress(BadFrame, OutOfTurn):  # and no other error
-        for step in steps:
-            session.feed(step if isinstance(step, bytes) else _encoded(step))
-            while (frame := session.next_frame()) is not None:
-                if isinstance(frame, Hello):
-                    session.send(HELLO if role is Role.SERVER else request(session.next_id()))
-                if isinstance(frame, Request):
-                    session.send(reply(frame.id))
-        return
-    assert session.state is State.CLOSED
 
 
 def _encoded(frame: Frame) -> bytes:
