@@ -30,7 +30,7 @@ from ployz.facts.keys import LockHolder
 from ployz.facts.lock import NamespaceLock, hold
 from ployz.facts.port import Conflict
 from ployz.facts.transactions import start_operation
-from ployz.ids import OperationId
+from ployz.ids import MachineId, OperationId
 from ployz.manifest import Manifest, manifest_hash, to_canonical_json
 from ployz.plan.effects import Phase
 from ployz.plan.model import Plan, differences
@@ -101,7 +101,7 @@ class Coordinator:
                 self._committed_at = await self._commit(work, self._performer, lock)
             except Exception as error:  # noqa: BLE001 - whatever it was, it is undone before anybody hears of it
                 self._committed_at = await ending.undo(work, self._performer, _problem(error))
-            lagging = await ending.follow(work, self._committed_at)
+            lagging, _ = await together(partial(self._follow, work, self._performer), self._performer.released)
             self._performer.measuring.end()
             await ending.clean_up(work, self._committed_at, lagging)
 
@@ -186,6 +186,11 @@ class Coordinator:
         position = await ending.commit_plan(work, performer, lock)
         performer.measuring.committed(ms_since(began_s))
         return position
+
+    async def _follow(self, work: Work, performer: Performer) -> dict[MachineId, str]:
+        lagging = await ending.follow(work, self._committed_at)
+        performer.measuring.followed()
+        return lagging
 
     # ------------------------------------------------------------ the end
 

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.gateway import (
     AwaitDrained,
+    AwaitReleased,
     BackendRow,
     CheckGateway,
     Drained,
@@ -34,7 +35,7 @@ from ployz.actors.parts import Parts
 from ployz.actors.slot_looks import SlotLooks
 from ployz.actors.together import together
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
-from ployz.errors import Code, PloyzError, Refused
+from ployz.errors import Code, PloyzError, Refused, Unreachable
 from ployz.events.types import RoutesHeld, RoutesReleased
 from ployz.host.ports import BackendStatus, GatewayStatus
 from ployz.ids import MachineId, ServiceRef, SlotRef
@@ -67,6 +68,10 @@ class GatewayActor(Actor):
         self._is_off = False
         """It is no gateway, and what it was as one has been stopped."""
         self._releasing: set[ServiceRef] = set()
+        self._let_go: set[tuple[ServiceRef, Held]] = set()
+        """Holds that are over, and are about to be so in the log."""
+        self._news = anyio.Event()
+        """Set when one was let go."""
         self._ever_before: dict[ServiceRef, tuple[int, int]] = {}
         """What was held and refused of a service before its hold began."""
 
@@ -116,13 +121,13 @@ class GatewayActor(Actor):
 
     async def _apply(self) -> None:
         async with self._applying:
-            view, holds = self._parts.view, self._parts.local.holds
+            view = self._parts.view
+            holds = [each for each in self._parts.local.holds.items() if each not in self._let_go]
             position = view.position
             state = gateway_state(
                 view,
-                holds={service: held.until_ms for service, held in holds.items() if not held.slots},
-                out={SlotRef(service, slot) for service, held in holds.items() for slot in held.slots}
-                | self._looks.silent,
+                holds={service: held.until_ms for service, held in holds if not held.slots},
+                out={SlotRef(service, slot) for service, held in holds for slot in held.slots} | self._looks.silent,
             )
             await self._parts.gateway.apply(state)
             self._position, self._problem = position, ""
@@ -167,6 +172,27 @@ class GatewayActor(Actor):
                 await anyio.sleep(DRAIN_LOOK_S)
         return Drained(running)
 
+    @handles(AwaitReleased, concurrent=True)
+    async def released(self, message: AwaitReleased) -> Done:
+        with anyio.move_on_after(message.within_ms / 1000):
+            while self._holds(message):
+                await self._news.wait()
+        if self._holds(message):
+            raise Unreachable(
+                Code.TIMED_OUT,
+                f"what waits for {message.service} on {self._parts.me} cannot be let go yet",
+                "It goes on as soon as the service answers from there: ployzctl gateway status shows it.",
+            )
+        return Done()
+
+    def _holds(self, message: AwaitReleased) -> bool:
+        held = self._parts.local.holds.get(message.service)
+        return (
+            held is not None
+            and held.operation_id == message.operation_id
+            and (message.service, held) not in self._let_go
+        )
+
     async def _release(self, service: ServiceRef, held: Held) -> None:
         """When this machine reaches the service where the decision has it, or the hold is over."""
         try:
@@ -175,6 +201,10 @@ class GatewayActor(Actor):
                 await self._wait_until_reached(service, held, self._parts.view.position)
             if self._parts.local.holds.get(service) != held:
                 return  # the next operation holds it by now
+            self._let_go.add((service, held))
+            await self._apply()  # before anything else: requests wait for it
+            self._news.set()
+            self._news = anyio.Event()
             before = self._ever_before.pop(service, (0, 0))
             now = _counts(self._backends(service, await self._parts.gateway.status()))
             waited, refused = (max(0, after - earlier) for after, earlier in zip(now, before, strict=True))
@@ -184,10 +214,10 @@ class GatewayActor(Actor):
                 operation_id=held.operation_id,
                 step=names.step("release", service),
             )
-            await self._apply()
         except PloyzError as error:
             _log.warning("what waits for %s cannot be let go yet: %s", service, error)
         finally:
+            self._let_go.discard((service, held))
             self._releasing.discard(service)
             self._parts.facts_changed()
 

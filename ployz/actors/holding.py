@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from ployz.actors.messages.gateway import AwaitDrained, HoldRoutes
+from ployz.actors.messages.gateway import AwaitDrained, AwaitReleased, HoldRoutes
 from ployz.actors.together import together
 from ployz.actors.work import Work
+from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import PloyzError
 from ployz.plan.effects import HoldTraffic
 from ployz.plan.model import HoldPlan
@@ -19,10 +20,27 @@ from ployz.plan.model import HoldPlan
 HOLD_ANSWER_S: Final = 3.0
 
 
-async def hold_traffic(work: Work, effects: tuple[HoldTraffic, ...]) -> None:
-    """Returns when nothing new reaches what is about to stop, and what was running is answered, or out of time."""
-    begun = await together(*(partial(_begin, work, each.hold) for each in effects))
-    await together(*(partial(_drain, work, hold) for hold in begun if hold is not None))
+async def hold_traffic(work: Work, effects: tuple[HoldTraffic, ...]) -> list[HoldPlan]:
+    """Returns when nothing new reaches what is about to stop, and what was running is answered, or out of time. With
+    the holds that have begun.
+    """
+    asked = await together(*(partial(_begin, work, each.hold) for each in effects))
+    begun = [hold for hold in asked if hold is not None]
+    await together(*(partial(_drain, work, hold) for hold in begun))
+    return begun
+
+
+async def await_released(work: Work, holds: list[HoldPlan]) -> None:
+    """After the commit: until requests go on. The gateways let them go by themselves; this is to know when."""
+    await together(*(partial(_released, work, hold) for hold in holds))
+
+
+async def _released(work: Work, hold: HoldPlan) -> None:
+    message = AwaitReleased(work.operation_id, hold.service, round(HOLD_ANSWER_S * 1000))
+    try:
+        await work.home.remote(hold.gateway, "gateway").ask(message, timeout_s=HOLD_ANSWER_S + ASK_TIMEOUT_S)
+    except PloyzError as error:
+        work.story.tell(f"{hold.gateway} has not let requests to {hold.service} go yet: {error.problem.text}")
 
 
 async def _begin(work: Work, hold: HoldPlan) -> HoldPlan | None:

@@ -32,7 +32,8 @@ class Measuring:
     """0: it has not come to its end."""
     _held_s: float | None = field(default=None, init=False)
     """When gateways began to hold; None: they do not."""
-    _committed_s: float = field(default=0.0, init=False)
+    _committed_s: float | None = field(default=None, init=False)
+    """None: not yet, or its answer was lost."""
 
     def __attrs_post_init__(self) -> None:
         self.prediction = Prediction(self.plan.predicted_bytes, self.plan.predicted_cutover_ms)
@@ -69,10 +70,18 @@ class Measuring:
         self.took(commit_ms=commit_ms)
         self._committed_s = anyio.current_time()
 
-    def end(self) -> None:
+    def followed(self) -> None:
         """Now every machine that could be reached sends requests to the new place."""
-        if self.began_s is not None:
+        if self._committed_s is not None:
             self.took(follow_ms=ms_since(self._committed_s))
+
+    def released(self) -> None:
+        """Now what waited in gateways goes on to the new place."""
+        if self._committed_s is not None:
+            self.took(release_ms=ms_since(self._committed_s))
+
+    def end(self) -> None:
+        if self.began_s is not None:
             self.took_ms = ms_since(self.began_s if self._held_s is None else self._held_s)
 
     # ------------------------------------------------------------ after

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 from attrs import define, field
 
-from ployz.actors.holding import hold_traffic
+from ployz.actors.holding import await_released, hold_traffic
 from ployz.actors.measuring import Measuring, ms_since
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
@@ -37,7 +37,7 @@ from ployz.plan.effects import (
     StartContainer,
     phases,
 )
-from ployz.plan.model import ImagePlan, SlotPlan
+from ployz.plan.model import HoldPlan, ImagePlan, SlotPlan
 from ployz.plan.readiness import longest_s
 
 START_MARGIN_S: Final = 60.0
@@ -52,6 +52,7 @@ class Performer:
     measuring: Measuring = field(init=False)
     final: list[SnapshotTaken] = field(factory=list, init=False)
     """The last snapshot of each moved volume."""
+    _held: list[HoldPlan] = field(factory=list, init=False)
     _images: dict[tuple[MachineId, ImagePlan], str] = field(factory=dict, init=False)
     """The id of each image, as it was found or loaded there."""
 
@@ -108,7 +109,7 @@ class Performer:
         if self.steps.holds:
             self.work.story.enter(Phase.HOLD, "gateways hold new requests, and let running ones finish")
             self.measuring.hold()
-        await hold_traffic(self.work, self.steps.holds)
+        self._held = await hold_traffic(self.work, self.steps.holds)
 
     async def cut_over(self) -> None:
         """The services that move are down from here until the commit."""
@@ -124,6 +125,12 @@ class Performer:
             *(partial(self._vote, target) for target in targets),
             *(partial(self._start, each) for each in self.steps.arrivals),
         )
+
+    async def released(self) -> None:
+        """After the commit: until what waited goes on."""
+        if self._held:
+            await await_released(self.work, self._held)
+            self.measuring.released()
 
     # ------------------------------------------------------------ single effects
 

@@ -14,9 +14,16 @@ Upcast = Callable[[Fields], Fields]
 Upcasters = Mapping[tuple[str, int], Upcast]
 """By the name and the version that a function starts from."""
 
+
+def _with_release(cutover: Fields | None) -> Fields | None:
+    """Before, what gateways held was let go after the end of what was measured."""
+    return cutover and {**cutover, "parts": {**cutover["parts"], "release_ms": 0}}
+
+
 UPCASTERS: Upcasters = MappingProxyType(
     {
         ("operation.finished", 1): lambda fields: {**fields, "cutover": None},
+        ("operation.finished", 2): lambda fields: {**fields, "cutover": _with_release(fields["cutover"])},
     }
 )
 """Those of the real vocabulary."""

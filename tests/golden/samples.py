@@ -39,7 +39,7 @@ _CUTOVER = types.Cutover(
     predicted_bytes=1_048_576,
     last_bytes=1_203_456,
     stop_bytes=154_880,
-    parts=types.CutoverParts(5, 101, 22, 35, 90, 12, 8, 120, 3, 6, 10),
+    parts=types.CutoverParts(5, 101, 22, 35, 90, 12, 8, 120, 3, 6, 10, 14),
 )
 _JOINED = types.MachineJoined(
     machine=B,

@@ -55,6 +55,16 @@ class AwaitDrained(Message[Drained]):
     within_ms: int
 
 
+@message("gateway.release", senders=PEER)
+@frozen
+class AwaitReleased(Message[Done]):
+    """From a coordinator, after its commit, which alone ends a hold: when nothing waits here for that operation."""
+
+    operation_id: OperationId
+    service: ServiceRef
+    within_ms: int
+
+
 # ---------------------------------------------------------------- looking
 
 

@@ -54,7 +54,7 @@ class StepFailed(Event):
     text: str
 
 
-@event("operation.finished", 2)
+@event("operation.finished", 3)
 @frozen
 class OperationFinished(Event):
     """The coordinator's own closing word: what `deploy show` prints beside the fact."""

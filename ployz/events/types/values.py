@@ -88,8 +88,11 @@ class CutoverParts:
     ready_ms: int = 0
     commit_ms: int = 0
     follow_ms: int = 0
-    """From the commit until every machine that can be reached sends requests to the new place: the first request that
-    the target answers falls into it."""
+    """From the commit until every machine that can be reached sends requests to the new place: where nothing is held,
+    the first request that the target answers falls into it."""
+    release_ms: int = 0
+    """From the commit until every gateway let go what it held: the first request that the target answers. Beside the
+    following, and over after it: a gateway waits until it reaches the service itself. 0: nothing was held."""
 
 
 @frozen

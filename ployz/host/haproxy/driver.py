@@ -70,9 +70,11 @@ class HaproxyGateway:
         state, taken = self._without_taken_ports(state, setting)
         problems = [*([broken] if broken else ()), *taken]
         wanted = config.generation(state, setting, _fingerprint(setting.certificates))
-        if not await self._runs_as(wanted):
+        workers = await self._workers()
+        if not await self._run_as(workers, wanted):
             await self._change(state, setting, wanted)
-        await self._agree(state)
+            workers = await self._workers()
+        await self._agree(state, workers)
         self._problems = tuple(problems)
 
     async def status(self) -> GatewayStatus:
@@ -80,15 +82,14 @@ class HaproxyGateway:
         if not workers:
             return GatewayStatus(runs=False)
         newest, *old = workers
-        held = await self._runtime.held(newest, self._files.holds)
-        holds = await self._runtime.holds(newest)
-        servers = list(await self._runtime.servers(newest))
+        look = await self._runtime.look(newest, self._files.holds)
+        holds, servers = look.holds, look.servers
         for worker in old:
             with suppress(Failed):  # it ends when its last connection does
-                holds = _together(holds, await self._runtime.holds(worker))
-                servers = _added(servers, await self._runtime.servers(worker))
+                older = await self._runtime.look(worker, self._files.holds)
+                holds, servers = _together(holds, older.holds), _added(servers, older.servers)
         names = dict.fromkeys(each.backend for each in servers)
-        backends = tuple(_backend(name, servers, held.get(name), holds.get(name)) for name in names)
+        backends = tuple(_backend(name, servers, look.held.get(name), holds.get(name)) for name in names)
         return GatewayStatus(runs=True, backends=backends, problems=self._problems)
 
     async def stop(self) -> None:
@@ -118,8 +119,8 @@ class HaproxyGateway:
             return list(await self._runtime.workers())
         return []
 
-    async def _runs_as(self, wanted: str) -> bool:
-        for worker in (await self._workers())[:1]:
+    async def _run_as(self, workers: Sequence[int], wanted: str) -> bool:
+        for worker in workers[:1]:
             with suppress(Failed):
                 return await self._runtime.generation(worker) == wanted
         return False
@@ -134,7 +135,7 @@ class HaproxyGateway:
         else:
             self._program.signal(signal.SIGUSR2)
         with anyio.move_on_after(TAKE_OVER_S):
-            while not await self._runs_as(wanted):
+            while not await self._run_as(await self._workers(), wanted):
                 if self._program.pid() is None:
                     break
                 await anyio.sleep(LOOK_EVERY_S)
@@ -162,15 +163,15 @@ class HaproxyGateway:
             said = _alerts(checked.words) or checked.words
             raise Failed(Code.PART_FAILED, f"HAProxy refuses its configuration: {said}")
 
-    async def _agree(self, state: GatewayState) -> None:
+    async def _agree(self, state: GatewayState, workers: Sequence[int]) -> None:
         """Holds and servers that are out, in every worker."""
         out = {(backend.name, each.name): each.is_out for backend in state.backends for each in backend.servers}
-        for number, worker in enumerate(await self._workers()):
+        for number, worker in enumerate(workers):
             try:
-                held = await self._runtime.held(worker, self._files.holds)
-                servers = await self._runtime.servers(worker)
-                for command in runtime.commands(held, state.holds, out, servers, self._files.holds):
-                    await self._runtime.ask(worker, command)
+                look = await self._runtime.look(worker, self._files.holds)
+                commands = [*runtime.commands(look.held, state.holds, out, look.servers, self._files.holds)]
+                if commands:
+                    await self._runtime.ask(worker, *commands)
             except Failed:
                 if number == 0:
                     raise
@@ -248,7 +249,7 @@ def _fingerprint(certificates: Path | None) -> str:
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
-def _backend(name: str, servers: list[ServerRow], until_ms: int | None, hold: HoldRow | None) -> BackendStatus:
+def _backend(name: str, servers: Sequence[ServerRow], until_ms: int | None, hold: HoldRow | None) -> BackendStatus:
     hold = hold or HoldRow(0, 0, 0, 0)
     return BackendStatus(
         name=name,

@@ -41,6 +41,16 @@ class HoldRow:
 
 
 @frozen
+class Look:
+    """What one worker does now."""
+
+    held: Mapping[str, int]
+    """What its map of holds has: until when, in ms of wall time."""
+    holds: Mapping[str, HoldRow]
+    servers: Sequence[ServerRow]
+
+
+@frozen
 class Runtime:
     socket: Path
 
@@ -52,18 +62,14 @@ class Runtime:
         """The `node` of its configuration. Empty: it does not say."""
         return generation_of(await self.ask(worker, "show info"))
 
-    async def servers(self, worker: int) -> Sequence[ServerRow]:
-        return list(servers_of(await self.ask(worker, "show stat -1 4 -1")))
+    async def look(self, worker: int, holds_map: Path) -> Look:
+        """All in one question: what is asked in a cut-over is waited for."""
+        answer = await self.ask(worker, f"show map {holds_map}", "show holds", "show stat -1 4 -1")
+        return look_of(answer)
 
-    async def holds(self, worker: int) -> Mapping[str, HoldRow]:
-        return holds_of(await self.ask(worker, "show holds"))
-
-    async def held(self, worker: int, holds_map: Path) -> Mapping[str, int]:
-        """What the map has now."""
-        return map_of(await self.ask(worker, f"show map {holds_map}"))
-
-    async def ask(self, worker: int, command: str) -> str:
-        return await self._ask(f"@!{worker} {command}")
+    async def ask(self, worker: int, *commands: str) -> str:
+        """What it says to each, one after the other; an empty line ends each answer."""
+        return await self._ask("\n".join(f"@!{worker} {command}" for command in commands))
 
     async def _ask(self, line: str) -> str:
         answer = bytearray()
@@ -89,6 +95,12 @@ def workers_of(answer: str) -> list[int]:
 def generation_of(answer: str) -> str:
     lines = dict(line.partition(": ")[::2] for line in answer.splitlines())
     return lines.get("node", "").strip()
+
+
+def look_of(answer: str) -> Look:
+    """Of the three together: lines are told apart by their shape, and the statistics, which are last, by their head."""
+    lines, _, statistics = answer.partition("# ")
+    return Look(map_of(lines), holds_of(lines), list(servers_of(statistics)))
 
 
 def servers_of(answer: str) -> Iterator[ServerRow]:

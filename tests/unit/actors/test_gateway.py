@@ -140,6 +140,9 @@ def test_requests_wait_from_before_the_stop_until_the_commit_is_followed() -> No
         outcome = await move(cluster)
         assert outcome.exit_code == 0, outcome.text
         assert seen == [False]
+        assert not gateway.is_held(BACKEND), "the result is there after what waited went on"
+        assert outcome.result.parts.hold_ms > 0
+        assert 0 < outcome.result.parts.release_ms <= outcome.result.cutover_ms
         await released(cluster)
         assert gateway.request(BACKEND)
         assert gateway.expired == {}
@@ -182,6 +185,7 @@ def test_nothing_is_let_go_to_a_service_that_does_not_answer_yet() -> None:
         cluster.effects.at(after(B, "docker.start"), cut)
         outcome = await move(cluster)
         assert outcome.result.committed
+        assert any("machine-c has not let requests to production/db go yet" in each.text for each in outcome.progress)
         assert gateway.is_held(BACKEND)
         cluster.network.heal(C, B)
         await released(cluster)

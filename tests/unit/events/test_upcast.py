@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ployz.events.upcast import complaints, upcast
+from ployz.events.upcast import UPCASTERS, complaints, upcast
 
 STEPS = {
     ("door.opened", 1): lambda fields: {**fields, "two": True},
@@ -23,3 +23,10 @@ def test_a_missing_step_and_one_that_leads_nowhere_are_named() -> None:
     assert list(complaints({"door.opened": 2}, STEPS)) == [
         "the upcaster from door.opened/2 leads nowhere: door.opened ends at version 2"
     ]
+
+
+def test_a_cut_over_of_before_let_go_at_a_time_that_nobody_measured() -> None:
+    stored = {"text": "", "cutover": {"took_ms": 412, "parts": {"follow_ms": 10}}}
+    read = upcast(stored, "operation.finished", 2, 3, UPCASTERS)
+    assert read == {"text": "", "cutover": {"took_ms": 412, "parts": {"follow_ms": 10, "release_ms": 0}}}
+    assert upcast({"cutover": None}, "operation.finished", 2, 3, UPCASTERS) == {"cutover": None}
