@@ -25,6 +25,8 @@ WORKING_HEALTHS = frozenset({"ONLINE", "DEGRADED"})
 SCRATCH = "ployz-instant"
 """A snapshot of this name lives only within one call."""
 
+NEVER_SET = "ployz:never-set"
+
 _LASTING = "local,default,inherited,received,none"
 """Sources of a property as it is stored. Of a mounted dataset, zfs also shows what its mount was given: `temporary`."""
 
@@ -186,16 +188,25 @@ class SystemZfs:
     # ---------------------------------------------------------------- streams
 
     async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
-        """To now, it knows what has reached the pool: up to a few seconds of writes less than there are."""
         estimates = (await self.features()).estimate
         if snapshot is not None and estimates:
             text = await self._zfs.look("zfs", "send", "-nP", *_stream(dataset, base, snapshot))
             return parse.estimate(text or "")
+        if snapshot is None:
+            await self._account(dataset)
         written = f",written@{base}" if base is not None and estimates else ""
         tree = await self._zfs.get_tree(sizes.PROPERTIES + written, dataset)
         if tree is None:
             raise Failed(Code.ZFS_FAILED, f"cannot estimate a stream of {dataset}: there is no such dataset")
         return sizes.estimate(dataset, tree, base, snapshot)
+
+    async def _account(self, dataset: Dataset) -> None:
+        """Waits for the transaction group with every write until now: space accounting lags behind it by seconds.
+
+        What changes a property, even from nothing to nothing, is answered after that group; older ZFS has no `zpool
+        sync`. One that fails leaves the estimate as good as it was.
+        """
+        await self._zfs.run("zfs", "inherit", NEVER_SET, dataset)
 
     def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
         return (*self._zfs.prefix, "zfs", "send", *_stream(dataset, base, snapshot))

@@ -84,6 +84,15 @@ def test_openzfs_estimates_a_stream_between_snapshots_itself(zfs: Script) -> Non
     assert zfs.calls == ["send -nP -i @x tank/a@y"]
 
 
+def test_what_was_written_until_now_is_accounted_for_before_a_stream_to_now_is_estimated(zfs: Script) -> None:
+    row = r"tank/a\t{}\t{}\n"
+    values = {"guid": 1, "creation": 1, "used": 1, "referenced": 9, "usedbysnapshots": 0, "compressratio": "1.00x"}
+    rows = [row.format(name, value) for name, value in {**values, "recordsize": 131072}.items()]
+    zfs.answer("", "", "".join(rows))
+    assert go(lambda: SystemZfs().estimate_bytes("tank/a", None, None)) == 9
+    assert [call.split()[0] for call in zfs.calls] == ["inherit", "get"]
+
+
 def test_something_busy_gets_time_to_let_go(zfs: Script) -> None:
     zfs.answer("fail:cannot destroy: dataset is busy", "fail:cannot destroy: dataset is busy")
     go(lambda: SystemZfs().rollback("tank/a", "x"))
