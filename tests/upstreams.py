@@ -22,6 +22,8 @@ class Upstream:
         self.name = name
         self.port = port or free_port()
         self.slow_s = slow_s
+        self.told: dict[str, str] = {}
+        """The headers of the last request."""
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> Self:
@@ -43,6 +45,7 @@ class Upstream:
                 if self.path.endswith("/slow"):
                     time.sleep(upstream.slow_s)
                 content = f"{upstream.name} {self.path}\n".encode()
+                upstream.told = {name.lower(): value for name, value in self.headers.items()}
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()

@@ -320,10 +320,15 @@ def make_certificate(front: Front, host: str) -> None:
     (front.certificates / f"{host}.pem").write_text(pem.read_text() + key.read_text())
 
 
-def subject(front: Front, host: str) -> bytes:
-    """The certificate that is shown for this name."""
+def trusting() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def subject(front: Front, host: str) -> bytes:
+    """The certificate that is shown for this name."""
+    context = trusting()
     with (
         socket.create_connection(("127.0.0.1", front.https_port), timeout=30) as raw,
         context.wrap_socket(raw, server_hostname=host) as connection,
@@ -331,6 +336,20 @@ def subject(front: Front, host: str) -> bytes:
         shown = connection.getpeercert(binary_form=True)
         assert shown is not None
         return shown
+
+
+def test_a_service_is_told_what_came_by_tls_and_nobody_can_pretend_it(front: Front, one: Upstream) -> None:
+    make_certificate(front, "a.example.com")
+    front.apply(web(front, one))
+    headers = {"Host": "a.example.com", "X-Forwarded-Proto": "https"}
+    plain = http.client.HTTPConnection("127.0.0.1", front.http_port, timeout=30)
+    by_tls = http.client.HTTPSConnection("127.0.0.1", front.https_port, timeout=30, context=trusting())
+    for connection, expected in ((plain, None), (by_tls, "https")):
+        connection.request("GET", "/", headers=headers)
+        assert connection.getresponse().read() == b"one /\n"
+        assert one.told.get("x-forwarded-proto") == expected
+        assert one.told["x-forwarded-for"].endswith("127.0.0.1")
+        connection.close()
 
 
 def test_each_host_gets_its_certificate_and_a_broken_one_turns_off_tls_alone(front: Front, one: Upstream) -> None:

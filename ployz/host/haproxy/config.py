@@ -108,7 +108,9 @@ def holds_text(state: GatewayState) -> str:
 
 def hold_program(files: Files) -> str:
     """What waits in HAProxy, told its map and its bound: `lua-load` hands no arguments over in every version."""
-    return f'local map_file, held_max = "{files.holds}", {HELD_MAX}\n{HOLD_LUA.read_text()}'
+    told = f'local map_file, held_max = "{files.holds}", {HELD_MAX}\n'
+    refusal = f'local refused_status, retry_after, refusal = 503, "{RETRY_AFTER_S}", "{MOVED_TOO_LONG}\\n"\n'
+    return f"{told}{refusal}{HOLD_LUA.read_text()}"
 
 
 def listen_ports(state: GatewayState, setting: Setting) -> frozenset[int]:
@@ -161,38 +163,51 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
         "    timeout http-keep-alive 60s",
     )
     if state.http:
-        routes, unknown = setting.files.routes, "if !{ var(txn.to) -m found }"
-        plain_host = "req.hdr(host),field(1,:),lower"
+        # What every request passes is counted in instructions: a condition costs some 300, a header some 1,000.
         yield from (
             "",
             "frontend http from http",
             f"    bind :::{setting.http_port} v4v6",
-            *(
-                (f"    bind :::{setting.https_port} v4v6 ssl crt {setting.certificates} alpn h2,http/1.1",)
-                if setting.certificates
-                else ()
-            ),
-            "    option forwardfor",
-            "    option idle-close-on-response",
-            "    http-request set-header X-Forwarded-Proto https if { ssl_fc }",
-            "    http-request set-header X-Forwarded-Proto http if !{ ssl_fc }",
-            "    # Host and path as they came, which is enough for most; else the host in lower case, without a port.",
-            f"    http-request set-var(txn.to) base,map_beg({routes})",
-            f"    http-request set-var(txn.path) path {unknown}",
-            f"    http-request set-var(txn.to) {plain_host},concat(,txn.path),map_beg({routes}) {unknown}",
-            f"    http-request set-var(txn.to) path,map_beg({routes}) {unknown}",
-            f'    http-request return status 404 content-type text/plain string "{NO_ROUTE}\\n" {unknown}',
-            "    use_backend %[var(txn.to)]",
+            "    http-request del-header X-Forwarded-Proto",
+            *_routing(state, setting),
+        )
+        if setting.certificates:
+            yield from (
+                "",
+                "frontend https from http",
+                f"    bind :::{setting.https_port} v4v6 ssl crt {setting.certificates} alpn h2,http/1.1",
+                "    http-request set-header X-Forwarded-Proto https",
+                *_routing(state, setting),
+            )
+        yield from (
+            "",
+            "backend nowhere from http",
+            f'    http-request return status 404 content-type text/plain string "{NO_ROUTE}\\n"',
         )
     for backend in (each for each in state.backends if each.mode is Mode.HTTP):
         yield from (
             "",
             f"backend {backend.name} from http",
             f"    http-request lua.hold if {_is_held(backend.name, setting.files)}",
-            f"    http-request return {_refusal(MOVED_TOO_LONG)} if {{ var(txn.refused) -m bool }}",
             f"    http-error {_refusal(NO_ANSWER)}",
             *_servers(backend),
         )
+
+
+def _routing(state: GatewayState, setting: Setting) -> Iterator[str]:
+    """Host and path as they came, which is enough for most; else the host in lower case, without a port."""
+    routes, unknown = setting.files.routes, "if !{ var(txn.to) -m found }"
+    plain_host = "req.hdr(host),field(1,:),lower"
+    yield from (
+        "    option forwardfor",
+        "    option idle-close-on-response",
+        f"    http-request set-var(txn.to) base,map_beg({routes})",
+        f"    http-request set-var(txn.path) path {unknown}",
+        f"    http-request set-var(txn.to) {plain_host},concat(,txn.path),map_beg({routes}) {unknown}",
+    )
+    if any(not each.hostname for each in state.http):
+        yield f"    http-request set-var(txn.to) path,map_beg({routes}) {unknown}"
+    yield from ("    use_backend %[var(txn.to)]", "    default_backend nowhere")
 
 
 def _tcp(state: GatewayState, files: Files) -> Iterator[str]:
@@ -217,7 +232,7 @@ def _tcp(state: GatewayState, files: Files) -> Iterator[str]:
             "",
             f"backend {backend.name} from tcp",
             "    tcp-request inspect-delay 24h",  # an action that waits needs one; it ends by itself
-            f"    tcp-request content lua.hold if {_is_held(backend.name, files)}",
+            f"    tcp-request content lua.hold_tcp if {_is_held(backend.name, files)}",
             "    tcp-request content reject if { var(txn.refused) -m bool }",
             *_servers(backend),
         )

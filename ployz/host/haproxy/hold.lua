@@ -1,6 +1,7 @@
 -- What waits in a cut-over waits here, inside HAProxy: with nobody else alive it still ends at its deadline.
 -- The map has a line for each backend that is held: its name, and until when, in ms of wall time.
--- Defined above: map_file; held_max, the most that may wait for one backend.
+-- Defined above: map_file; held_max, the most that may wait for one backend; refused_status, retry_after, refusal: what
+-- others are answered.
 
 local holds = Map.new(map_file, Map._str)
 
@@ -49,7 +50,18 @@ local function wait(name)
   return released
 end
 
-core.register_action("hold", {"http-req", "tcp-req"}, function(txn)
+core.register_action("hold", {"http-req"}, function(txn)
+  if not wait(txn.f:be_name()) then
+    local reply = txn:reply()
+    reply:set_status(refused_status)
+    reply:add_header("content-type", "text/plain")
+    reply:add_header("Retry-After", retry_after)
+    reply:set_body(refusal)
+    txn:done(reply)
+  end
+end)
+
+core.register_action("hold_tcp", {"tcp-req"}, function(txn)
   if not wait(txn.f:be_name()) then
     txn:set_var("txn.refused", true)
   end
