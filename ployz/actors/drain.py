@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 import anyio
+from attrs import evolve
 
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.drain import DepartureRow, DrainPlan, PreviewDrain, SlotMove
@@ -45,7 +46,8 @@ class DrainActor(Actor):
         reports = await self._reports((machine, *targets), volumes)
         drain = plan_drain(self._parts.view, machine, targets, reports, chosen=bool(message.to_machines))
         limiter = anyio.CapacityLimiter(SURVEYS_MAX)
-        rows = await together(*(partial(self._row, machine, each, limiter) for each in drain.departures))
+        departures = [evolve(each, bandwidth_bytes_s=message.bandwidth_bytes_s) for each in drain.departures]
+        rows = await together(*(partial(self._row, machine, each, limiter) for each in departures))
         return DrainPlan(machine, tuple(rows), drain.stuck)
 
     def _targets(self, machine: MachineId, chosen: tuple[MachineId, ...]) -> list[MachineId]:

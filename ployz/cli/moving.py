@@ -28,7 +28,7 @@ def add_move_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--bandwidth",
-        type=_bandwidth,
+        type=bandwidth,
         dest="bandwidth_bytes_s",
         metavar="SIZE",
         help="what the volumes of this move may be sent with, all together, in bytes a second, such as 20M; in the "
@@ -46,7 +46,8 @@ def move(message: Callable[..., M], arguments: Namespace) -> M:
     )
 
 
-def _bandwidth(text: str) -> int:
+def bandwidth(text: str) -> int:
+    """Of an argument, in bytes a second."""
     try:
         bytes_s = parse_size(text)
     except InvalidQuantity as error:

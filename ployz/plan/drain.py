@@ -32,6 +32,8 @@ class Departure:
     """Empty: its services need none, and those that are global end there."""
     to_machines: tuple[MachineId, ...]
     """With volumes one machine; else those among which its replicas are spread, or all if it is empty."""
+    bandwidth_bytes_s: int | None = None
+    """What its volumes may be sent with, all together. None: what the machine's own limit allows."""
 
     @property
     def subject(self) -> str:
@@ -54,6 +56,7 @@ def manifest_of(view: ClusterView, machine: MachineId, departure: Departure) -> 
         intent=Intent(
             volumes=tuple(VolumeMove(each, machine, target) for each in departure.volumes),
             services=tuple(ServiceMove(each, target) for each in departure.services),
+            bandwidth_bytes_s=departure.bandwidth_bytes_s,
         ),
     )
 

@@ -45,7 +45,8 @@ class DrainPlan:
 @message("drain.preview", senders=OPERATOR)
 @frozen
 class PreviewDrain(Message[DrainPlan]):
-    """Changes nothing. `to_machines`: empty for every other active machine."""
+    """Changes nothing. `to_machines`: empty for every other active machine. `bandwidth_bytes_s`: of each departure."""
 
     machine: MachineId
     to_machines: tuple[MachineId, ...]
+    bandwidth_bytes_s: int | None = None

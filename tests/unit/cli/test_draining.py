@@ -97,6 +97,16 @@ def test_one_namespace_is_moved_one_operation_after_the_other_and_several_side_b
         assert node.at_once == at_once
 
 
+def test_operations_that_run_at_once_share_the_bandwidth_and_each_has_enough_of_it() -> None:
+    ended = drained(Node(samples.DRAIN), "--dry-run", "--bandwidth", "30M", "--parallel", "3")
+    ((_, message),) = ended.asked
+    assert isinstance(message, PreviewDrain)
+    assert message.bandwidth_bytes_s == 10 << 20
+    little = drained(Node(samples.DRAIN), "--bandwidth", "1M", "--parallel", "1000")
+    assert (little.exit_code, little.asked) == (2, ())
+    assert "1000 operations at once" in little.err
+
+
 def test_one_that_is_refused_stops_no_other_and_the_exit_code_says_so() -> None:
     node = Node(samples.DRAIN, refuse="production/db")
     ended = drained(node)

@@ -126,6 +126,8 @@ def test_a_departure_is_rendered_from_what_is_committed_when_it_begins() -> None
     moved = manifest_of(world.view, A, Departure(PRODUCTION, ("one",), ("one",), (C,)))  # type: ignore[arg-type]
     assert [(each.volume, each.to_machine) for each in moved.intent.volumes] == [("one", C)]
     assert parse(to_toml(moved)) == moved
+    slow = manifest_of(world.view, A, Departure(PRODUCTION, ("one",), ("one",), (C,), 1 << 20))  # type: ignore[arg-type]
+    assert (moved.intent.bandwidth_bytes_s, slow.intent.bandwidth_bytes_s) == (None, 1 << 20)
     left = manifest_of(world.view, A, Departure(PRODUCTION, ("one",), (), (B,)))  # type: ignore[arg-type]
     assert left.intent.leave == Leave(A, (B,))
     assert parse(to_toml(left)) == left

@@ -10,10 +10,13 @@ from ployz.cli.call import ANSWER_S, PLAN_S, Call
 from ployz.cli.commands.machine.show import held
 from ployz.cli.draining import Draining
 from ployz.cli.lifecycle import add_machine_argument, change
+from ployz.cli.moving import bandwidth
 from ployz.cli.views.drain import obstacle, render_plan, render_result
 from ployz.errors import Code, Refused, Usage
 from ployz.events.types import Lifecycle
 from ployz.ids import MachineId
+from ployz.manifest.quantities import size_text
+from ployz.projections.settings import BANDWIDTH_BYTES_S_MIN
 
 
 def add_arguments(parser: Parser) -> None:
@@ -36,22 +39,47 @@ def add_arguments(parser: Parser) -> None:
         metavar="N",
         help="with --migrate: so many operations at once, of different namespaces (default: %(default)s)",
     )
+    parser.add_argument(
+        "--bandwidth",
+        type=bandwidth,
+        dest="bandwidth_bytes_s",
+        metavar="SIZE",
+        help="with --migrate: what all volumes may be sent with, in bytes a second, such as 20M; operations that run "
+        "at once have equal shares",
+    )
     parser.add_argument("--dry-run", action="store_true", help="with --migrate: show the plan, and change nothing")
 
 
 def run(call: Call) -> int:
     machine: MachineId = call.arguments.machine
     if not call.arguments.migrate:
-        if call.arguments.to_machines or call.arguments.dry_run:
-            raise Usage(Code.USAGE, "--to and --dry-run are about what --migrate moves", "Add --migrate.")
+        if call.arguments.to_machines or call.arguments.dry_run or call.arguments.bandwidth_bytes_s:
+            raise Usage(Code.USAGE, "--to, --bandwidth and --dry-run are about what --migrate moves", "Add --migrate.")
         change(call, Lifecycle.DRAINING)
         return 0
-    plan = call.node.ask("drain", PreviewDrain(machine, tuple(call.arguments.to_machines)), timeout_s=PLAN_S)
+    asked = PreviewDrain(machine, tuple(call.arguments.to_machines), _share(call))
+    plan = call.node.ask("drain", asked, timeout_s=PLAN_S)
     problem = obstacle(plan)
     call.out.show("drain.plan", plan, render_plan, problem=problem)
     if problem is not None:
         return Refused.exit_code
     return 0 if call.arguments.dry_run else _drain(call, plan)
+
+
+def _share(call: Call) -> int | None:
+    """Of one operation. `Usage`: it would be less than one may have."""
+    bytes_s: int | None = call.arguments.bandwidth_bytes_s
+    if bytes_s is None:
+        return None
+    share: int = bytes_s // call.arguments.parallel
+    if share < BANDWIDTH_BYTES_S_MIN:
+        raise Usage(
+            Code.USAGE,
+            f"{call.arguments.parallel} operations at once would have {size_text(share)} a second each, and the least "
+            f"is {size_text(BANDWIDTH_BYTES_S_MIN)}",
+            "Give more --bandwidth, or a smaller --parallel.",
+        )
+    return share
 
 
 def _drain(call: Call, plan: DrainPlan) -> int:
