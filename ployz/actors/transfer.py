@@ -1,7 +1,7 @@
 """The volumes that leave one machine, on their way: warm rounds while the service runs, and the last one.
 
-All volumes of a round are snapshotted at one instant and sent side by side. A round counts when the target has compared
-its guids.
+All volumes of a round are snapshotted at one instant and sent side by side, some at a time. A round counts when the
+target has compared its guids.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ from ployz.plan.precopy import Round, worth_another
 from ployz.plan.reports import SnapshotReport
 from ployz.wire.message import Message
 
+SENDS_MAX: Final = 4
+"""Volumes that one machine sends at once: more would only wait for the same disk and link, each longer."""
 PROGRESS_EVERY_S: Final = 0.5
 ASK_AGAIN_S: Final = 1.0
 GONE: Final = frozenset({Code.MACHINE_UNREACHABLE, Code.OUTCOME_UNKNOWN, Code.STOPPED})
@@ -70,6 +72,7 @@ class Transfer:
     evidence: list[RoundEvidence] = field(factory=list, init=False)
     rounds: list[Round] = field(factory=list, init=False)
     _last: dict[VolumeRef, ReceiveReady] = field(factory=dict, init=False)
+    _sends: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(SENDS_MAX), init=False)
     _snapshot_s: float | None = field(default=None, init=False)
     """When the last one was taken."""
     _patience_s: float = field(default=LINK_PATIENCE_S, init=False)
@@ -149,7 +152,10 @@ class Transfer:
         written_s = began_s - self._snapshot_s if self._snapshot_s is not None else 0.0
         self._snapshot_s = began_s
         done = await together(
-            *(partial(self._send_one, number, each, taken[each.volume], ready[each.volume]) for each in self.volumes)
+            *(
+                partial(self._send_in_turn, number, each, taken[each.volume], ready[each.volume])
+                for each in self.volumes
+            )
         )
         took_s = anyio.current_time() - began_s
         sent_bytes = sum(sent.sent_bytes for _, sent in done)
@@ -157,6 +163,12 @@ class Transfer:
         for each, (began_with, sent) in zip(self.volumes, done, strict=True):
             self._took(number, taken[each.volume], began_with, sent)
         return [sent for _, sent in done]
+
+    async def _send_in_turn(
+        self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
+    ) -> tuple[ReceiveReady, SendDone]:
+        async with self._sends:
+            return await self._send_one(number, volume, taken, ready)
 
     async def _send_one(
         self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady

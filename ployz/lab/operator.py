@@ -18,6 +18,7 @@ from ployz.lab.programs import failed
 
 ANSWER_S = 60
 OPERATION_S = 600
+DRAIN_S = 3_600
 
 Payload = Mapping[str, Any]
 
@@ -66,13 +67,24 @@ class Operator:
         """The result. `Failed` unless it was committed and nothing is pending."""
         return self._last_answer(("deploy", "apply", "-f", "-"), manifest)
 
+    def first_send_bytes(self, service: str, to: str) -> int:
+        """What a preview says that the first round of all its volumes sends."""
+        plan = self.ask("migrate", "preview", service, "--to", to)["plan"]
+        return sum(each["first_send_bytes"] for each in plan["volumes"])
+
+    def drain(self, machine: str, *options: str) -> Payload:
+        """The result. `Failed` unless all of it is done."""
+        return self._last_answer(("machine", "drain", machine, "--migrate", *options), deadline_s=DRAIN_S)
+
     def migrate(self, service: str, to: str) -> Moved:
         """`Failed` unless it was committed and nothing is pending."""
         return Moved(self._last_answer(("migrate", "apply", service, "--to", to)))
 
-    def _last_answer(self, arguments: Sequence[str], stdin: str | None = None) -> Payload:
+    def _last_answer(
+        self, arguments: Sequence[str], stdin: str | None = None, *, deadline_s: float = OPERATION_S
+    ) -> Payload:
         """Of a command that tells its story line by line: the end of it."""
-        printed = self.lab.running(self.at).run(self._command(arguments), stdin=stdin, deadline_s=OPERATION_S)
+        printed = self.lab.running(self.at).run(self._command(arguments), stdin=stdin, deadline_s=deadline_s)
         payload: Payload = json.loads(printed.splitlines()[-1])["payload"]
         return payload
 

@@ -24,25 +24,41 @@ def measure(stage: Stage) -> Sequence[Row]:
     by_ployz: list[float] = []
     by_hand: list[float] = []
     back: list[float] = []
+    previews: list[float] = []
     for number in range(stage.effort.bulk_moves):
         by_hand.append(raw.send(mib).mib_per_s)
         writer = Writer(stage, f"bulk-{number}", QUIET_BYTES_PER_S)
         source = writer.deploy(mib)
-        moved = stage.operator.migrate(writer.service, TARGET if source == SOURCE else SOURCE)
+        target = TARGET if source == SOURCE else SOURCE
+        said_bytes = stage.operator.first_send_bytes(writer.service, target)
+        moved = stage.operator.migrate(writer.service, target)
         by_ployz.append(_first_round(moved).mib_per_s)
+        off_percent = [_off_percent(said_bytes, moved)]
         stage.fill(CHANGED_MIB)(stage.lab.running(writer.machine()), writer.folder)
-        back.append(stage.operator.migrate(writer.service, source).sent_bytes / MIB)
+        said_bytes = stage.operator.first_send_bytes(writer.service, source)
+        returned = stage.operator.migrate(writer.service, source)
+        back.append(returned.sent_bytes / MIB)
+        off_percent.append(_off_percent(said_bytes, returned))
+        previews.append(max(off_percent))
         writer.pause()
         stage.say(
             f"{mib} MiB: {by_ployz[-1]:.1f} MiB/s, by hand {by_hand[-1]:.1f} MiB/s; "
-            f"back after {CHANGED_MIB} MiB of changes: {back[-1]:.2f} MiB sent"
+            f"back after {CHANGED_MIB} MiB of changes: {back[-1]:.2f} MiB sent; "
+            f"previews were off by {off_percent[0]:.1f} % and {off_percent[1]:.1f} %"
         )
     return [
         Row.of_medians(
             f"send of {mib} MiB / zfs send | socket | zfs receive", "MiB/s", by_ployz, by_hand, at_least=0.9
         ),
+        Row.of_medians("first send, all and changes: the preview is off by", "%", previews, at_most=10),
         Row.of_medians(f"way back after {CHANGED_MIB} MiB of changes: sent", "MiB", back, at_most=BACK_AT_MOST_MIB),
     ]
+
+
+def _off_percent(said_bytes: int, moved: Moved) -> float:
+    """Of what the first round sent. The preview was made just after the writing."""
+    sent_bytes: int = moved.rounds[0]["sent_bytes"]
+    return abs(said_bytes - sent_bytes) / sent_bytes * 100
 
 
 def _first_round(moved: Moved) -> Sent:

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import bulk, cutover, gateway, log, node, report
+from ployz.lab.bench import bulk, cutover, drain, gateway, log, node, report
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -27,6 +27,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "cutover": cutover.measure,
     "bulk": bulk.measure,
     "gateway": gateway.measure,
+    "drain": drain.measure,
     "log": log.measure,
 }
 QUICK = "quick"

@@ -30,14 +30,15 @@ class Effort:
     bulk_moves: int
     bulk_mib: int
     gateway_moves: int
+    drain_services: int
 
     @classmethod
     def quick(cls) -> Effort:
-        return cls(cutover_moves=4, with_large=False, bulk_moves=2, bulk_mib=128, gateway_moves=4)
+        return cls(cutover_moves=4, with_large=False, bulk_moves=2, bulk_mib=128, gateway_moves=4, drain_services=4)
 
     @classmethod
     def whole(cls) -> Effort:
-        return cls(cutover_moves=8, with_large=True, bulk_moves=3, bulk_mib=512, gateway_moves=20)
+        return cls(cutover_moves=8, with_large=True, bulk_moves=3, bulk_mib=512, gateway_moves=20, drain_services=20)
 
 
 @frozen

@@ -10,6 +10,7 @@ from ployz.actors.messages.operations import (
     PreviewMigration,
     RenderMigration,
 )
+from ployz.actors.transfer import SENDS_MAX
 from ployz.events.types import DeployCommitted
 from ployz.host.fakes.docker import Program
 from ployz.ids import MachineId, SlotName, SlotRef
@@ -228,6 +229,22 @@ def test_two_volumes_of_a_service_are_snapshotted_at_one_instant() -> None:
         for each in (PGDATA, WAL):
             assert owner(cluster, each) == (C, 2)
             assert starts(cluster, C, each) == ["a", "c"]
+
+    simulate(body)
+
+
+def test_many_volumes_are_sent_some_at_a_time() -> None:
+    async def body(cluster: Cluster) -> None:
+        volumes = [f"v{number}" for number in range(SENDS_MAX + 2)]
+        await deployed(cluster, manifest(*map(volume, volumes), service(volumes=tuple(volumes))))
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        at_once = [0]
+        for effect in cluster.effects.seen:
+            if effect.name == "streams.send":
+                at_once.append(at_once[-1] + (-1 if effect.done else 1))
+        assert max(at_once) == SENDS_MAX
+        assert at_once[-1] == 0
 
     simulate(body)
 
