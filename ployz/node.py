@@ -41,6 +41,7 @@ from ployz.actors.storage import StorageActor
 from ployz.actors.system import ActorSystem, Spawner
 from ployz.actors.takeover import TakeoverActor
 from ployz.actors.volume import VolumeActor
+from ployz.actors.witness import Witness
 from ployz.actors.workload import WorkloadActor
 from ployz.actors.workloads import WorkloadsActor
 from ployz.clock import Clock, SystemClock
@@ -73,6 +74,7 @@ from ployz.plan.naming import DOMAIN
 from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
 from ployz.wire.client import PeerClient
+from ployz.wire.local_groups import LocalGroups
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
 from ployz.wire.tcp_streams import TcpStreams
@@ -112,7 +114,8 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
-            server = WireServer(identity, system.deliver, partial(_address, config, view), tls)
+            witness = Witness(parts.journal, system.deliver)
+            server = WireServer(identity, witness, partial(_address, config, view), tls)
             doorkeeper = Doorkeeper(parts, server, peers)
             async with anyio.create_task_group() as tasks:
                 await found(config, parts, certificate)
@@ -124,7 +127,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 tasks.start_soon(doorkeeper.receive_newcomers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
                 await tasks.start(streams.serve, own_ipv6, config.stream_port)
-                await tasks.start(server.serve_local, config.socket)
+                await tasks.start(server.serve_local, config.socket, LocalGroups.of_this_machine())
                 await parts.journal.record("node", NodeStarted(config.machine, __version__))
                 _log.info("%s is up, at fact %d", config.machine, view.position)
                 supervisor.ready()

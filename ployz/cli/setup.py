@@ -62,12 +62,15 @@ def setup_of(arguments: argparse.Namespace) -> Config:
 
 
 def next_steps(call: Call) -> None:
-    """Installs the unit where systemd runs, and says how the node is started."""
+    """Installs the unit and makes the groups where systemd runs, and says how the node is started."""
+    from ployz.install.groups import ensure_groups
     from ployz.install.systemd import install_unit
 
     config = call.arguments.config.absolute()
     installed = install_unit(config)
     if installed:
+        for command in ensure_groups():
+            call.out.note(f"So that others than root may use ployzctl: {command}")
         call.out.note(f"Start the node: systemctl enable --now {installed.name}")
     else:
         call.out.note(f"systemd does not run here. Start the node: ployzd --config {config}")

@@ -5,12 +5,13 @@ One connection, one request at a time.
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ployz.errors import Code, Unreachable
+from ployz.errors import Code, Refused, Unreachable
 from ployz.wire.codec import decode_reply, encode
 from ployz.wire.message import Message
 from ployz.wire.session import PROTOCOL_VERSION, Frame, Hello, Pong, Refusal, Reply, Request, Role, Session
@@ -20,6 +21,10 @@ ANSWER_GRACE_S = 1.0
 """On top of an ask's own timeout: the node answers TIMED_OUT itself, and that answer has a way to go."""
 READ_BYTES = 64 << 10
 ADVICE = "Is ployzd running? See `systemctl status ployzd`. Another socket is given with --socket."
+WHO_MAY = (
+    "Root may, and members of the group ployz may look: usermod -aG ployz USER, and log in anew. "
+    "Those of ployz-admin as well may change things."
+)
 
 R = TypeVar("R")
 
@@ -77,8 +82,9 @@ class Conversation:
 class LocalNode:
     """`with LocalNode(path) as node: node.ask("machine", message, timeout_s=10)`.
 
-    Raises what the actor refused with, as `Ref.ask` does, and `Unreachable`: NODE_UNREACHABLE when no daemon takes
-    the connection, OUTCOME_UNKNOWN when it went away in the middle, TIMED_OUT.
+    Raises what the actor refused with, as `Ref.ask` does; `Refused` with NOT_ALLOWED for a user who may not use
+    the socket; and `Unreachable`: NODE_UNREACHABLE when no daemon takes the connection, OUTCOME_UNKNOWN when it went
+    away in the middle, TIMED_OUT.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,6 +115,9 @@ class LocalNode:
         try:
             self._socket.connect(str(self._path))
             self.machine = self._conversation.greet()
+        except PermissionError:
+            text = f"user {os.geteuid()} may not use {self._path}"
+            raise Refused(Code.NOT_ALLOWED, text, WHO_MAY) from None
         except (OSError, Unreachable) as error:
             words = error.problem.text if isinstance(error, Unreachable) else error.strerror or str(error)
             text = f"no node answers on {self._path}: {words}"

@@ -29,12 +29,14 @@ class Origin(Flag):
     PEER = auto()
     """Another machine of the cluster, over the overlay."""
     OPERATOR = auto()
-    """The command line, over the node's unix socket."""
+    """The command line, over the node's unix socket, of somebody who may change things."""
+    READER = auto()
+    """The same, of somebody who may look. What readers may ask, operators may, too."""
     NEWCOMER = auto()
     """Anybody, while an invitation is open. What it sends has to prove itself."""
 
 
-LOCAL, PEER, OPERATOR, NEWCOMER = Origin.LOCAL, Origin.PEER, Origin.OPERATOR, Origin.NEWCOMER
+LOCAL, PEER, OPERATOR, READER, NEWCOMER = Origin.LOCAL, Origin.PEER, Origin.OPERATOR, Origin.READER, Origin.NEWCOMER
 
 
 @frozen
@@ -62,9 +64,13 @@ class Peer:
 class Operator:
     """A process of this machine, as the kernel names it (SO_PEERCRED)."""
 
-    origin: ClassVar[Origin] = OPERATOR
     pid: int
     uid: int
+    may_change: bool = True
+
+    @property
+    def origin(self) -> Origin:
+        return OPERATOR if self.may_change else READER
 
     def __str__(self) -> str:
         return f"process {self.pid} of user {self.uid}"
@@ -104,6 +110,8 @@ _REGISTRY: dict[str, type[Message[Any]]] = {}
 def message(tag: str, *, senders: Origin = LOCAL) -> Callable[[type[M]], type[M]]:
     """Enters a frozen attrs class into the registry: `@message("volume.probe", senders=PEER | OPERATOR)`.
 
+    READER is for what changes nothing: everything else that operators send is written down, with who sent it.
+
     The tag is `noun.verb` and is what travels; a Python name never does. The reply type is the one between the
     brackets of `Message[…]`, an attrs class itself.
     """
@@ -117,7 +125,7 @@ def message(tag: str, *, senders: Origin = LOCAL) -> Callable[[type[M]], type[M]
             raise AssertionError(f"{cls.__name__} is no attrs class: put @frozen between @message and the class")
         cls.tag = tag
         cls.reply = _reply_type(cls)
-        cls.senders = senders | LOCAL
+        cls.senders = senders | LOCAL | (OPERATOR if READER in senders else LOCAL)
         _REGISTRY[tag] = cls
         return cls
 

@@ -23,6 +23,7 @@ from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.ids import Certificate, InvalidName, MachineId
 from ployz.wire.codec import decode_message, encode_reply
 from ployz.wire.frames import BadFrame
+from ployz.wire.local_groups import ROOT_ALONE, SOCKET_FOLDER_MODE, LocalGroups
 from ployz.wire.message import Message, Newcomer, Peer, Sender
 from ployz.wire.session import Frame, Hello, Identity, Ping, Pong, Refusal, Reply, Request, Role, Session, State
 from ployz.wire.sockets import peer_credentials, raw_socket, watch_link
@@ -39,7 +40,6 @@ PEER_SILENCE_S = 15.0
 CONNECTIONS_MAX = 512
 """Of one listener. Twice the largest cluster."""
 READ_BYTES = 64 << 10
-SOCKET_FOLDER_MODE = 0o750
 SOCKET_MODE = 0o660
 
 _log = logging.getLogger("ployz.wire")
@@ -73,9 +73,11 @@ class WireServer:
         self._peers: dict[anyio.CancelScope, tuple[MachineId, Certificate]] = {}
         """Every connection of a machine that was let in."""
 
-    async def serve_local(self, path: Path, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
-        """The operator's socket, 0660: for root and its group. A folder that is not there is made, 0750; one that
-        is there may be anybody's, and stays as it is.
+    async def serve_local(
+        self, path: Path, groups: LocalGroups = ROOT_ALONE, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED
+    ) -> None:
+        """The operator's socket, 0660, for root and the readers' group. A folder that is not there is made, 0750, for
+        the same; so becomes one that systemd made. Any other one may be anybody's, and stays as it is.
 
         Raises `Refused` with CONFLICT when a live daemon listens there. A dead one's socket file is replaced.
         """
@@ -84,8 +86,9 @@ class WireServer:
             text = f"another ployzd listens on {path}"
             raise Refused(Code.CONFLICT, text, "Stop it, or give this one another socket.")
         async with await anyio.create_unix_listener(path, mode=SOCKET_MODE) as listener:
+            groups.open_to_readers(path)
             task_status.started(str(path))
-            await listener.serve(self._bounded(self._serve_operator))
+            await listener.serve(self._bounded(partial(self._serve_operator, groups)))
 
     async def serve_peers(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
         """The other machines, on this machine's overlay address alone. Starts with the port (0: any)."""
@@ -126,13 +129,14 @@ class WireServer:
 
     # ------------------------------------------------------------ who they are
 
-    async def _serve_operator(self, stream: SocketStream) -> None:
-        await _Connection(self._identity, self._deliver, stream, self._greet_operator, None).serve()
+    async def _serve_operator(self, groups: LocalGroups, stream: SocketStream) -> None:
+        greet = partial(self._greet_operator, groups)
+        await _Connection(self._identity, self._deliver, stream, greet, None).serve()
 
-    def _greet_operator(self, stream: ByteStream, hello: Hello) -> Sender:
+    def _greet_operator(self, groups: LocalGroups, stream: ByteStream, hello: Hello) -> Sender:
         if hello.machine:
             raise Refused(Code.NOT_ALLOWED, "machines connect over the overlay, not on the operator's socket")
-        return peer_credentials(raw_socket(stream))
+        return groups.operator(peer_credentials(raw_socket(stream)))
 
     async def _serve_peer(self, stream: SocketStream) -> None:
         with anyio.CancelScope() as scope, _logged(_stranger(stream)):

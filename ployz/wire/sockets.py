@@ -5,13 +5,26 @@ A cut link sends nothing, not even an error: without the kernel's timers a conne
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import Any
 
 import anyio
+from attrs import frozen
 
-from ployz.wire.message import Operator
+_SO_PEERGROUPS = 59
+"""Since Linux 4.13; Python has no name for it. The list of a process in /proc could be that of another one by now."""
+_GROUPS_BYTES = 1024
+"""The most that Python takes: 256 groups."""
+
+
+@frozen
+class Credentials:
+    pid: int
+    uid: int
+    groups: frozenset[int]
+    """Its own and its supplementary ones, by number."""
 
 
 def raw_socket(stream: anyio.TypedAttributeProvider) -> socket.socket:
@@ -20,10 +33,16 @@ def raw_socket(stream: anyio.TypedAttributeProvider) -> socket.socket:
     return raw  # type: ignore[no-any-return]
 
 
-def peer_credentials(raw: socket.socket) -> Operator:
-    """The process at the other end of a unix socket, as it was when it connected."""
-    pid, uid, _gid = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return Operator(pid, uid)
+def peer_credentials(raw: socket.socket) -> Credentials:
+    """Of the process at the other end of a unix socket, as they were when it connected."""
+    pid, uid, gid = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    try:
+        groups = raw.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        groups = b""  # somebody in more groups than Python reads: only the own one counts
+    return Credentials(pid, uid, frozenset({gid, *struct.unpack(f"{len(groups) // 4}i", groups)}))
 
 
 def watch_link(raw: socket.socket, *, give_up_s: float) -> None:

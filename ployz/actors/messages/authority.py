@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from ployz.ids import MachineId
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
 
 @frozen
@@ -34,7 +34,7 @@ class ClusterState:
     members: tuple[EtcdMember, ...]
 
 
-@message("authority.show", senders=OPERATOR)
+@message("authority.show", senders=READER)
 @frozen
 class ShowCluster(Message[ClusterState]):
     pass

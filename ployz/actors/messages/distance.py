@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.ids import MachineId
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import PEER, READER, Message, message
 
 
 @frozen
@@ -42,7 +42,7 @@ class DistanceTable:
     """They could not be asked to measure."""
 
 
-@message("distance.show", senders=OPERATOR)
+@message("distance.show", senders=READER)
 @frozen
 class ShowDistances(Message[DistanceTable]):
     """Has every member measure, one after the other, so that they do not measure each other's work."""

@@ -8,7 +8,7 @@ from ployz.ids import MachineId
 from ployz.plan.doctor.findings import Finding
 from ployz.plan.doctor.readings import Readings
 from ployz.plan.doctor.versions import Speaker, Spoken
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import PEER, READER, Message, message
 
 
 @frozen
@@ -38,7 +38,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
 
-@message("doctor.diagnose", senders=OPERATOR)
+@message("doctor.diagnose", senders=READER)
 @frozen
 class Diagnose(Message[Diagnosis]):
     """From ployzctl on any member. Examines all of them at once."""
@@ -55,7 +55,7 @@ class Versions:
     speakers: tuple[Speaker, ...]
 
 
-@message("doctor.list_versions", senders=OPERATOR)
+@message("doctor.list_versions", senders=READER)
 @frozen
 class ListVersions(Message[Versions]):
     """From ployzctl on any member, perhaps a newer one than the machines run."""

@@ -7,7 +7,7 @@ from attrs import frozen
 from ployz.errors import Problem
 from ployz.ids import MachineId, SlotRef
 from ployz.plan.drain import Departure
-from ployz.wire.message import OPERATOR, Message, message
+from ployz.wire.message import READER, Message, message
 
 
 @frozen
@@ -42,7 +42,7 @@ class DrainPlan:
         return (*self.stuck, *(blocker for row in self.rows for blocker in row.blockers))
 
 
-@message("drain.preview", senders=OPERATOR)
+@message("drain.preview", senders=READER)
 @frozen
 class PreviewDrain(Message[DrainPlan]):
     """Changes nothing. `to_machines`: empty for every other active machine. `bandwidth_bytes_s`: of each departure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.ids import OperationId
-from ployz.wire.message import OPERATOR, Message, message
+from ployz.wire.message import OPERATOR, READER, Message, message
 
 
 @frozen
@@ -30,7 +30,7 @@ class EventsPage:
     head: int
 
 
-@message("events.read", senders=OPERATOR)
+@message("events.read", senders=READER)
 @frozen
 class ReadEvents(Message[EventsPage]):
     """A long poll: events with seq > `after` that match, at most `limit`; empty after `wait_s`.
@@ -57,7 +57,7 @@ class Verified:
     findings: tuple[Finding, ...]
 
 
-@message("events.verify", senders=OPERATOR)
+@message("events.verify", senders=READER)
 @frozen
 class VerifyEvents(Message[Verified]):
     pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.ids import MachineId, OperationId, ServiceRef, SlotName
-from ployz.wire.message import OPERATOR, PEER, Done, Message, message
+from ployz.wire.message import PEER, READER, Done, Message, message
 
 
 @message("gateway.check", senders=PEER)
@@ -85,7 +85,7 @@ class RouteList:
     routes: tuple[RouteRow, ...]
 
 
-@message("gateway.routes", senders=OPERATOR)
+@message("gateway.routes", senders=READER)
 @frozen
 class ListRoutes(Message[RouteList]):
     """From ployzctl on any member."""
@@ -128,7 +128,7 @@ class GatewayList:
     gateways: tuple[GatewayRow, ...]
 
 
-@message("gateway.status", senders=OPERATOR)
+@message("gateway.status", senders=READER)
 @frozen
 class ShowGateways(Message[GatewayList]):
     """From ployzctl on any member."""

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.config import Join
 from ployz.ids import Certificate, ClusterName, InviteId, MachineId
-from ployz.wire.message import NEWCOMER, OPERATOR, Done, Message, message
+from ployz.wire.message import NEWCOMER, OPERATOR, READER, Done, Message, message
 
 
 @frozen
@@ -40,7 +40,7 @@ class InviteList:
     """The newest first."""
 
 
-@message("invites.list", senders=OPERATOR)
+@message("invites.list", senders=READER)
 @frozen
 class ListInvites(Message[InviteList]):
     """From ployzctl."""

@@ -7,7 +7,7 @@ from attrs import frozen
 from ployz.events.types import Lifecycle
 from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
 from ployz.plan.reports import MachineReport
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
 
 @frozen
@@ -17,7 +17,7 @@ class Pong:
     version: str
 
 
-@message("machine.ping", senders=PEER | OPERATOR)
+@message("machine.ping", senders=PEER | READER)
 @frozen
 class Ping(Message[Pong]):
     """From any node that wants to know whether this one answers."""
@@ -70,7 +70,7 @@ class MachineList:
     """The machine that was asked is no member any more, and knows the others as they were then."""
 
 
-@message("machine.list", senders=OPERATOR)
+@message("machine.list", senders=READER)
 @frozen
 class ListMachines(Message[MachineList]):
     """From ployzctl. Asks every member whether it answers."""
@@ -100,7 +100,7 @@ class MachineDetail:
     """Undecided ones that it takes part in."""
 
 
-@message("machine.show", senders=OPERATOR)
+@message("machine.show", senders=READER)
 @frozen
 class ShowMachine(Message[MachineDetail]):
     """From ployzctl on any member."""

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.events.types import Lifecycle
 from ployz.ids import MachineId, OperationId, SlotRef, VolumeRef
-from ployz.wire.message import OPERATOR, Message, message
+from ployz.wire.message import OPERATOR, READER, Message, message
 
 
 @frozen
@@ -59,7 +59,7 @@ class Removal:
     now_ms: int
 
 
-@message("machine.preview_removal", senders=OPERATOR)
+@message("machine.preview_removal", senders=READER)
 @frozen
 class PreviewRemoval(Message[Removal]):
     """`force`: for a machine that is gone. Else the removal of one that holds anything is refused."""

@@ -10,7 +10,7 @@ from ployz.ids import MachineId, Namespace, OperationId, ServiceRef
 from ployz.plan.drain import Departure
 from ployz.plan.model import Plan
 from ployz.projections.operations import Status
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
 
 @frozen
@@ -27,14 +27,14 @@ class Previewed:
     phases: tuple[PhaseText, ...]
 
 
-@message("deploy.preview", senders=OPERATOR)
+@message("deploy.preview", senders=READER)
 @frozen
 class PreviewDeploy(Message[Previewed]):
     text: str
     """TOML or JSON."""
 
 
-@message("migrate.preview", senders=OPERATOR)
+@message("migrate.preview", senders=READER)
 @frozen
 class PreviewMigration(Message[Previewed]):
     service: ServiceRef
@@ -81,7 +81,7 @@ class Rendered:
     toml: str
 
 
-@message("migrate.render", senders=OPERATOR)
+@message("migrate.render", senders=READER)
 @frozen
 class RenderMigration(Message[Rendered]):
     service: ServiceRef
@@ -146,7 +146,7 @@ class WatchPage:
     """None while it goes on."""
 
 
-@message("operation.watch", senders=OPERATOR | PEER)
+@message("operation.watch", senders=READER | PEER)
 @frozen
 class WatchOperation(Message[WatchPage]):
     """A long poll: answered when there is progress after `after`, at the end, or after `wait_s`. From an operator on
@@ -179,7 +179,7 @@ class DeployList:
     deploys: tuple[DeployRow, ...]
 
 
-@message("deploy.list", senders=OPERATOR)
+@message("deploy.list", senders=READER)
 @frozen
 class ListDeploys(Message[DeployList]):
     """Newest first."""
@@ -200,7 +200,7 @@ class DeployDetail:
     """What goes on while it is undecided: its phase, or who decides it when its coordinator is gone."""
 
 
-@message("deploy.show", senders=OPERATOR | PEER)
+@message("deploy.show", senders=READER | PEER)
 @frozen
 class ShowDeploy(Message[DeployDetail]):
     """From an operator on another machine than the coordinator it is passed on there: its log has the cut-over."""
@@ -237,7 +237,7 @@ class OperationList:
     operations: tuple[OperationRow, ...]
 
 
-@message("operation.list", senders=OPERATOR)
+@message("operation.list", senders=READER)
 @frozen
 class ListOperations(Message[OperationList]):
     """Undecided ones first, then the newest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
-from ployz.wire.message import OPERATOR, Done, Message, message
+from ployz.wire.message import OPERATOR, READER, Done, Message, message
 
 
 @frozen
@@ -26,7 +26,7 @@ class ServiceList:
     slots: tuple[SlotRow, ...]
 
 
-@message("service.list", senders=OPERATOR)
+@message("service.list", senders=READER)
 @frozen
 class ListServices(Message[ServiceList]):
     """Asks each machine for the state of its containers."""
@@ -41,7 +41,7 @@ class ServiceDetail:
     volumes: tuple[VolumeRef, ...]
 
 
-@message("service.show", senders=OPERATOR)
+@message("service.show", senders=READER)
 @frozen
 class ShowService(Message[ServiceDetail]):
     service: ServiceRef
@@ -52,7 +52,7 @@ class ServiceLogText:
     text: str
 
 
-@message("service.logs", senders=OPERATOR)
+@message("service.logs", senders=READER)
 @frozen
 class ReadServiceLogs(Message[ServiceLogText]):
     service: ServiceRef
@@ -78,7 +78,7 @@ class VolumeList:
     volumes: tuple[VolumeRow, ...]
 
 
-@message("volume.list", senders=OPERATOR)
+@message("volume.list", senders=READER)
 @frozen
 class ListVolumes(Message[VolumeList]):
     pass
@@ -112,7 +112,7 @@ class VolumeDetail:
     asides: tuple[AsideRow, ...] = ()
 
 
-@message("volume.show", senders=OPERATOR)
+@message("volume.show", senders=READER)
 @frozen
 class ShowVolume(Message[VolumeDetail]):
     volume: VolumeRef

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.events.types import SnapshotTaken, VolumePlacement
 from ployz.ids import MachineId, Namespace, OperationId, SlotRef, VolumeRef
-from ployz.wire.message import OPERATOR, PEER, Message, message
+from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
 # ---------------------------------------------------------------- what a machine has
 
@@ -87,7 +87,7 @@ class TakeoverPlan:
     """What the ages are counted to."""
 
 
-@message("takeover.preview", senders=OPERATOR)
+@message("takeover.preview", senders=READER)
 @frozen
 class PreviewTakeover(Message[TakeoverPlan]):
     volume: VolumeRef

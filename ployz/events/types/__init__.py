@@ -20,6 +20,7 @@ from ployz.events.types.facts import (
 )
 from ployz.events.types.invites import InviteMade, InviteRevoked, InviteUsed
 from ployz.events.types.node import (
+    CommandGiven,
     FactMirrored,
     NodeStarted,
     OperationFinished,
@@ -73,6 +74,7 @@ __all__ = [
     "AddressClaimed",
     "AddressReserved",
     "ClusterFounded",
+    "CommandGiven",
     "ContainerCreated",
     "ContainerExited",
     "ContainerReady",

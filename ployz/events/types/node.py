@@ -17,6 +17,20 @@ class NodeStarted(Event):
     version: str
 
 
+@event("command.given", 1)
+@frozen
+class CommandGiven(Event):
+    """An operator of this machine asked for a change. Appended before anything of it is done; refused or not."""
+
+    uid: int
+    """By the kernel's word, as `pid`."""
+    pid: int
+    command: str
+    """The message: `migrate.apply`."""
+    about: str
+    """The names in it, `production/db, machine-b`. Never anything else of it."""
+
+
 @event("fact.mirrored", 1)
 @frozen
 class FactMirrored(Event):
