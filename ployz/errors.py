@@ -37,7 +37,7 @@ class Code(StrEnum):
     UNKNOWN_MESSAGE = "unknown-message"
     """The other side does not know the message, or the actor does not take it."""
     NOT_ALLOWED = "not-allowed"
-    """Only a machine, or only an operator, may ask that, and the asker is the other one."""
+    """Whoever asks may not ask that: it is for machines, for operators, or for those who may change things."""
     DECLINED = "declined"
     """The operator was asked and did not confirm."""
     INTERRUPTED = "interrupted"

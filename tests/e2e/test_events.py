@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import MACHINES, Cluster
-from tests.e2e.manifests import namespace_of
+from tests.e2e.manifests import counter, namespace_of
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +42,15 @@ def test_a_move_is_in_the_log_of_everyone_concerned(cluster: Cluster, service: s
     assert shown == facts[-1]
     beyond = cluster.ctl("events", "show", "999999999")
     assert (beyond.exit_code, beyond.code) == (1, "unknown-event-seq")
+
+
+def test_who_asked_for_a_change_is_in_the_log_of_the_machine_that_was_asked(cluster: Cluster, namespace: str) -> None:
+    cluster.deploy(counter(namespace), on="machine-b")
+    given = tail(cluster, "--stream", "operators", on="machine-b")[-1]["payload"]
+    assert (given["uid"], given["command"], given["pid"] > 1) == (0, "deploy.apply", True)
+    cluster.get("service", "rm", f"{namespace}/web", "--yes", on="machine-b")
+    given = tail(cluster, "--stream", "operators", on="machine-b")[-1]["payload"]
+    assert (given["command"], given["about"]) == ("service.remove", f"{namespace}/web")
 
 
 def test_a_followed_log_tells_what_comes(cluster: Cluster, service: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import grp
 import os
 import shutil
 import socket
+from grp import struct_group
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from ployz.config import Config
 from ployz.errors import Code, Refused, Usage
 from ployz.ids import MachineId
 from ployz.install.endpoint import endpoint
+from ployz.install.groups import ensure_groups
 from ployz.install.requirements import PROGRAMS, find_missing, require
 from ployz.install.systemd import install_unit, program, unit_text
+from ployz.wire.local_groups import LocalGroups
 
 
 @pytest.mark.parametrize(
@@ -181,3 +185,29 @@ def test_a_unit_is_installed_once_and_systemd_told(tmp_path: Path, monkeypatch: 
 
 def test_the_program_of_the_unit_can_be_run() -> None:
     assert shutil.which(program()) is not None
+
+
+# ---------------------------------------------------------------- groups
+
+
+def test_groups_that_are_missing_are_made_once_and_what_did_not_work_is_said(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"ployz": 990}
+
+    def find(name: str) -> struct_group:
+        if name not in there:
+            raise KeyError(name)
+        return struct_group((name, "x", there[name], []))
+
+    monkeypatch.setattr(grp, "getgrnam", find)
+    assert LocalGroups.of_this_machine() == LocalGroups(990, None)
+    assert ensure_groups() == ["groupadd --system ployz-admin"]
+    asked = tmp_path / "asked"
+    (programs / "groupadd").write_text(f"#!/bin/sh\necho $* >> {asked}\n")
+    (programs / "groupadd").chmod(0o755)
+    assert ensure_groups() == []
+    assert asked.read_text() == "--system ployz-admin\n"
+    there["ployz-admin"] = 991
+    assert ensure_groups() == []
+    assert asked.read_text() == "--system ployz-admin\n"

@@ -1,0 +1,80 @@
+"""Who asked for what: which commands are changes, and what of them is written down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ployz.actors.messages import authority, events, invites, machine, membership, operations, services, takeover
+from ployz.actors.messages.all import __all__ as every_module
+from ployz.actors.witness import about
+from ployz.ids import MachineId, OperationId, ServiceRef
+from ployz.wire.message import OPERATOR, READER, Message, registry
+
+CHANGES = (
+    authority.PromoteFacts,
+    authority.BackUpFacts,
+    events.ExportEvents,
+    invites.MakeInvite,
+    invites.RevokeInvite,
+    machine.SetMachine,
+    membership.ChangeLifecycle,
+    membership.RemoveMachine,
+    operations.AbortOperation,
+    operations.ApplyDeparture,
+    operations.ApplyDeploy,
+    operations.ApplyMigration,
+    operations.RemoveService,
+    operations.ResumeOperation,
+    services.RemoveVolume,
+    takeover.TakeOverVolume,
+)
+READS = (
+    events.ReadEvents,
+    events.VerifyEvents,
+    machine.ListMachines,
+    operations.PreviewDeploy,
+    operations.WatchOperation,
+    services.ListServices,
+)
+
+
+@pytest.mark.parametrize("message", CHANGES)
+def test_a_change_is_closed_to_readers(message: type[Message[Any]]) -> None:
+    """What writes a file as root is one, too."""
+    assert OPERATOR in message.senders
+    assert READER not in message.senders
+
+
+@pytest.mark.parametrize("message", READS)
+def test_what_changes_nothing_is_open_to_readers_and_operators(message: type[Message[Any]]) -> None:
+    assert {READER, OPERATOR} <= set(message.senders)
+
+
+def test_nothing_that_begins_with_a_verb_of_change_is_open_to_readers() -> None:
+    assert every_module
+    verbs = (
+        "apply",
+        "make",
+        "remove",
+        "revoke",
+        "set",
+        "abort",
+        "resume",
+        "change",
+        "promote",
+        "back",
+        "export",
+        "rotate",
+    )
+    opened = [tag for tag, each in registry().items() if READER in each.senders]
+    assert [tag for tag in opened if tag.partition(".")[2].partition("_")[0] in verbs] == []
+    assert len(opened) > 20
+
+
+def test_of_a_message_only_its_names_are_written_down() -> None:
+    move = operations.ApplyMigration(ServiceRef.parse("production/db"), MachineId("machine-b"))
+    assert about(move) == "production/db, machine-b"
+    assert about(operations.ApplyDeploy('namespace = "x"\npassword = "hunter2"')) == ""
+    assert about(operations.AbortOperation(OperationId("op-1"))) == "op-1"
