@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ployz.events.types import SecretShare
 from ployz.ids import Certificate, MachineId, Sealed, SecretRef, ServiceRef
-from ployz.wire.message import OPERATOR, PEER, Done, Message, message
+from ployz.wire.message import OPERATOR, PEER, READER, Done, Message, message
 
 
 @frozen
@@ -67,7 +67,7 @@ class SecretList:
     secrets: tuple[SecretRow, ...]
 
 
-@message("secrets.list", senders=OPERATOR)
+@message("secrets.list", senders=READER)
 @frozen
 class ListSecrets(Message[SecretList]):
     """From ployzctl."""
