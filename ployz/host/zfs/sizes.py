@@ -11,7 +11,7 @@ from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset, Snapshot
 from ployz.host.zfs import parse
 
-PROPERTIES = "guid,creation,used,referenced,usedbysnapshots,compressratio,recordsize"
+PROPERTIES = f"{parse.TREE_PROPERTIES},usedbysnapshots,compressratio,recordsize"
 """Of a dataset and its snapshots: what `estimate` reads. With OpenZFS also `written@BASE`."""
 
 RECORD_HEADER_BYTES = 312

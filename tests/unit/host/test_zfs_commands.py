@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from ployz.errors import Code, Failed
-from ployz.host.zfs import commands
+from ployz.host.zfs import commands, sizes
 from ployz.host.zfs.adapter import SystemZfs
 from tests.unit.host.test_zfs_parse import OPENZFS_USAGE
 
@@ -85,9 +85,8 @@ def test_openzfs_estimates_a_stream_between_snapshots_itself(zfs: Script) -> Non
 
 
 def test_what_was_written_until_now_is_accounted_for_before_a_stream_to_now_is_estimated(zfs: Script) -> None:
-    row = r"tank/a\t{}\t{}\n"
-    values = {"guid": 1, "creation": 1, "used": 1, "referenced": 9, "usedbysnapshots": 0, "compressratio": "1.00x"}
-    rows = [row.format(name, value) for name, value in {**values, "recordsize": 131072}.items()]
+    values = dict.fromkeys(sizes.PROPERTIES.split(","), "9") | {"compressratio": "1.00x", "recordsize": "131072"}
+    rows = [rf"{name}\t{each}\t{value}\n" for name in ("tank/a", "tank/a@x") for each, value in values.items()]
     zfs.answer("", "", "".join(rows))
     assert go(lambda: SystemZfs().estimate_bytes("tank/a", None, None)) == 9
     assert [call.split()[0] for call in zfs.calls] == ["inherit", "get"]
