@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from ployz.host.docker.engine import DockerEngine
+from ployz.host.docker.pause import holder
 from ployz.host.fakes.docker import FakeDocker, Program
 from ployz.host.ports import BridgeNetwork, ContainerSpec, Docker, ExecResult
 from tests.engines import Engine, busybox_archive
@@ -65,6 +66,9 @@ class World(Protocol):
 
     def power_cut_and_boot(self) -> None: ...
 
+    def break_off_removal(self, name: str) -> None:
+        """Of a container that does not run: what held its network is gone, it is there."""
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -84,6 +88,9 @@ class FakeWorld:
         self.fake.power_cut()
         self.fake.boot()
 
+    def break_off_removal(self, name: str) -> None:
+        self.fake.tear(name)
+
 
 class RealWorld:
     def __init__(self, engine: Engine, image_id: str) -> None:
@@ -102,6 +109,9 @@ class RealWorld:
     def power_cut_and_boot(self) -> None:
         self.engine.power_cut()
         self.engine.boot()
+
+    def break_off_removal(self, name: str) -> None:
+        self.engine.docker("rm", "--force", holder(name))
 
 
 def loaded_engine() -> Iterator[Engine]:

@@ -124,10 +124,17 @@ class Containers:
         await self._parts.docker.start(name)
         return ContainerStarted(slot, name)
 
-    async def run(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
-        """Mounts what it needs, and starts it."""
-        await self.mount_all(slot.service, operation_id)
-        await self.record(slot, await self.start(slot, name), operation_id)
+    async def run(self, slot: SlotRef, placement: SlotPlacement) -> None:
+        """Mounts what it needs, makes what is missing of it, and starts it. A removal that a crash broke off has left
+        a container without its network.
+        """
+        manifest = committed.of_namespace(self._parts.view, self.namespace)
+        if manifest is None:
+            return
+        spec = self.spec(manifest, placement)
+        await self.create(manifest, slot, spec)
+        await self.mount_all(slot.service, placement.operation_id)
+        await self.record(slot, await self.start(slot, spec.name), placement.operation_id)
 
     async def stop(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
         declared = committed.service(self._parts.view, slot.service)

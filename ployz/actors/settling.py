@@ -112,15 +112,9 @@ class Settling:
 
     async def _perform(self, action: settle.ContainerAction) -> None:
         match action:
-            case settle.Start(name, slot):
+            case settle.Start(slot=slot) | settle.Create(slot=slot):
                 placement = self.containers.placement(slot)
                 if placement is not None:
-                    await self.containers.run(slot, name, placement.operation_id)
-            case settle.Create(slot, placement):
-                manifest = committed.of_namespace(self.parts.view, self.containers.namespace)
-                if manifest is not None:
-                    spec = self.containers.spec(manifest, placement)
-                    await self.containers.create(manifest, slot, spec)
-                    await self.containers.run(slot, spec.name, placement.operation_id)
+                    await self.containers.run(slot, placement)
             case _:
                 pass

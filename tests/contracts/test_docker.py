@@ -209,6 +209,28 @@ def test_a_network_made_ahead_has_the_address_until_its_container_is_stopped_or_
     run(world, test)
 
 
+def test_what_a_removal_that_was_broken_off_has_left_is_made_whole_by_its_creation(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        await docker.create(wanted)
+        await docker.start(wanted.name)
+        await docker.stop(wanted.name, grace_s=0)
+        world.break_off_removal(wanted.name)
+        with pytest.raises(Failed):
+            await docker.start(wanted.name)
+        await docker.create(wanted)
+        await docker.start(wanted.name)
+        again = await docker.inspect(wanted.name)
+        assert again is not None
+        assert again.running
+        await docker.stop(wanted.name, grace_s=0)
+        world.break_off_removal(wanted.name)
+        await docker.remove(wanted.name)
+        assert await docker.inspect(wanted.name) is None
+
+    run(world, test)
+
+
 def test_containers_are_found_by_all_their_labels(world: World) -> None:
     async def test(docker: Docker) -> None:
         specs = [spec(world), spec(world), spec(world, operation="op-2")]

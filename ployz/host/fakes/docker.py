@@ -51,6 +51,8 @@ class _Made:
     spec: ContainerSpec
     prepared: bool = False
     """It has its network, and so its addresses."""
+    torn: bool = False
+    """A removal was broken off when its network was gone and it was not."""
     started: bool = False
     running: bool = False
     started_at_s: float = 0.0
@@ -110,6 +112,13 @@ class FakeDocker:
         self._end(made, exit_code)
         if made.spec.restart in {"always", "unless-stopped"} or (made.spec.restart == "on-failure" and exit_code):
             self._begin(made)
+
+    def tear(self, name: str) -> None:
+        """A removal of it is broken off."""
+        made = self._containers[name]
+        if made.running:
+            self._end(made, 137)
+        made.torn, made.prepared = made.spec.restart == "no", False
 
     def answers(self, address: str) -> bool:
         """Whether a container that runs here answers on this address."""
@@ -202,6 +211,7 @@ class FakeDocker:
         there = self._containers.get(spec.name)
         if there is not None:
             if there.spec.labels.items() >= spec.labels.items():
+                there.torn = False
                 return there.id
             raise Failed(Code.CONFLICT, f"there is a container {spec.name} already, and it is another")
         self._check(spec)
@@ -213,6 +223,8 @@ class FakeDocker:
     async def prepare(self, name: str) -> None:
         await self._asked()
         made = self._there(name)
+        if made.torn:
+            return
         for other in self._containers.values():
             if other is not made and other.prepared and other.spec.ipv4 == made.spec.ipv4:
                 raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
@@ -227,6 +239,8 @@ class FakeDocker:
         if program.refuses_to_start:
             raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: {program.refuses_to_start}")
         self._check(made.spec)
+        if made.torn:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: No such container: {name}.net")
         await self.prepare(name)
         await self._pass(program.start_s)
         if self._there(name) is made:  # it may have been removed meanwhile
@@ -258,10 +272,11 @@ class FakeDocker:
         made = self._containers.get(name)
         if made is None:
             return
-        if made.running:
-            self._end(made, 137)
-        del self._containers[name]
-        self._tell("destroy", made, None)
+        self.tear(name)
+        await self._asked()
+        if self._containers.get(name) is made:
+            del self._containers[name]
+            self._tell("destroy", made, None)
 
     async def inspect(self, name: str) -> Container | None:
         await self._asked()

@@ -83,7 +83,7 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
             when=case.when,
             ended=ended if reached else NOT_REACHED,
             recovered_s=recovered_s,
-            down_s=record.longest_gap_s(began_us),
+            down_s=record.longest_gap_s(began_us, now_us()),
             acknowledged=len(record.writes),
             problem=problem or "",
         )

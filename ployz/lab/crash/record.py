@@ -51,9 +51,9 @@ class Record:
             if after <= before:
                 raise failed(f"an acknowledged write was lost: {after} was answered after {before}, at {at_us} us")
 
-    def longest_gap_s(self, from_us: int) -> float:
-        """Without an acknowledgement, from then on."""
-        times = [from_us, *(at_us for _, at_us in self.writes if at_us > from_us)]
+    def longest_gap_s(self, from_us: int, to_us: int) -> float:
+        """Without an acknowledgement, between the two."""
+        times = [from_us, *(at_us for _, at_us in self.writes if from_us < at_us < to_us), to_us]
         return max((after - before for before, after in pairwise(times)), default=0) / 1e6
 
 

@@ -92,6 +92,17 @@ async def exits(cluster: Cluster) -> list[int]:
     return [record.event.exit_code for record in records if isinstance(record.event, ContainerExited)]
 
 
+def test_a_container_whose_removal_a_crash_broke_off_is_made_whole_and_runs_again() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster.kill(A)
+        cluster[A].docker.tear(container(cluster))
+        await cluster.start(A)
+        await cluster.until(lambda: running(cluster) == {A: ["db/slot-1"]}, within_s=30)
+
+    simulate(body)
+
+
 def test_what_exits_by_itself_under_no_stays_so_through_a_restart_of_ployzd() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), restart="no")))

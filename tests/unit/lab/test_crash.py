@@ -41,7 +41,8 @@ def test_writes_without_an_answer_may_be_there_or_not(tmp_path: Path) -> None:
 def test_the_gap_counts_from_the_beginning_and_half_a_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     found = record(tmp_path, f"7 {4 * S}\n8 {5 * S}\n9 6")
     found.read()
-    assert found.longest_gap_s(1 * S) == 3.0
+    assert found.longest_gap_s(1 * S, 6 * S) == 3.0
+    assert found.longest_gap_s(1 * S, 9 * S) == 4.0  # and it has not ended
     with found.ledger.open("a") as file:
         file.write("000000\n")
     found.read()
