@@ -48,6 +48,7 @@ from ployz.clock import Clock, SystemClock
 from ployz.config import LINK_PATIENCE_S, STALL_S, Config
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
+from ployz.events.log import Record
 from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, NodeStarted
@@ -234,9 +235,8 @@ async def _parts(
     view: ClusterView,
     streams: TcpStreams,
 ) -> Parts:
-    """With everything that this machine's own log knows."""
+    """With everything that this machine's own log knows: it is read once, since it may be long."""
     local = LocalView()
-    await replay(log, local.apply)
     parts = Parts(
         config=config,
         clock=clock,
@@ -264,7 +264,13 @@ async def _parts(
         streams=streams,
         premises=SystemPremises(config),
     )
-    parts.mirror = await Mirror.open(facts, log, [parts.take_fact])
+    parts.mirror = Mirror(facts, log, [parts.take_fact])
+
+    def load(record: Record) -> None:
+        local.apply(record)
+        parts.mirror.load(record)
+
+    await replay(log, load)
     return parts
 
 

@@ -43,7 +43,9 @@ class Codec:
         self._classes = classes
         self._upcasters = upcasters
         self._converter = make_converter()
-        self.teach(self._converter)
+        self._quick = make_converter(detailed=False)
+        for converter in (self._converter, self._quick):
+            self.teach(converter)
 
     @property
     def newest(self) -> tuple[str, ...]:
@@ -139,7 +141,10 @@ class Codec:
         except Exception as error:
             # An upcaster trusts the fields of its version; here they may be anything.
             raise Malformed(f"not the fields of {name}/{version}: {'; '.join(mistakes(error))}") from error
-        return structure(self._converter, fields, cls)
+        try:
+            return self._quick.structure(fields, cls)
+        except Exception:  # noqa: BLE001 - whatever it was: once more, for words that say where it is
+            return structure(self._converter, fields, cls)
 
 
 def _is_base(cls: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import Final, NoReturn, Self
 import anyio
 
 from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
-from ployz.events.log import GENESIS_HASH, Entry, EventLog
+from ployz.events.log import GENESIS_HASH, Entry, EventLog, Record
+from ployz.events.replay import replay
 from ployz.events.types import Fact, FactMirrored
 from ployz.facts.chain import fact_hash
 from ployz.facts.news import News
@@ -20,7 +21,6 @@ from ployz.facts.port import FactLog, SequencedFact
 
 STREAM: Final = "facts"
 BATCH: Final = 100
-LOAD_PAGE: Final = 1_000
 WAIT_S: Final = 30.0
 """How long one question waits at the authority for the next fact."""
 RETRY_FIRST_S: Final = 0.1
@@ -46,12 +46,7 @@ class Mirror:
         `Corrupt` (LOG_CORRUPT): the facts in the local log have a gap.
         """
         mirror = cls(facts, events, sinks)
-        seq = 0
-        while page := await events.read(seq, LOAD_PAGE):
-            for record in page:
-                if isinstance(record.event, FactMirrored):
-                    mirror._load(record.event, record.at_ms)
-            seq = page[-1].seq
+        await replay(events, mirror.load)
         return mirror
 
     @property
@@ -116,14 +111,18 @@ class Mirror:
             self._give(entry.fact, entry.position, entry.hash, record.at_ms)
         self._news.spread()
 
-    def _load(self, mirrored: FactMirrored, at_ms: int) -> None:
+    def load(self, record: Record) -> None:
+        """Of the local log, before `run`: a fact in it goes to the sinks. `Corrupt` (LOG_CORRUPT): there is a gap."""
+        mirrored = record.event
+        if not isinstance(mirrored, FactMirrored):
+            return
         if mirrored.position != self._position + 1:
             raise Corrupt(
                 Code.LOG_CORRUPT,
                 f"the local log has fact {mirrored.position} after fact {self._position}",
                 "keep log.db: it also holds what this machine promised; `ployzctl events verify` finds the damage",
             )
-        self._give(mirrored.fact, mirrored.position, mirrored.hash, at_ms)
+        self._give(mirrored.fact, mirrored.position, mirrored.hash, record.at_ms)
 
     def _give(self, fact: Fact, position: int, hash_: bytes, at_ms: int) -> None:
         for sink in self._sinks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from cattrs import Converter
@@ -22,8 +23,14 @@ INT_MAX: Final = 2**64 - 1
 T = TypeVar("T")
 
 
-def make_converter() -> Converter:
-    """A new strict converter; the caller may add hooks for its own types.
+NAMES_KNOWN: Final = 1 << 16
+"""A history says the same names over and over: each is checked once, and is one object in memory, while it is among
+the last so many."""
+
+
+def make_converter(*, detailed: bool = True) -> Converter:
+    """A new strict converter; the caller may add hooks for its own types. Not `detailed`: it refuses the same, and
+    is faster, and does not say where the mistakes are.
 
     - A scalar is exactly its own type: `"3"`, `True`, `3.0` and `b"3"` are no int. Floats are finite, ints 64 bits.
     - A class is a dict with exactly its fields; fields with a default may be absent.
@@ -31,7 +38,7 @@ def make_converter() -> Converter:
     - `tuple[T, ...]` and `Sequence[T]` are lists and become tuples; a frozenset is a sorted list without repetition.
     - A union of attrs classes is `[class name, fields]`: its members are a closed set that both sides know.
     """
-    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter = Converter(forbid_extra_keys=True, detailed_validation=detailed)
     _add_scalars(converter)
     _add_names(converter)
     add_collections(converter)
@@ -101,20 +108,30 @@ def _add_names(converter: Converter) -> None:
     # By class, so that it beats the hook of `str`: cattrs takes the hook of the nearest base.
     converter.register_structure_hook(Name, _name)
     for reference in (ServiceRef, VolumeRef, SecretRef, SlotRef):
-        converter.register_structure_hook(reference, _reference)
+        converter.register_structure_hook(reference, _reference(reference))
         converter.register_unstructure_hook(reference, _text_of_reference)
 
 
 def _name(value: object, cls: type[Name]) -> Name:
     if type(value) is not str:
         raise misplaced(value, f"a {cls.kind}")
-    return cls(value)
+    return _named(cls, value)
 
 
-def _reference(value: object, cls: type[Any]) -> Any:
-    if type(value) is not str:
-        raise misplaced(value, f"a {cls.__name__}")
-    return cls.parse(value)
+@lru_cache(NAMES_KNOWN)
+def _named(cls: type[Name], text: str) -> Name:
+    return cls(text)
+
+
+def _reference(cls: type[ServiceRef | VolumeRef | SecretRef | SlotRef]) -> Callable[[object, Any], object]:
+    parse = lru_cache(NAMES_KNOWN)(cls.parse)
+
+    def hook(value: object, _: Any) -> object:
+        if type(value) is not str:
+            raise misplaced(value, f"a {cls.__name__}")
+        return parse(value)
+
+    return hook
 
 
 def _text_of_reference(value: object) -> object:

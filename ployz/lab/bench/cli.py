@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import bulk, cutover, drain, gateway, log, node, report
+from ployz.lab.bench import bulk, cutover, drain, gateway, log, node, report, start
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "gateway": gateway.measure,
     "drain": drain.measure,
     "log": log.measure,
+    "start": start.measure,
 }
 QUICK = "quick"
 MISSED = 1

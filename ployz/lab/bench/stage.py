@@ -31,14 +31,31 @@ class Effort:
     bulk_mib: int
     gateway_moves: int
     drain_services: int
+    history_facts: int
 
     @classmethod
     def quick(cls) -> Effort:
-        return cls(cutover_moves=4, with_large=False, bulk_moves=2, bulk_mib=128, gateway_moves=4, drain_services=4)
+        return cls(
+            cutover_moves=4,
+            with_large=False,
+            bulk_moves=2,
+            bulk_mib=128,
+            gateway_moves=4,
+            drain_services=4,
+            history_facts=20_000,
+        )
 
     @classmethod
     def whole(cls) -> Effort:
-        return cls(cutover_moves=8, with_large=True, bulk_moves=3, bulk_mib=512, gateway_moves=20, drain_services=20)
+        return cls(
+            cutover_moves=8,
+            with_large=True,
+            bulk_moves=3,
+            bulk_mib=512,
+            gateway_moves=20,
+            drain_services=20,
+            history_facts=1_000_000,
+        )
 
 
 @frozen
