@@ -133,6 +133,15 @@ class Config:
         return self.state_dir / "etcd.json"
 
     @property
+    def etcd_dir(self) -> Path:
+        """Of this machine's member of the cluster's own etcd: its data, its keys, and what all members know."""
+        return self.state_dir / "etcd"
+
+    @property
+    def etcd_programs_dir(self) -> Path:
+        return self.socket.parent / "etcd"
+
+    @property
     def volumes_dir(self) -> Path:
         return self.state_dir / "volumes"
 

@@ -22,6 +22,7 @@ from ployz.actors.distance import DistanceActor
 from ployz.actors.doctor import DoctorActor
 from ployz.actors.doorkeeper import Doorkeeper
 from ployz.actors.drain import DrainActor
+from ployz.actors.etcd import EtcdActor
 from ployz.actors.events import EventsActor
 from ployz.actors.facts import FactsActor
 from ployz.actors.following import FollowingFactLog
@@ -59,6 +60,7 @@ from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.facts.transactions import found_cluster
 from ployz.host.dnsmasq import Dnsmasq
 from ployz.host.docker.engine import DockerEngine
+from ployz.host.etcd import SystemEtcd
 from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
 from ployz.host.haproxy.driver import HaproxyGateway
@@ -122,6 +124,8 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 await found(config, parts, certificate)
                 spawn_actors(system, parts)
                 system.spawn("authority", partial(AuthorityActor, parts, facts))
+                etcd = SystemEtcd(config.etcd_dir, config.etcd_programs_dir)
+                system.spawn("etcd", partial(EtcdActor, config.etcd_dir, etcd))
                 tasks.start_soon(log.run)
                 tasks.start_soon(parts.mirror.run)
                 tasks.start_soon(doorkeeper.end_strangers)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import anyio
+from attrs import evolve
 
 from ployz.actors.facts import RemoteFactLog
 from ployz.actors.messages.authority import AskWhere
@@ -79,6 +80,14 @@ class FollowingFactLog:
 
     async def revoke(self, lease: int) -> None:
         await self._ask(lambda log: log.revoke(lease))
+
+    async def reach(self, endpoints: Sequence[str]) -> None:
+        """The members of etcd are these from now on."""
+        async with self._one_at_a_time:
+            if self.etcd is not None and self.etcd.access.endpoints != tuple(endpoints):
+                access = evolve(self.etcd.access, endpoints=tuple(endpoints))
+                write_durably(self._etcd_path, access.text(), mode=MODE)
+                await self._use(access)
 
     async def _ask(self, call: Callable[[FactLog], Awaitable[T]]) -> T:
         log = self._log

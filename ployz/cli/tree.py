@@ -34,6 +34,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "upgrade-check": "Show whether the versions of all machines, and of this ployzctl, can work together.",
             "backup": "Copy the fact log to a file, while it is in use.",
             "promote": "Move the fact log from the founding machine to etcd, for good.",
+            "replace": "Give the place of a member of the cluster's own etcd to another machine.",
         },
     ),
     "machine": Group(

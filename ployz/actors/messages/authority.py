@@ -18,6 +18,8 @@ class EtcdMember:
     lag: int
     """How many entries of etcd's own log it is behind the member that is furthest."""
     concern: str
+    machine: str = ""
+    """Which of the cluster's machines that is; empty: none, or it cannot be told."""
 
 
 @frozen
@@ -53,7 +55,23 @@ class PromoteFacts(Message[Promoted]):
     """Moves the fact log to etcd. At any machine; the founding one does it."""
 
     access: str = field(repr=False)
-    """How the etcd is reached: the text of an EtcdAccess."""
+    """How the etcd is reached: the text of an EtcdAccess. Empty: it is made, on `machines`."""
+    machines: tuple[MachineId, ...] = ()
+    """Who runs a member of the cluster's own etcd."""
+
+
+@frozen
+class MemberReplaced:
+    members: tuple[EtcdMember, ...]
+
+
+@message("authority.replace", senders=PEER | OPERATOR)
+@frozen
+class ReplaceMember(Message[MemberReplaced]):
+    """Gives the place of a member of the cluster's own etcd to another machine. At any machine; a member does it."""
+
+    old: MachineId
+    new: MachineId
 
 
 @frozen

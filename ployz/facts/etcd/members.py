@@ -49,6 +49,14 @@ async def look(gateway: Gateway) -> Sequence[Member]:
     ]
 
 
+async def endpoints(gateway: Gateway) -> tuple[str, ...]:
+    """Of the members that etcd has now, and that have a vote: in the order in which they are known, new ones last."""
+    listed = await gateway.read("/v3/cluster/member/list", {})
+    there = {url for each in listed["members"] if not each.get("isLearner") for url in each.get("clientURLs", [])}
+    known = gateway.access.endpoints
+    return (*(each for each in known if each in there), *sorted(there.difference(known)))
+
+
 async def require_fit(gateway: Gateway) -> Sequence[Member]:
     """`Refused` (MACHINE_UNREACHABLE, MISSING_PART): a member is away, or cannot be used."""
     members = await look(gateway)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from ployz.actors.messages.authority import (
@@ -11,8 +12,10 @@ from ployz.actors.messages.authority import (
     BackUpFacts,
     ClusterState,
     EtcdMember,
+    MemberReplaced,
     Promoted,
     PromoteFacts,
+    ReplaceMember,
     ShowCluster,
 )
 from ployz.ids import MachineId
@@ -36,6 +39,9 @@ ETCD_MEMBERS = (
 ON_ETCD = ClusterState("etcd", A, 17, 16, "", ETCD_MEMBERS)
 EMBEDDED_AWAY = ClusterState("embedded", A, None, 16, "the connection to machine-a is lost", ())
 PROMOTED = Promoted(17, ETCD_MEMBERS[:1])
+OWN_MEMBER = EtcdMember("https://[fd00::1]:2379", True, "3.5.28", True, 40_960, 0, "", machine="machine-a")
+PROMOTED_TO_MACHINE = Promoted(17, (OWN_MEMBER,))
+REPLACED = MemberReplaced((attrs.evolve(OWN_MEMBER, machine="machine-b"),))
 
 
 CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
@@ -43,6 +49,8 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "cluster-status-away": (("cluster", "status"), {ShowCluster: EMBEDDED_AWAY}),
     "cluster-backup": (("cluster", "backup", "/f"), {BackUpFacts: BackedUp("/f", 17)}),
     "cluster-promote": (("cluster", "promote", "--etcd", "-", "--yes"), {PromoteFacts: PROMOTED}),
+    "cluster-promote-machines": (("cluster", "promote", "machine-a", "--yes"), {PromoteFacts: PROMOTED_TO_MACHINE}),
+    "cluster-replace": (("cluster", "replace", "machine-a", "machine-b"), {ReplaceMember: REPLACED}),
 }
 
 
@@ -66,3 +74,10 @@ def test_nobody_moves_the_facts_by_accident() -> None:
     ended = ployzctl("cluster", "promote", "--etcd", "-", answers={PromoteFacts: PROMOTED})
     assert ended.exit_code == 2
     assert "--yes" in ended.err
+
+
+def test_either_machines_or_an_etcd_is_named() -> None:
+    for words in ((), ("machine-a", "--etcd", "-")):
+        ended = ployzctl("cluster", "promote", *words, "--yes", answers={PromoteFacts: PROMOTED})
+        assert ended.exit_code == 2
+        assert "--etcd FILE" in ended.err

@@ -35,7 +35,7 @@ def render(state: ClusterState) -> Iterator[Block]:
 
 def members(rows: Sequence[EtcdMember]) -> Iterator[Block]:
     yield Table(
-        columns=("ENDPOINT", "ANSWERS", "ROLE", "SIZE", "BEHIND", "VERSION"),
+        columns=("MEMBER", "ANSWERS", "ROLE", "SIZE", "BEHIND", "VERSION"),
         rows=tuple(_row(each) for each in rows),
         right=frozenset({"SIZE", "BEHIND"}),
     )
@@ -43,7 +43,8 @@ def members(rows: Sequence[EtcdMember]) -> Iterator[Block]:
 
 
 def _row(row: EtcdMember) -> tuple[str, ...]:
+    name = row.machine or row.endpoint
     if not row.answers:
-        return (row.endpoint, "no", "-", "-", "-", "-")
+        return (name, "no", "-", "-", "-", "-")
     role = "leader" if row.leads else "follower"
-    return (row.endpoint, "yes", role, size(row.size_bytes), str(row.lag), row.version)
+    return (name, "yes", role, size(row.size_bytes), str(row.lag), row.version)
