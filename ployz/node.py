@@ -35,6 +35,7 @@ from ployz.actors.membership import MembershipActor
 from ployz.actors.names import NamesActor
 from ployz.actors.operations import OperationsActor
 from ployz.actors.parts import Parts
+from ployz.actors.rotation import RotationActor
 from ployz.actors.routing import RoutingActor, overlay_config
 from ployz.actors.secrets import SecretsActor
 from ployz.actors.services import ServicesActor
@@ -70,7 +71,7 @@ from ployz.host.supervisor import Supervisor
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
-from ployz.install.identity import read_identity, read_sealing_key
+from ployz.install.identity import read_identity, read_sealing_key, vouch_for
 from ployz.install.premises import SystemPremises
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
 from ployz.plan.naming import DOMAIN
@@ -257,6 +258,7 @@ async def _parts(
         folders=SystemFolders(),
         secret_files=SystemSecretFiles(config.secrets_dir),
         sealing_key=read_sealing_key(config.identity),
+        vouch=partial(vouch_for, config.identity, config.machine),
         looks=SocketLooks(),
         names=Dnsmasq(
             folder=config.names_dir,
@@ -316,6 +318,7 @@ def spawn_actors(system: ActorSystem, parts: Parts) -> None:
         "operations": partial(OperationsActor, parts),
         "services": partial(ServicesActor, parts),
         "secrets": partial(SecretsActor, parts),
+        "rotation": partial(RotationActor, parts),
         "takeover": partial(TakeoverActor, parts),
         "membership": partial(MembershipActor, parts),
         "distance": partial(DistanceActor, parts),

@@ -45,6 +45,8 @@ class Parts:
     folders: Folders
     secret_files: SecretFiles
     sealing_key: SealingKey
+    vouch: Callable[[str], str]
+    """Signs for a WireGuard key of this machine, with the key by which the others know it."""
     looks: Looks
     gateway: Gateway
     streams: Streams

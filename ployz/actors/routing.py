@@ -5,6 +5,10 @@ A candidate's address is local before it is routed: this machine reaches it here
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
+from math import inf
+
 import anyio
 
 from ployz.actors.core import Actor, handles
@@ -23,6 +27,13 @@ RETRY_S = 1.0
 """After the kernel refused something: it is asserted again, and again."""
 
 
+LISTEN_S = 0.25
+"""While a key changes: what is sent to that machine waits for no more than this."""
+CLOSELY_S = 60.0
+RARELY_S = 5.0
+"""A change of a key that nobody has finished may stay for days."""
+
+
 class RoutingActor(Actor):
     """`routing`."""
 
@@ -31,8 +42,35 @@ class RoutingActor(Actor):
         self._applied = 0
         self._news = anyio.Event()
         self._applying = anyio.Lock()
+        self._answering: frozenset[str] = frozenset()
 
     async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen_for_keys)
+            tasks.start_soon(self._follow)
+
+    async def _listen_for_keys(self) -> None:
+        """While the key of a machine changes, it is heard with the new one when it has changed: nobody says when."""
+        closely_until_s = 0.0
+        while True:
+            changing = {each.next_key for each in self._parts.view.machines.in_order() if each.next_key}
+            with suppress(PloyzError):
+                await self._hear(changing)
+            pause_s = LISTEN_S if anyio.current_time() < closely_until_s else RARELY_S
+            with anyio.move_on_after(pause_s if changing else inf) as waiting:
+                await self._parts.next_change()
+            if not waiting.cancelled_caught:
+                closely_until_s = anyio.current_time() + CLOSELY_S
+
+    async def _hear(self, changing: Collection[str]) -> None:
+        status = await self._parts.overlay.status() if changing else ()
+        heard = {each.public_key for each in status if each.handshake_age_s is not None}
+        answering = frozenset(heard.intersection(changing))
+        if answering != self._answering:
+            self._answering = answering
+            await self._apply()
+
+    async def _follow(self) -> None:
         """Follows the facts for good."""
         while True:
             position = self._parts.view.position
@@ -85,13 +123,13 @@ class RoutingActor(Actor):
         async with self._applying:
             view = self._parts.view
             position = view.position
-            await self._parts.overlay.apply(overlay_state(self._parts))
+            await self._parts.overlay.apply(overlay_state(self._parts, self._answering))
             self._applied = position
         self._news.set()
         self._news = anyio.Event()
 
 
-def overlay_state(parts: Parts) -> OverlayState:
+def overlay_state(parts: Parts, answering: Collection[str] = ()) -> OverlayState:
     """By the facts and the claims; before the first fact the founder alone, as the join document has it."""
     join = parts.config.join
     if parts.view.machines.get(parts.me) is None and join is not None:
@@ -107,6 +145,7 @@ def overlay_state(parts: Parts) -> OverlayState:
             for each in parts.local.reserved.values()
             if each.made or parts.view.operations.status(each.operation_id) is Status.UNDECIDED
         ],
+        answering=answering,
     )
 
 

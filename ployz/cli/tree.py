@@ -51,6 +51,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "drain": "Keep new things away from a machine; with --migrate, move away what it has.",
             "standby": "Make a machine that has nothing a member that gets nothing.",
             "rm": "Take a machine out of the cluster.",
+            "rotate-keys": "Give a machine another WireGuard key, while everything goes on.",
             "rtt": "Measure how long messages between the machines take.",
         },
     ),

@@ -13,6 +13,8 @@ from ployz.events.types import (
     Lifecycle,
     MachineIdentified,
     MachineJoined,
+    MachineKeyAnnounced,
+    MachineKeyRotated,
     MachineLifecycleChanged,
     MachineRemoved,
     MachineSettingChanged,
@@ -90,6 +92,18 @@ def set_machine(seen: Lifecycle, changes: Sequence[MachineSettingChanged]) -> Tr
         puts=(),
         facts=tuple(changes),
     )
+
+
+def announce_key(announced: MachineKeyAnnounced, seen: Lifecycle) -> Transaction:
+    """It is a member. Announced twice, the later key counts."""
+    return Transaction(
+        compares=(keys.machine(announced.machine).is_(MachineRecord(seen)),), puts=(), facts=(announced,)
+    )
+
+
+def rotate_key(rotated: MachineKeyRotated, seen: Lifecycle) -> Transaction:
+    """It is a member. Said twice, the second says nothing."""
+    return Transaction(compares=(keys.machine(rotated.machine).is_(MachineRecord(seen)),), puts=(), facts=(rotated,))
 
 
 def start_operation(started: OperationStarted) -> Transaction:

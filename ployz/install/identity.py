@@ -8,7 +8,7 @@ from pathlib import Path
 from ployz.errors import Code, Failed
 from ployz.host.private_files import make_private, read_private
 from ployz.ids import Certificate, MachineId
-from ployz.wire.certificates import certificate_of, new_identity
+from ployz.wire.certificates import certificate_of, new_identity, vouch
 from ployz.wire.sealing import SealingKey
 
 
@@ -41,5 +41,13 @@ def read_sealing_key(path: Path) -> SealingKey:
     content = read_private(path, "identity", Code.IDENTITY)
     try:
         return SealingKey.of_identity(content)
+    except ValueError as error:
+        raise Failed(Code.IDENTITY, f"{path} holds no Ed25519 key", "Restore the file.") from error
+
+
+def vouch_for(path: Path, machine: MachineId, public_key: str) -> str:
+    """A signature for a WireGuard key. `Failed` (IDENTITY) as `read_identity`."""
+    try:
+        return vouch(read_private(path, "identity", Code.IDENTITY), machine, public_key)
     except ValueError as error:
         raise Failed(Code.IDENTITY, f"{path} holds no Ed25519 key", "Restore the file.") from error

@@ -6,7 +6,7 @@ number, which is taken once for the slot's life (fly postgres-flex 186: a change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final, Self
@@ -16,6 +16,7 @@ from attrs import frozen
 from ployz.events.types import ClusterFounded
 from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState
 from ployz.ids import MachineId, SlotRef
+from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
 
 FIRST_SLOT_NUMBER: Final = 16
@@ -97,12 +98,14 @@ def overlay_state(
     claimed: Iterable[tuple[str, str]],
     withheld: Iterable[tuple[str, str]] = (),
     reserved: Iterable[tuple[str, str]] = (),
+    answering: Collection[str] = (),
 ) -> OverlayState:
     """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet.
 
     `withheld`: those of containers here that are not committed, or never will be. They are closed while the facts have
     them on another machine: whoever writes to such an address means that one. `reserved`: those of networks that were
     made here ahead of their containers, which are hidden as long as the facts have them on another machine.
+    `answering`: keys with which a machine that changes its key has been heard: from then on it has that one.
     """
     candidates = {address for pair in claimed for address in pair}
     elsewhere = {
@@ -116,13 +119,21 @@ def overlay_state(
         if where is not None:  # else its machine is gone, and nobody answers there
             where |= {slot.ipv6, slot.ipv4} - candidates
     return OverlayState(
-        peers=tuple(
-            OverlayPeer(member.public_key, member.endpoint, frozenset(behind[member.machine])) for member in others
-        ),
+        peers=tuple(peer for member in others for peer in _peers(member, frozenset(behind[member.machine]), answering)),
         local=frozenset(local),
         closed=frozenset(elsewhere & {address for pair in withheld for address in pair}),
         hidden=frozenset(elsewhere & {ipv4 for _, ipv4 in reserved}),
     )
+
+
+def _peers(member: Member, addresses: frozenset[str], answering: Collection[str]) -> Iterator[OverlayPeer]:
+    """One; two while its key changes, of which one has its addresses: the new one when it has been heard with it."""
+    if member.next_key is None:
+        yield OverlayPeer(member.public_key, member.endpoint, addresses)
+        return
+    has_changed = member.next_key in answering
+    yield OverlayPeer(member.public_key, member.endpoint, frozenset() if has_changed else addresses)
+    yield OverlayPeer(member.next_key, member.endpoint, addresses if has_changed else frozenset())
 
 
 def machine_numbers_free(taken: Collection[int], limit: int) -> int | None:

@@ -15,12 +15,15 @@ from ployz.events.types import (
     Lifecycle,
     MachineIdentified,
     MachineJoined,
+    MachineKeyAnnounced,
+    MachineKeyRotated,
     MachineLifecycleChanged,
     MachineRemoved,
     MachineSettingChanged,
 )
 from ployz.ids import Certificate, MachineId
 from ployz.projections.settings import MachineSettings, Setting
+from ployz.wire.certificates import is_vouched_for
 
 
 @frozen
@@ -35,6 +38,8 @@ class Member:
     settings: MachineSettings = field(factory=MachineSettings)
     certificate: Certificate | None = None
     """None: it is not identified, and trusted by nobody."""
+    next_key: str | None = None
+    """The WireGuard key to which it is about to change, and which its own key vouches for."""
 
     @property
     def active(self) -> bool:
@@ -94,8 +99,21 @@ class Machines:
                 member = self._members[fact.machine]
                 changed = member.settings.with_(Setting(fact.key, fact.value))
                 self._members[fact.machine] = evolve(member, settings=changed)
+            case MachineKeyAnnounced() | MachineKeyRotated():
+                self._members[fact.machine] = _with_key(self._members[fact.machine], fact)
             case MachineRemoved():
                 self._members.pop(fact.machine, None)
                 self._removed.add(fact.machine)
             case _:
                 pass
+
+
+def _with_key(member: Member, fact: MachineKeyAnnounced | MachineKeyRotated) -> Member:
+    """A key that the machine's own does not vouch for changes nothing."""
+    if isinstance(fact, MachineKeyRotated):
+        is_next = member.next_key == fact.public_key
+        return evolve(member, public_key=fact.public_key, next_key=None) if is_next else member
+    believed = member.certificate is not None and is_vouched_for(
+        member.certificate, fact.machine, fact.public_key, fact.signature
+    )
+    return evolve(member, next_key=fact.public_key) if believed else member

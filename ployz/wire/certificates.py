@@ -11,8 +11,9 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from ployz.ids import Certificate, MachineId
@@ -56,3 +57,29 @@ def der_of(certificate: Certificate) -> bytes:
 def fingerprint(certificate: Certificate) -> str:
     """SHA-256, in hexadecimal: what people compare, and what an invitation names."""
     return sha256(der_of(certificate)).hexdigest()
+
+
+# ---------------------------------------------------------------- vouching for a WireGuard key
+
+
+def vouch(identity: bytes, machine: MachineId, public_key: str) -> str:
+    """A signature, base64, by the key of an identity file: this WireGuard key is that machine's."""
+    key = load_pem_private_key(identity, None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("an identity is an Ed25519 key")  # noqa: TRY004 - a damaged file, not a wrong call
+    return base64.b64encode(key.sign(_vouched(machine, public_key))).decode()
+
+
+def is_vouched_for(certificate: Certificate, machine: MachineId, public_key: str, signature: str) -> bool:
+    try:
+        key = x509.load_der_x509_certificate(der_of(certificate)).public_key()
+        if not isinstance(key, Ed25519PublicKey):
+            return False
+        key.verify(base64.b64decode(signature, validate=True), _vouched(machine, public_key))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _vouched(machine: MachineId, public_key: str) -> bytes:
+    return f"ployz wireguard key 1\n{machine}\n{public_key}".encode()

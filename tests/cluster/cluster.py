@@ -33,7 +33,6 @@ from ployz.actors.messages.operations import (
 )
 from ployz.config import Config, Founding
 from ployz.facts.memory import MemoryFactLog
-from ployz.host.fakes.overlay import FakeOverlay
 from ployz.ids import ClusterName, MachineId, OperationId
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.invitation import from_token
@@ -148,7 +147,7 @@ class Cluster:
         machine.gateway.power_cut()
         machine.names.power_cut()
         machine.secret_files.power_cut()
-        machine.overlay = FakeOverlay(machine.key)
+        machine.overlay = machine.overlay.after_power_cut()
 
     async def boot(self, name: MachineId) -> None:
         """After a crash: the engine, then ployzd."""

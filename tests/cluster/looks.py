@@ -41,7 +41,7 @@ class OverlayLooks:
 
     def _answers(self, address: str) -> bool:
         key = self.me.overlay.places().get(address)
-        there = self.me if key is None else self.stations[key]
+        there = self.me if key is None else self.stations[key.rstrip("+")]
         if there is not self.me:
             doors = there.overlay.applied[-1].closed if there.overlay.applied else frozenset()
             if address in doors or not self.network.passes(self.me.name, there.name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any, cast
 
@@ -38,7 +39,7 @@ from ployz.host.fakes.secret_files import FakeSecretFiles
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
 from ployz.ids import Certificate, MachineId
-from ployz.install.identity import read_sealing_key
+from ployz.install.identity import read_sealing_key, vouch_for
 from ployz.node import found, own_addresses, spawn_actors
 from ployz.projections.local import LocalView
 from ployz.projections.view import ClusterView
@@ -160,6 +161,7 @@ class Life:
             folders=self._port("folders", disk.folders),
             secret_files=self._port("secret_files", machine.secret_files),
             sealing_key=sealing_key(machine.name),
+            vouch=partial(vouch_for, identities.identity(machine.name), machine.name),
             looks=self._port("looks", OverlayLooks(machine, shared.stations, shared.network)),
             names=self._port("names", machine.names),
             gateway=self._port("gateway", machine.gateway),

@@ -77,6 +77,25 @@ def test_the_public_key_stays_the_same(subject: Subject) -> None:
     assert wait_for(subject.overlay.public_key) == wait_for(subject.overlay.public_key)
 
 
+def test_the_key_changes_when_it_is_switched_and_the_next_one_waits_until_then(subject: Subject) -> None:
+    async def main() -> None:
+        await subject.overlay.up(CONFIG)
+        await subject.overlay.apply(two_peers(DB, WEB))
+        old, new = await subject.overlay.public_key(), await subject.overlay.next_key()
+        assert new not in {old, ""}
+        assert (await subject.overlay.public_key(), await subject.overlay.next_key()) == (old, new)
+        for _ in range(2):
+            await subject.overlay.switch_key()
+            assert await subject.overlay.public_key() == new
+        await subject.overlay.up(CONFIG)
+        assert await subject.overlay.public_key() == new
+        assert len(await subject.overlay.status()) == 2
+        assert await subject.overlay.next_key() != new
+
+    wait_for(main)
+    assert subject.places() == {**dict.fromkeys(DB, KEY_A), **dict.fromkeys(WEB, KEY_B)}
+
+
 def test_up_twice_is_done_and_shows_no_peer(subject: Subject) -> None:
     async def main() -> None:
         await subject.overlay.up(CONFIG)

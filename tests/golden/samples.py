@@ -63,6 +63,8 @@ def samples() -> list[types.Event]:
         types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
         types.MachineSettingChanged(B, "bandwidth", "50M"),
         types.MachineRemoved(B),
+        types.MachineKeyAnnounced(B, "bmV4dCBrZXkgb2YgbWFjaGluZS1iIGluIGJhc2U2NCE=", "c2lnbmF0dXJl"),
+        types.MachineKeyRotated(B, "bmV4dCBrZXkgb2YgbWFjaGluZS1iIGluIGJhc2U2NCE="),
         types.OperationStarted(OPERATION, types.OperationKind.MIGRATE, PRODUCTION, A, (A, B), 42, "sha256:ab"),
         types.DeployCommitted(
             operation_id=OPERATION,

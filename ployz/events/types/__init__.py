@@ -19,6 +19,7 @@ from ployz.events.types.facts import (
     VolumeTakenOver,
 )
 from ployz.events.types.invites import InviteMade, InviteRevoked, InviteUsed
+from ployz.events.types.keys import MachineKeyAnnounced, MachineKeyRotated
 from ployz.events.types.node import (
     CommandGiven,
     FactMirrored,
@@ -96,6 +97,8 @@ __all__ = [
     "Lifecycle",
     "MachineIdentified",
     "MachineJoined",
+    "MachineKeyAnnounced",
+    "MachineKeyRotated",
     "MachineLifecycleChanged",
     "MachineRemoved",
     "MachineSettingChanged",

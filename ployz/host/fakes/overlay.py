@@ -14,6 +14,7 @@ class FakeOverlay:
     def __init__(self, key: str) -> None:
         """`key`: the public key that it answers with; one a machine."""
         self._key = key
+        self._next: str | None = None
         self.config: OverlayConfig | None = None
         self.applied: list[OverlayState] = []
         self.strange_doors: frozenset[str] = frozenset()
@@ -23,6 +24,13 @@ class FakeOverlay:
 
     async def public_key(self) -> str:
         return self._key
+
+    async def next_key(self) -> str:
+        self._next = self._next or f"{self._key}+"
+        return self._next
+
+    async def switch_key(self) -> None:
+        self._key, self._next = self._next or self._key, None
 
     async def up(self, config: OverlayConfig) -> None:
         self.config = config
@@ -45,6 +53,12 @@ class FakeOverlay:
     def places(self) -> Mapping[str, str | None]:
         """Every address with the key of the peer that has it now; None: it is here."""
         return places(self.applied[-1]) if self.applied else {}
+
+    def after_power_cut(self) -> FakeOverlay:
+        """What is left: the keys, which are files."""
+        fresh = FakeOverlay(self._key)
+        fresh._next = self._next
+        return fresh
 
     def _must_be_up(self) -> None:
         if self.config is None:

@@ -57,6 +57,14 @@ class PeerStatus:
 class Overlay(Protocol):
     async def public_key(self) -> str: ...
 
+    async def next_key(self) -> str:
+        """The public half of the key that `switch_key` would change to. Made when there is none; kept until then."""
+        ...
+
+    async def switch_key(self) -> None:
+        """Uses the next key from here on, also after a restart. Without a next key it is done."""
+        ...
+
     async def up(self, config: OverlayConfig) -> None:
         """Makes the interface, its addresses, forwarding and proxy settings. Up already is done."""
         ...

@@ -16,7 +16,7 @@ from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard.changes import changes
 from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
-from ployz.host.wireguard.keys import ensure_private_key
+from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
 from ployz.host.wireguard.settings import (
     FORWARDING,
@@ -47,6 +47,14 @@ class WireGuard:
 
     async def public_key(self) -> str:
         return await anyio.to_thread.run_sync(ensure_private_key, self._key_path)
+
+    async def next_key(self) -> str:
+        return await anyio.to_thread.run_sync(ensure_private_key, next_to(self._key_path))
+
+    async def switch_key(self) -> None:
+        """The file first: whatever happens after that, the next `up` uses it."""
+        await anyio.to_thread.run_sync(take_next, self._key_path)
+        await self._commands.wg_set(self._up().interface, ("private-key", str(self._key_path)))
 
     async def up(self, config: OverlayConfig) -> None:
         """Needs no bridge: its settings and rules follow with the first `apply` that finds one.

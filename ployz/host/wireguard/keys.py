@@ -5,6 +5,7 @@ Synchronous: `machine join` needs it before there is a daemon.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,22 @@ def ensure_private_key(path: Path) -> str:
             "Restore the file. With a new key, the machine must leave the cluster and join it anew.",
         )
     return done.stdout.decode().strip()
+
+
+def next_to(path: Path) -> Path:
+    """Where the key waits that will take the place of the one in `path`."""
+    return path.with_name(f"{path.name}.next")
+
+
+def take_next(path: Path) -> None:
+    """The one that waits takes its place, durably and at once. None waits: it has done so."""
+    with suppress(FileNotFoundError):
+        next_to(path).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _wg(verb: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:

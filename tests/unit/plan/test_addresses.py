@@ -6,12 +6,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ployz.events.types import SlotPlacement
+from ployz.events.types import MachineIdentified, MachineKeyAnnounced, MachineKeyRotated, SlotPlacement
 from ployz.host.ports import OverlayState
 from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
 from ployz.plan.addresses import Subnets, machine_numbers_free, new_addresses, overlay_state, unique_local_prefix
 from ployz.projections.placement import NamespaceState
 from ployz.projections.view import ClusterView
+from ployz.wire.certificates import certificate_of, new_identity, vouch
 from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import DB, MOVE_DB, POSTGRES, A, B, C, World, cluster, postgres
 
@@ -138,6 +139,20 @@ def test_a_slot_is_local_on_its_machine_and_behind_it_for_all_others() -> None:
     assert behind(world, B, "key-1") == {"fd00:1::1", "10.211.0.1", db.ipv6, db.ipv4}
     assert behind(world, B, "key-3") == {"fd00:1::3", "10.211.0.3"}
     assert overlay_state(world.view, B, []).local == frozenset()
+
+
+def test_a_machine_whose_key_changes_is_two_peers_of_which_the_one_that_is_heard_has_its_addresses() -> None:
+    world = postgres()
+    identity = new_identity(A)
+    world.fact(MachineIdentified(A, certificate_of(identity)))
+    world.fact(MachineKeyAnnounced(A, "next", vouch(identity, A, "next")))
+    has = behind(world, B, "key-1")
+    assert (bool(has), behind(world, B, "next")) == (True, frozenset())
+    changed = {each.public_key: each.addresses for each in overlay_state(world.view, B, [], answering={"next"}).peers}
+    assert (changed["key-1"], changed["next"]) == (frozenset(), has)
+    world.fact(MachineKeyRotated(A, "next"))
+    assert behind(world, B, "next") == has
+    assert "key-1" not in {each.public_key for each in overlay_state(world.view, B, []).peers}
 
 
 def test_an_address_follows_the_commit() -> None:

@@ -7,6 +7,9 @@ from ployz.events.types import (
     DeployCommitted,
     Fact,
     Lifecycle,
+    MachineIdentified,
+    MachineKeyAnnounced,
+    MachineKeyRotated,
     MachineLifecycleChanged,
     MachineRemoved,
     MachineSettingChanged,
@@ -22,6 +25,7 @@ from ployz.projections.operations import Status
 from ployz.projections.routing import Route, routes
 from ployz.projections.settings import MachineSettings
 from ployz.projections.view import ClusterView, fold
+from ployz.wire.certificates import certificate_of, new_identity, vouch
 from tests.unit.projections.examples import (
     DATA,
     DB,
@@ -87,6 +91,24 @@ def test_a_view_of_the_past_is_a_fold_of_the_facts_up_to_it() -> None:
 
 
 # ---------------------------------------------------------------- machines
+
+
+def test_a_wireguard_key_changes_only_to_one_that_the_machines_own_key_vouches_for() -> None:
+    own, others = new_identity(A), new_identity(A)
+    facts = (FOUNDED, joined(A, 1), MachineIdentified(A, certificate_of(own)))
+    before = folded(*facts).machines[A]
+    for forged in (
+        MachineKeyAnnounced(A, "next", vouch(others, A, "next")),
+        MachineKeyAnnounced(A, "next", vouch(own, A, "another")),
+        MachineKeyAnnounced(A, "next", vouch(own, B, "next")),
+        MachineKeyAnnounced(A, "next", "no base64"),
+        MachineKeyRotated(A, "next"),
+    ):
+        assert folded(*facts, forged).machines[A] == before
+        assert folded(*facts, forged, MachineKeyRotated(A, "next")).machines[A] == before
+    announced = MachineKeyAnnounced(A, "next", vouch(own, A, "next"))
+    assert folded(*facts, announced).machines[A] == evolve(before, next_key="next")
+    assert folded(*facts, announced, MachineKeyRotated(A, "next")).machines[A] == evolve(before, public_key="next")
 
 
 def test_members_stand_in_order_of_their_numbers() -> None:

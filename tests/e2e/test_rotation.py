@@ -1,0 +1,85 @@
+"""Another WireGuard key for machines that are in use: a connection through the overlay lives on, and moves go on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from tests.e2e.cluster import MACHINES, Cluster, eventually
+from tests.e2e.manifests import count
+
+pytestmark = pytest.mark.lab
+
+SERVE = """
+import socket, sys
+with socket.create_server((sys.argv[1], 7007), family=socket.AF_INET) as server:
+    print("listening", flush=True)
+    connection, _ = server.accept()
+    while data := connection.recv(4096):
+        connection.sendall(data)
+"""
+TALK = """
+import json, select, socket, sys, time
+answers, longest_s, last_s = 0, 0.0, time.monotonic()
+with socket.create_connection((sys.argv[1], 7007), timeout=60) as connection:
+    print("talking", flush=True)
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        connection.sendall(b"x")
+        assert connection.recv(1) == b"x"
+        now_s = time.monotonic()
+        answers, longest_s, last_s = answers + 1, max(longest_s, now_s - last_s), now_s
+print(json.dumps({"answers": answers, "longest_s": longest_s}))
+"""
+
+
+def own_key(cluster: Cluster, machine: str) -> str:
+    return cluster.inside(machine, "wg", "show", "ployz0", "public-key").strip()
+
+
+def peers(cluster: Cluster, machine: str) -> set[str]:
+    return set(cluster.inside(machine, "wg", "show", "ployz0", "peers").split())
+
+
+def test_keys_change_under_a_connection_that_lives_on(
+    cluster: Cluster, service: str, record_property: Callable[[str, object], None]
+) -> None:
+    before = {machine: own_key(cluster, machine) for machine in MACHINES}
+    (address,) = [each["ipv4"] for each in cluster.get("machine", "ls")["machines"] if each["machine"] == "machine-b"]
+    with (
+        cluster.start("machine-b", sys.executable, "-u", "-c", SERVE, address) as server,
+        cluster.start("machine-c", sys.executable, "-u", "-c", TALK, address) as client,
+    ):
+        for each in (server, client):
+            assert each.stdout is not None
+            each.stdout.readline()
+        for machine, on in (("machine-b", "machine-c"), ("machine-a", "machine-b"), ("machine-c", "machine-c")):
+            rotated = cluster.get("machine", "rotate-keys", machine, on=on)
+            assert rotated["public_key"] == own_key(cluster, machine) != before[machine]
+        said, _ = client.communicate("enough\n", timeout=60)
+        server.wait(timeout=60)
+    talked = json.loads(said)
+    assert talked["answers"] > 0
+    record_property("longest_without_an_answer_s", talked["longest_s"])
+
+    now = {machine: own_key(cluster, machine) for machine in MACHINES}
+    for machine in MACHINES:
+        others = {key for each, key in now.items() if each != machine}
+        eventually(partial(peers, cluster, machine), others.__eq__)
+    counted = count(cluster, service)
+    cluster.migrate(service, "machine-c")
+    assert count(cluster, service) == counted + 1
+
+
+def test_a_crash_just_after_the_change_leaves_the_new_key_on_both_sides(cluster: Cluster, service: str) -> None:
+    cluster.get("machine", "rotate-keys", "machine-c")
+    key = own_key(cluster, "machine-c")
+    cluster.run("crash", "machine-c")
+    cluster.run("boot", "machine-c")
+    eventually(lambda: cluster.get("machine", "show", "machine-c")["row"], lambda row: row["silent_ms"] == 0)
+    assert own_key(cluster, "machine-c") == key
+    cluster.migrate(service, "machine-c")
+    assert count(cluster, service) == 2
