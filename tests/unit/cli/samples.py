@@ -13,6 +13,7 @@ from ployz.actors.messages import (
     machine,
     membership,
     operations,
+    rotation,
     secrets,
     services,
     takeover,
@@ -336,6 +337,7 @@ VOLUME_ROW = services.VolumeRow(PGDATA, A, 3, (SERVICE,), 512 << 20, 20 << 30)
 VOLUMES = services.VolumeList(
     18, (VOLUME_ROW, services.VolumeRow(VolumeRef.parse("production/wal"), B, 1, (), None, 0))
 )
+KEYS_ROTATED = rotation.KeysRotated(B, "bmV4dCBrZXkgb2YgbWFjaGluZS1iIGluIGJhc2U2NCE=", 19, (A,))
 PASSWORD = SecretRef.parse("production/db-password")
 SECRETS = secrets.SecretList(
     (

@@ -26,6 +26,7 @@ from ployz.actors.messages.operations import (
     ShowDeploy,
     WatchOperation,
 )
+from ployz.actors.messages.rotation import RotateKeys
 from ployz.actors.messages.secrets import ListSecrets, RemoveSecret
 from ployz.actors.messages.services import (
     ListServices,
@@ -84,6 +85,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "route-ls": (("route", "ls"), {ListRoutes: samples.ROUTES}),
     "gateway-status": (("gateway", "status"), {ShowGateways: samples.GATEWAYS}),
     "gateway-status-none": (("gateway", "status"), {ShowGateways: GatewayList(3, ())}),
+    "machine-rotate-keys": (("machine", "rotate-keys", "machine-b"), {RotateKeys: samples.KEYS_ROTATED}),
     "secret-ls": (("secret", "ls"), {ListSecrets: samples.SECRETS}),
     "secret-rm": (("secret", "rm", "production/db-password", "--yes"), {RemoveSecret: Done()}),
     "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
