@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -23,6 +24,11 @@ from ployz.facts.etcd.certificates import Pair, issue, make_authority
 HOST = "127.0.0.1"
 UP_S = 30.0
 PASSWORD = "correct horse"  # noqa: S105 - of an etcd that lives as long as a test
+
+
+def own_address(number: int) -> str:
+    """On loopback, of this run of the tests alone: members of the cluster's own etcd always have the same ports."""
+    return f"127.{1 + os.getpid() % 250}.{os.getpid() // 250 % 250}.{number}"
 
 
 class Member:

@@ -38,13 +38,14 @@ from ployz.host.outliving import Outliving
 from ployz.host.ports.seats import Seat
 from ployz.ids import MachineId
 from ployz.projections.view import ClusterView
+from tests.etcds import own_address
 from tests.real import need
 from tests.unit.facts.samples import FOUNDED, applied
 
 pytestmark = pytest.mark.real
 
 LOOPBACK = "127.0.0.1"
-ADDRESSES = {MachineId(f"machine-{name}"): f"127.0.0.{number}" for number, name in enumerate("abcd", start=81)}
+ADDRESSES = {MachineId(f"machine-{name}"): own_address(number) for number, name in enumerate("abcd", start=81)}
 A, B, C, D = ADDRESSES
 TOO_LONG_S = 420.0
 ASK_S = 60.0

@@ -19,10 +19,10 @@ from ployz.host.etcd.text import data_option
 from ployz.host.fakes.etcd import FakeEtcd
 from ployz.host.outliving import Outliving
 from ployz.host.ports.seats import EtcdProgram, Seat
+from tests.etcds import own_address
 from tests.real import need
 
-HOST = "127.0.0.77"
-"""An address of its own: the ports are always the same."""
+HOST = own_address(77)
 TOO_LONG_S = 120.0
 
 
