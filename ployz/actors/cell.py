@@ -175,8 +175,9 @@ class Life:
             if declared is None:
                 self._crash(error)
         finally:
-            text = f"{self.address} was stopped while it worked on {tag}: it may or may not be done"
-            letter.fail(Unreachable(Code.STOPPED, text))
+            if not letter.is_answered:
+                text = f"{self.address} was stopped while it worked on {tag}: it may or may not be done"
+                letter.fail(Unreachable(Code.STOPPED, text))
 
     async def _guarded(self, part: Callable[[], Awaitable[None]]) -> None:
         try:

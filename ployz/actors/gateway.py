@@ -95,7 +95,9 @@ class GatewayActor(Actor):
     async def _look_at_slots(self) -> None:
         """Beside the facts: a slot that gives no answer takes its time to do so."""
         while True:
-            if self._is_gateway and await self._looks.look():
+            while not self._is_gateway:
+                await self._parts.next_change()
+            if await self._looks.look():
                 self._parts.facts_changed()
             await anyio.sleep(LOOK_S)
 

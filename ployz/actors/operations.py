@@ -253,6 +253,8 @@ class OperationsActor(Actor):
                 if self._parts.me in operation.participants and not self._runs_here(operation.operation_id):
                     await self._undecided.resolve(operation)
             await anyio.sleep(UNDECIDED_LOOK_S if ended_own else RETRY_S)
+            while ended_own and not self._parts.view.operations.undecided():
+                await self._parts.next_change()
 
     async def _end_own(self) -> bool:
         try:

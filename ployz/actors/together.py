@@ -18,6 +18,8 @@ async def together(*calls: Callable[[], Awaitable[Any]]) -> list[Any]:
         results[index] = await calls[index]()
 
     try:
+        if len(calls) <= 1:  # most often: it takes no task of its own
+            return [await each() for each in calls]
         async with anyio.create_task_group() as tasks:
             for index in range(len(calls)):
                 tasks.start_soon(run, index)

@@ -13,17 +13,21 @@ import random
 import signal
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from types import NoneType
+from typing import Any, Final, NoReturn, get_args
 
 import anyio
+import attrs
 from attrs import evolve, frozen
+from cattrs import Converter
 
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.errors import PloyzError
 from ployz.events.codec import CODEC
+from ployz.facts import keys
 from ployz.facts.memory import MemoryFactLog
 from ployz.host.fakes.zfs import FakeZfs
-from ployz.ids import MachineId
+from ployz.ids import MachineId, SlotRef
 from ployz.wire import codec
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.message import registry
@@ -111,12 +115,33 @@ async def _prepare(cluster: Cluster, shape: Shape) -> None:
 
 def _generate_codecs() -> None:
     """The converters of every class that travels or is stored are generated when first used: once, not in each fork."""
-    vocabulary = [*CODEC._classes.values()]
     travelling = [cls for message in registry().values() for cls in (message, message.reply)]
-    for converter, classes in ((CODEC._converter, vocabulary), (codec._converter, travelling)):
+    standing = [MachineId, SlotRef, *(each for each in vars(keys).values() if _is_value(each))]
+    for converter, classes in (
+        (CODEC._converter, CODEC._classes.values()),
+        (codec._converter, travelling),
+        (keys._converter, standing),
+    ):
+        known: set[object] = set()
         for cls in classes:
-            converter.get_structure_hook(cls)
-            converter.get_unstructure_hook(cls)
+            _generate(converter, cls, known)
+
+
+def _generate(converter: Converter, kind: Any, known: set[object]) -> None:
+    """Of a type, and of all that it consists of: what may be None is looked up by cattrs when there is one."""
+    if kind in known or kind in {..., None, NoneType}:
+        return
+    known.add(kind)
+    converter.get_structure_hook(kind)
+    converter.get_unstructure_hook(kind)
+    fields = [each.type for each in attrs.fields(kind)] if attrs.has(kind) else []
+    for each in (*fields, *get_args(kind)):
+        _generate(converter, each, known)
+
+
+def _is_value(each: object) -> bool:
+    """A class whose values stand in the fact log under a key; not the key's own."""
+    return isinstance(each, type) and attrs.has(each) and not hasattr(each, "__parameters__")
 
 
 def _freeze() -> None:
