@@ -16,6 +16,7 @@ from ployz.facts.mirror import Mirror
 from ployz.host.ports import OverlayState
 from ployz.ids import OperationId, SlotRef
 from ployz.plan import addresses, settle
+from ployz.plan.settle import by_facts
 from ployz.wire.message import Done
 from tests.cluster.manifests import A, B, C
 from tests.sim.faults import Crash, Cut, Late, Moment, Refusing
@@ -114,12 +115,11 @@ def not_durable() -> None:
 
 def nothing_pruned() -> None:
     """Snapshots of operations that have ended stay, with their holds."""
-    decide = settle.settle_volume
 
     def without(*args: Any, **kwargs: Any) -> Any:
         return [each for each in decide(*args, **kwargs) if not isinstance(each, settle.Prune)]
 
-    patch(settle, "settle_volume", without)
+    decide = patch(by_facts, "settle_volume", without)
 
 
 def partial_kept() -> None:
