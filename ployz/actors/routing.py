@@ -20,6 +20,7 @@ from ployz.events.types import AddressClaimed, AddressReserved
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
 from ployz.ids import SlotRef
 from ployz.plan import addresses, names
+from ployz.projections.machines import Member
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
 
@@ -130,10 +131,10 @@ class RoutingActor(Actor):
 
 
 def overlay_state(parts: Parts, answering: Collection[str] = ()) -> OverlayState:
-    """By the facts and the claims; before the first fact the founder alone, as the join document has it."""
+    """By the facts and the claims; before the first fact, and after its removal, the founder alone."""
     join = parts.config.join
     if parts.view.machines.get(parts.me) is None and join is not None:
-        return OverlayState((_founder(join),), frozenset())
+        return OverlayState((_founder(join, parts.view.machines.get(join.founder)),), frozenset())
     claims = [(parts.view.operations.status(each.operation_id), each) for each in parts.local.claims.values()]
     return addresses.overlay_state(
         parts.view,
@@ -161,7 +162,7 @@ def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subn
     )
 
 
-def _founder(join: Join) -> OverlayPeer:
-    return OverlayPeer(
-        join.founder_public_key, join.founder_endpoint, frozenset({join.founder_ipv6, join.founder_ipv4})
-    )
+def _founder(join: Join, known: Member | None) -> OverlayPeer:
+    """A machine that was removed knows a newer key of it than the one with which it once joined."""
+    key = known.public_key if known is not None else join.founder_public_key
+    return OverlayPeer(key, join.founder_endpoint, frozenset({join.founder_ipv6, join.founder_ipv4}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ployz.actors.messages.membership import RemoveMachine
 from ployz.actors.messages.rotation import RotateKeys
 from ployz.errors import Code, PloyzError
 from ployz.host.ports import OverlayPeer
@@ -139,5 +140,17 @@ def test_a_machine_that_was_off_follows_when_it_is_back() -> None:
         assert rotated.silent == (C,)
         await cluster.boot(C)
         await cluster.until(lambda: agreed(cluster, B, NEW), within_s=SETTLED_S)
+
+    simulate(body)
+
+
+def test_a_machine_that_is_removed_keeps_the_founders_newest_key_for_when_it_is_invited_again() -> None:
+    async def body(cluster: Cluster) -> None:
+        heard(cluster, A)
+        await cluster.ask(B, "rotation", RotateKeys(A), timeout_s=200)
+        await cluster.until(lambda: agreed(cluster, A, f"key-{A}+"), within_s=SETTLED_S)
+        await cluster.ask(A, "membership", RemoveMachine(C, force=False), timeout_s=200)
+        await cluster.until(lambda: len(cluster[C].overlay.applied[-1].peers) == 1, within_s=SETTLED_S)
+        assert [each.public_key for each in cluster[C].overlay.applied[-1].peers] == [f"key-{A}+"]
 
     simulate(body)
