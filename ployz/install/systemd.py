@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ RUNNING: Final = Path("/run/systemd/system")
 UNITS: Final = Path("/etc/systemd/system")
 UNIT: Final = "ployzd.service"
 RELOAD_S: Final = 30.0
+_DROPS: Final = "CapabilityBoundingSet=~"
 
 
 def install_unit(config: Path, *, running: Path = RUNNING, units: Path = UNITS) -> Path | None:
@@ -31,8 +33,13 @@ def install_unit(config: Path, *, running: Path = RUNNING, units: Path = UNITS) 
 
 
 def unit_text(ployzd: Path, config: Path) -> str:
-    template = resources.files("ployz.install").joinpath("units", UNIT).read_text(encoding="utf-8")
-    return template.replace("@PLOYZD@", _quoted(ployzd)).replace("@CONFIG@", _quoted(config))
+    return _template().replace("@PLOYZD@", _quoted(ployzd)).replace("@CONFIG@", _quoted(config))
+
+
+def capabilities_dropped() -> Sequence[str]:
+    """What neither ployzd nor anything that it starts ever gets back under systemd: `CAP_SYS_TIME` and others."""
+    (line,) = (each for each in _template().replace("\\\n", " ").splitlines() if each.startswith(_DROPS))
+    return line.removeprefix(_DROPS).split()
 
 
 def program() -> Path:
@@ -44,6 +51,10 @@ def program() -> Path:
         if candidate.is_file():
             return candidate
     raise Refused(Code.MISSING_PART, "ployzd is not installed beside ployzctl", "Install the whole of ployz again.")
+
+
+def _template() -> str:
+    return resources.files("ployz.install").joinpath("units", UNIT).read_text(encoding="utf-8")
 
 
 def _quoted(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ployz.ids import MachineId
+from ployz.install.systemd import capabilities_dropped
 from ployz.lab import namespaces
 from ployz.lab.daemon import Daemon
 from ployz.lab.engine import Engine, remove_control_groups, thaw
@@ -66,7 +67,10 @@ class Machine:
         return Engine.of(running, self._control_group, self._log("dockerd"))
 
     def node(self, running: Namespaces) -> Daemon:
-        return Daemon(running, "ployzd", [str(PROGRAMS / "ployzd")], self._log("ployzd"))
+        """Without the capabilities that it lacks under systemd, so that what works here works there."""
+        without = ",".join(f"-{name.removeprefix('CAP_').lower()}" for name in capabilities_dropped())
+        argv = ["setpriv", "--no-new-privs", f"--bounding-set={without}", "--", str(PROGRAMS / "ployzd")]
+        return Daemon(running, "ployzd", argv, self._log("ployzd"))
 
     def bring_up_parts(self, running: Namespaces, pool_size: str) -> None:
         """ZFS and Docker, side by side."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import grp
 import os
+import re
 import shutil
 import socket
 from grp import struct_group
@@ -18,7 +19,7 @@ from ployz.ids import MachineId
 from ployz.install.endpoint import endpoint
 from ployz.install.groups import ensure_groups
 from ployz.install.requirements import PROGRAMS, find_missing, require
-from ployz.install.systemd import install_unit, program, unit_text
+from ployz.install.systemd import capabilities_dropped, install_unit, program, unit_text
 from ployz.wire.local_groups import LocalGroups
 
 
@@ -155,6 +156,25 @@ def test_the_unit_survives_its_reader_and_keeps_what_must_outlive_ployzd() -> No
     assert (service["KillMode"], service["Restart"]) == ("process", "always")
     assert (service["RuntimeDirectory"], service["RuntimeDirectoryMode"]) == ("ployz", "0750")
     assert {"docker.service", "zfs.target"} <= set(unit["Unit"]["After"].split())
+
+
+def test_the_unit_takes_away_what_ployzd_never_needs_and_leaves_it_the_mounts_of_the_host() -> None:
+    text = unit_text(Path("/opt/ployz/bin/ployzd"), Path("/etc/ployz/config.toml"))
+    assert {"CAP_SYS_MODULE", "CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_IPC_OWNER"} <= set(capabilities_dropped())
+    assert all(re.fullmatch("CAP_[A-Z_]+", each) for each in capabilities_dropped())
+    needed = {"CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_CHOWN", "CAP_SYS_PTRACE", "CAP_KILL", "CAP_SETUID"}
+    assert needed.isdisjoint(capabilities_dropped())
+    settings = {line.partition("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")}
+    assert {"RestrictNamespaces", "SystemCallFilter", "NoNewPrivileges"} <= settings
+    own_mounts = {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ProtectKernelModules", "ProtectProc"}
+    own_mounts |= {
+        "ProtectKernelTunables",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "ReadOnlyPaths",
+        "PrivateMounts",
+    }
+    assert settings.isdisjoint(own_mounts)
 
 
 def test_a_path_with_odd_characters_is_one_word_of_the_unit() -> None:
