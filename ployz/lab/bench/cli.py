@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import bulk, cutover, drain, gateway, log, node, report, start
+from ployz.lab.bench import again, bulk, cutover, drain, gateway, log, node, report, start
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -26,6 +26,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ls": node.measure_ls,
     "cutover": cutover.measure,
     "bulk": bulk.measure,
+    "again": again.measure,
     "gateway": gateway.measure,
     "drain": drain.measure,
     "log": log.measure,
