@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -44,9 +43,7 @@ def peers(cluster: Cluster, machine: str) -> set[str]:
     return set(cluster.inside(machine, "wg", "show", "ployz0", "peers").split())
 
 
-def test_keys_change_under_a_connection_that_lives_on(
-    cluster: Cluster, service: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_keys_change_under_a_connection_that_lives_on(cluster: Cluster, service: str) -> None:
     before = {machine: own_key(cluster, machine) for machine in MACHINES}
     (address,) = [each["ipv4"] for each in cluster.get("machine", "ls")["machines"] if each["machine"] == "machine-b"]
     with (
@@ -61,9 +58,7 @@ def test_keys_change_under_a_connection_that_lives_on(
             assert rotated["public_key"] == own_key(cluster, machine) != before[machine]
         said, _ = client.communicate("enough\n", timeout=60)
         server.wait(timeout=60)
-    talked = json.loads(said)
-    assert talked["answers"] > 0
-    record_property("longest_without_an_answer_s", talked["longest_s"])
+    assert json.loads(said)["answers"] > 0, said
 
     now = {machine: own_key(cluster, machine) for machine in MACHINES}
     for machine in MACHINES:
