@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from ployz.actors.core import Actor, handles
+from ployz.actors.messages.authority import ShowCluster
 from ployz.actors.messages.machine import Ping
 from ployz.actors.messages.membership import (
     ChangeLifecycle,
@@ -133,6 +134,7 @@ class MembershipActor(Actor):
 
     async def _removal(self, machine: MachineId, *, force: bool) -> Removal:
         check_removable(self._parts.view, machine)
+        await self._require_no_member_of_etcd(machine)
         if not force:
             check_holds_nothing(self._parts.view, machine)
         answers = await self._answers(machine)
@@ -151,6 +153,16 @@ class MembershipActor(Actor):
             operations=held.operations,
             now_ms=self._parts.clock.wall_ms(),
         )
+
+    async def _require_no_member_of_etcd(self, machine: MachineId) -> None:
+        """Etcd would count on it for good: with another one lost, nothing could be committed any more."""
+        state = await self.system.ref("authority").ask(ShowCluster(), timeout_s=ASK_TIMEOUT_S)
+        if machine in {each.machine for each in state.members}:
+            raise Refused(
+                Code.AUTHORITY,
+                f"{machine} runs a member of the etcd that orders the facts",
+                f"Give its place to another machine first: ployzctl cluster replace {machine} OTHER",
+            )
 
     async def _answers(self, machine: MachineId) -> bool:
         try:

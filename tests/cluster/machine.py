@@ -49,6 +49,7 @@ from tests import identities
 from tests.cluster.effects import Effects, Interposed
 from tests.cluster.looks import OverlayLooks, Station
 from tests.cluster.network import Network
+from tests.cluster.ordering import Ordering, TellsWhoOrders
 from tests.cluster.virtual_time import VirtualClock
 
 POOL_BYTES = 1 << 30
@@ -93,6 +94,7 @@ class Shared:
     """The authority's store: on the founder's disk."""
     stations: dict[str, Station] = field(factory=dict)
     """Every machine, by its key."""
+    ordering: Ordering = field(factory=Ordering)
 
 
 @define(eq=False)
@@ -133,6 +135,7 @@ class Life:
                 shared.network.join(machine.name, system.deliver, tasks)
                 await found(machine.config, self.parts, machine.certificate)
                 spawn_actors(system, self.parts)
+                system.spawn("authority", lambda: TellsWhoOrders(self.parts, shared.ordering))
                 tasks.start_soon(self.parts.log.run)
                 tasks.start_soon(self.parts.mirror.run)
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))

@@ -120,6 +120,8 @@ def test_a_machine_takes_the_place_of_a_member_that_answers(cluster: Cluster) ->
     assert {each["machine"] for each in again["members"]} == set(expected)
     refused = cluster.ctl("cluster", "replace", "machine-b", "machine-c", on="machine-b")
     assert (refused.exit_code, refused.code) == (1, "usage")
+    kept = cluster.ctl("machine", "rm", "machine-d", "--yes", on="machine-b")
+    assert (kept.exit_code, kept.code) == (1, "authority"), kept
 
 
 def test_a_machine_takes_the_place_of_a_member_that_is_lost(cluster: Cluster) -> None:

@@ -167,6 +167,19 @@ def test_a_machine_that_has_something_or_takes_part_in_something_is_not_removed(
     simulate(body)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_machine_that_runs_a_member_of_etcd_is_not_removed(*, force: bool) -> None:
+    async def body(cluster: Cluster) -> None:
+        before = cluster.head
+        cluster.shared.ordering.members = [B]
+        error = await refusal(cluster.ask(A, "membership", RemoveMachine(B, force=force)))
+        assert (error.code, cluster.head) == (Code.AUTHORITY, before)
+        assert "cluster replace machine-b" in error.problem.advice
+        assert (await cluster.ask(A, "membership", RemoveMachine(C, force=False))).position > before
+
+    simulate(body)
+
+
 def test_the_founding_machine_is_not_removed_and_no_machine_is_forced_out_that_answers() -> None:
     async def body(cluster: Cluster) -> None:
         for force in (False, True):
