@@ -61,8 +61,8 @@ def opened_before_commit() -> None:
     """Whoever is on the target's machine reaches the candidate before it is committed."""
     state = addresses.overlay_state
 
-    def open_at_once(view: Any, me: Any, claimed: Any, withheld: Any = (), reserved: Any = ()) -> OverlayState:
-        return state(view, me, claimed, reserved=reserved)
+    def open_at_once(view: Any, me: Any, **asked: Any) -> OverlayState:
+        return state(view, me, **{**asked, "withheld": ()})
 
     patch(addresses, "overlay_state", open_at_once)
 
@@ -71,8 +71,8 @@ def routed_before_commit() -> None:
     """Every machine follows an operation when it starts, not when it is committed: to its participants' last."""
     state = addresses.overlay_state
 
-    def follow(view: Any, me: Any, claimed: Any, withheld: Any = (), reserved: Any = ()) -> OverlayState:
-        made = state(view, me, claimed, withheld, reserved)
+    def follow(view: Any, me: Any, **asked: Any) -> OverlayState:
+        made = state(view, me, **asked)
         undecided = view.operations.undecided()
         if not undecided:
             return made
