@@ -53,6 +53,7 @@ class Record:
 
     def longest_gap_s(self, from_us: int, to_us: int) -> float:
         """Without an acknowledgement, between the two."""
+        self.read()
         times = [from_us, *(at_us for _, at_us in self.writes if from_us < at_us < to_us), to_us]
         return max((after - before for before, after in pairwise(times)), default=0) / 1e6
 
