@@ -12,7 +12,8 @@ from typing import Final
 from attrs import evolve, frozen
 
 from ployz import killpoints
-from ployz.errors import Failed
+from ployz.errors import Code, Failed
+from ployz.facts.lock import LEASE_S
 from ployz.lab.crash import checks, faults
 from ployz.lab.crash.checks import Service
 from ployz.lab.crash.faults import FaultCase
@@ -50,6 +51,15 @@ class Outcome:
 
 
 def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
+    """Once more where the namespace is locked still: by an operation whose release the last case took from it."""
+    outcome = _run(stage, folder, case)
+    if f"[{Code.LOCK_HELD}]" in outcome.problem:
+        time.sleep(LEASE_S)
+        outcome = _run(stage, folder, case)
+    return outcome
+
+
+def _run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
     slot = stage.slot(stage.machines[0])
     cast = Cast.of(stage, slot.machine)
     service = Service(slot.ipv4, slot.ipv6)
@@ -73,7 +83,7 @@ def run(stage: Stage, folder: Path, case: Case | FaultCase) -> Outcome:
         moving.kill()
         said, _ = moving.communicate()
         if not problem and not reached and moving.returncode != 0:
-            problem = f"the migration failed before that: {said.splitlines()[-1:]}"
+            problem = f"the migration failed before that: {said.splitlines()[-2:]}"
         problem = problem or _last_looks(stage, record, began_us)
         at = stage.slot(client).machine
         ended = "committed" if at == cast.target else "aborted"
