@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     deadline_s, command = float(argv[0]), argv[1:]
     ctypes.CDLL(None, use_errno=True).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
     with TemporaryDirectory(prefix="ployz-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # a test that becomes another user finds its way through
         before = set(things())
         exit_code = _run(command, deadline_s, {"TMPDIR": folder, PYTEST_FILES: gettempdir()})
         left = _wait_until_none(lambda: [*_processes(), *_files(Path(folder)), *sorted(set(things()) - before)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -21,39 +22,22 @@ from ployz.actors.witness import STREAM, Witness
 from ployz.errors import Code, Refused
 from ployz.events.memory_log import MemoryLog
 from ployz.events.types import CommandGiven
-from ployz.ids import MachineId, ServiceRef
+from ployz.ids import MachineId
 from ployz.projections.local import LocalView
 from ployz.wire.local_groups import ROOT_ALONE, LocalGroups
-from ployz.wire.message import OPERATOR, READER, Message, Operator, Sender, message
+from ployz.wire.message import OPERATOR, READER, Message, Operator, Sender
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
 from ployz.wire.sockets import Credentials
 from tests.identities import tls
 from tests.unit.facts.clocks import SchedulerClock
+from tests.unit.wire import local_client
+from tests.unit.wire.local_client import Dig, LookAround, Seen
 
 A = MachineId("machine-a")
 READERS, ADMINS, NEITHER = 60_001, 60_002, 60_003
 USER = 60_000
 GROUPS = LocalGroups(READERS, ADMINS)
-
-
-@frozen
-class Seen:
-    who: str
-
-
-@message("garden.look", senders=READER)
-@frozen
-class LookAround(Message[Seen]):
-    pass
-
-
-@message("garden.dig", senders=OPERATOR)
-@frozen
-class Dig(Message[Seen]):
-    service: ServiceRef
-    machine: MachineId
-    manifest: str = "a secret = 1"
 
 
 # ---------------------------------------------------------------- by numbers
@@ -83,23 +67,6 @@ def test_what_readers_may_ask_operators_may_too_and_nobody_else() -> None:
 
 # ---------------------------------------------------------------- by the kernel
 
-CLIENT = """
-import json, os, sys
-path, uid, groups, asked = json.loads(sys.argv[1])
-sys.path[:0] = json.loads(sys.argv[2])
-from pathlib import Path
-from tests.unit.wire.test_local_groups import Dig, LookAround
-from ployz.errors import PloyzError
-from ployz.ids import MachineId, ServiceRef
-from ployz.wire.local import ask
-os.setgroups(groups[1:]); os.setgid(groups[0]); os.setuid(uid)
-message = LookAround() if asked == "look" else Dig(ServiceRef.parse("production/db"), MachineId("machine-b"))
-try:
-    print(json.dumps(["ok", ask(Path(path), "garden", message, timeout_s=20).who]))
-except PloyzError as error:
-    print(json.dumps([error.code, error.problem.text, error.problem.advice, error.exit_code]))
-"""
-
 
 @frozen
 class Socket:
@@ -108,10 +75,11 @@ class Socket:
 
     async def ask(self, asked: str, *groups: int, uid: int = USER) -> list[Any]:
         """As a process of that user, the first group of which is its own."""
-        arguments = json.dumps([str(self.path), uid, groups, asked]), json.dumps(sys.path)
-        argv = [sys.executable, "-P", "-c", CLIENT, *arguments]
+        arguments = json.dumps([str(self.path), asked, uid, groups])
+        argv = [sys.executable, "-P", "-m", local_client.__name__, arguments]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = await to_thread.run_sync(
-            lambda: subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+            lambda: subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, env=env)
         )
         answer: list[Any] = json.loads(done.stdout)
         return answer
