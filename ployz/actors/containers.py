@@ -120,6 +120,9 @@ class Containers:
         manifest = manifest or committed.of_namespace(self._parts.view, self.namespace)
         if manifest is not None:
             await self._write_secrets(manifest, slot, name)  # again: memory may have been lost since it was made
+        return await self._start(slot, name)
+
+    async def _start(self, slot: SlotRef, name: str) -> ContainerStarted:
         self.restarts.starting(name)
         await self._parts.docker.start(name)
         return ContainerStarted(slot, name)
@@ -134,7 +137,7 @@ class Containers:
         spec = self.spec(manifest, placement)
         await self.create(manifest, slot, spec)
         await self.mount_all(slot.service, placement.operation_id)
-        await self.record(slot, await self.start(slot, spec.name), placement.operation_id)
+        await self.record(slot, await self._start(slot, spec.name), placement.operation_id)
 
     async def stop(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
         declared = committed.service(self._parts.view, slot.service)

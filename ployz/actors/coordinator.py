@@ -25,10 +25,9 @@ from ployz.actors.together import together
 from ployz.actors.work import Work, catch_up
 from ployz.errors import Code, Failed, PloyzError, Problem, Refused
 from ployz.events.types import OperationFinished, OperationOrdered, OperationStarted
-from ployz.facts.conflicts import explain
+from ployz.facts.conflicts import accepted
 from ployz.facts.keys import LockHolder
 from ployz.facts.lock import NamespaceLock, hold
-from ployz.facts.port import Conflict
 from ployz.facts.transactions import start_operation
 from ployz.ids import MachineId, OperationId
 from ployz.manifest import Manifest, manifest_hash, to_canonical_json
@@ -139,12 +138,9 @@ class Coordinator:
             operation_id=self.operation_id,
             step=ORDER_STEP,
         )
-        outcome = await self.parts.facts.transact(start_operation(started))
-        if isinstance(outcome, Conflict):
-            problem = explain(outcome)
-            raise Refused(problem.code, problem.text, problem.advice)
+        position = accepted(await self.parts.facts.transact(start_operation(started))).position
         reports = {each.machine: each for each in found.reports.values() if isinstance(each, MachineReport)}
-        return Work(self.parts, self.home, self.story, self.operation_id, found.plan, reports, outcome.position)
+        return Work(self.parts, self.home, self.story, self.operation_id, found.plan, reports, position)
 
     async def _unless_aborted(self, perform: Callable[[], Awaitable[None]]) -> None:
         """Somebody else's abort ends it in the middle of whatever it waits for. A commit would be refused anyway:

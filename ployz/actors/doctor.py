@@ -88,8 +88,8 @@ class DoctorActor(Actor):
         """About the members of etcd, where it orders the facts."""
         try:
             state = await self.system.ref("authority").ask(ShowCluster(), timeout_s=ASK_TIMEOUT_S)
-        except PloyzError:
-            return ()  # the facts are ordered by something that has no members
+        except PloyzError as error:
+            return (f"its members could not be asked: {error.problem.text}",)
         return tuple(dict.fromkeys(each.concern for each in state.members if each.concern))
 
     async def _examined(self, machine: MachineId, position: int) -> Examined:

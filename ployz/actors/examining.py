@@ -36,6 +36,7 @@ from ployz.plan.doctor.readings import (
     PoolReading,
     Readings,
 )
+from ployz.projections.machines import Member
 
 LOOK_S: Final = 12.0 * SLOWNESS
 REQUIREMENTS_S: Final = ANSWER_S + LOOK_S
@@ -114,11 +115,18 @@ class Examination:
         return PoolReading(name, space.size_bytes, space.free_bytes, space.healthy, space.health)
 
     async def _peers(self) -> list[PeerReading]:
-        """Every other member: one that WireGuard does not know never shook hands."""
+        """Every other member: one that WireGuard does not know never shook hands. While its key is changed it has
+        two, and shakes hands with one of them.
+        """
         ages_s = {each.public_key: each.handshake_age_s for each in await self.parts.overlay.status()}
+
+        def age_ms(member: Member) -> int | None:
+            known = [ages_s.get(key) for key in (member.public_key, member.next_key) if key is not None]
+            youngest_s = min((age_s for age_s in known if age_s is not None), default=None)
+            return None if youngest_s is None else round(youngest_s * 1000)
+
         others = [each for each in self.parts.view.machines.in_order() if each.machine != self.parts.me]
-        aged = [(each.machine, ages_s.get(each.public_key)) for each in others]
-        return [PeerReading(machine, -1 if age_s is None else round(age_s * 1000)) for machine, age_s in aged]
+        return [PeerReading(each.machine, age_ms(each)) for each in others]
 
     async def _log(self) -> LogReading:
         verified = await self.home.ref("events").ask(VerifyEvents(), timeout_s=LOG_S)

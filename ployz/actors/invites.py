@@ -19,7 +19,8 @@ from ployz.actors.messages.invites import (
     Welcome,
 )
 from ployz.actors.parts import Parts
-from ployz.config import ASK_TIMEOUT_S, MACHINES_MAX, Join
+from ployz.actors.work import transact
+from ployz.config import MACHINES_MAX, Join
 from ployz.errors import Code, Failed, Refused
 from ployz.events.types import (
     ClusterFounded,
@@ -29,9 +30,7 @@ from ployz.events.types import (
     MachineIdentified,
     MachineJoined,
 )
-from ployz.facts.conflicts import explain
 from ployz.facts.invites import join_by_invite, make_invite, revoke_invite
-from ployz.facts.port import Conflict, Transaction
 from ployz.ids import InviteId
 from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.projections.invites import Invite
@@ -68,7 +67,7 @@ class InvitesActor(Actor):
         made = InviteMade(
             invitation.invite, self._parts.me, secret_hash(invitation.secret), now_ms + round(message.ttl_s * 1000)
         )
-        await self._transact(make_invite(made))
+        await transact(self._parts, make_invite(made))
         return InviteToken(made.invite, to_token(invitation), made.expires_ms)
 
     @handles(ListInvites, concurrent=True)
@@ -85,7 +84,7 @@ class InvitesActor(Actor):
     async def revoke(self, message: RevokeInvite) -> Done:
         known = self._known(message.invite)
         if not known.revoked:
-            await self._transact(revoke_invite(known.invite, known.secret_hash))
+            await transact(self._parts, revoke_invite(known.invite, known.secret_hash))
         return Done()
 
     # ------------------------------------------------------------ newcomers
@@ -128,7 +127,7 @@ class InvitesActor(Actor):
         )
         identified = MachineIdentified(message.machine, message.certificate)
         used = InviteUsed(known.invite, message.machine)
-        await self._transact(join_by_invite(cluster.cluster, used, known.secret_hash, joined, identified))
+        await transact(self._parts, join_by_invite(cluster.cluster, used, known.secret_hash, joined, identified))
 
     def _joined_with(self, known: Invite, message: UseInvite) -> Member | None:
         member = self._parts.view.machines.get(message.machine)
@@ -179,13 +178,6 @@ class InvitesActor(Actor):
         if known is None:
             raise Refused(Code.INVITE, f"there is no invitation {invite}", "Look at `ployzctl machine invites`.")
         return known
-
-    async def _transact(self, transaction: Transaction) -> None:
-        outcome = await self._parts.facts.transact(transaction)
-        if isinstance(outcome, Conflict):
-            problem = explain(outcome)
-            raise Refused(problem.code, problem.text, problem.advice)
-        await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
 
 
 def _state(invite: Invite, now_ms: int) -> str:

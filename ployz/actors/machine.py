@@ -27,11 +27,10 @@ from ployz.actors.messages.machine import (
 )
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
+from ployz.actors.work import transact
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
-from ployz.facts.conflicts import explain
-from ployz.facts.port import Conflict
 from ployz.facts.transactions import set_machine
 from ployz.ids import MachineId, VolumeRef
 from ployz.plan import names
@@ -199,11 +198,7 @@ class MachineActor(Actor):
         if any((each.key, each.value) == (GATEWAY, ON) for each in changes):
             await self._check_gateway(message.machine)
         if changes:
-            outcome = await self._parts.facts.transact(set_machine(member.lifecycle, changes))
-            if isinstance(outcome, Conflict):
-                problem = explain(outcome)
-                raise Refused(problem.code, problem.text, problem.advice)
-            await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
+            await transact(self._parts, set_machine(member.lifecycle, changes))
         return await self._detail(message.machine)
 
     async def _check_gateway(self, machine: MachineId) -> None:

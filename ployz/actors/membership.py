@@ -32,8 +32,8 @@ from ployz.config import ASK_TIMEOUT_S, FOLLOW_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import Lifecycle
 from ployz.facts import keys
-from ployz.facts.conflicts import explain
-from ployz.facts.port import Conflict, Transaction
+from ployz.facts.conflicts import accepted
+from ployz.facts.port import Transaction
 from ployz.facts.transactions import change_lifecycle, remove_machine, rest_machine
 from ployz.ids import MachineId, VolumeRef
 from ployz.plan.holdings import check_holds_nothing, check_removable, holdings, member_of
@@ -106,11 +106,8 @@ class MembershipActor(Actor):
         return standing.revision
 
     async def _transact(self, transaction: Transaction) -> int:
-        outcome = await self._parts.facts.transact(transaction)
-        if isinstance(outcome, Conflict):
-            problem = explain(outcome)
-            raise Refused(problem.code, problem.text, problem.advice)
-        return outcome.position
+        """Not waiting for this machine's mirror: who is removed hears no more."""
+        return accepted(await self._parts.facts.transact(transaction)).position
 
     # ------------------------------------------------------------ how one leaves
 

@@ -18,12 +18,10 @@ from ployz.actors.messages.rotation import KeysRotated, RotateKeys
 from ployz.actors.messages.routing import AwaitPosition
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.actors.work import catch_up, failures
-from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, FOLLOW_TIMEOUT_S, PROBE_TIMEOUT_S
+from ployz.actors.work import catch_up, failures, transact
+from ployz.config import EFFECT_TIMEOUT_S, FOLLOW_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import CleanupPending, Code, PloyzError, Refused
 from ployz.events.types import MachineKeyAnnounced, MachineKeyRotated
-from ployz.facts.conflicts import explain
-from ployz.facts.port import Conflict, Transaction
 from ployz.facts.transactions import announce_key, rotate_key
 from ployz.ids import MachineId
 from ployz.plan.holdings import member_of
@@ -103,7 +101,7 @@ class RotationActor(Actor):
         """Also one that was announced before: who follows the fact listens more closely."""
         key = await self._parts.overlay.next_key()
         announced = MachineKeyAnnounced(member.machine, key, self._parts.vouch(key))
-        await self._transact(announce_key(announced, member.lifecycle))
+        await transact(self._parts, announce_key(announced, member.lifecycle))
         if member_of(self._parts.view, member.machine).next_key != key:
             raise Refused(Code.IDENTITY, "the facts name another key of this machine: nobody would believe it")
         return key
@@ -142,12 +140,4 @@ class RotationActor(Actor):
         key = await self._parts.overlay.public_key()
         if member.public_key == key:
             return self._parts.view.position
-        return await self._transact(rotate_key(MachineKeyRotated(member.machine, key), member.lifecycle))
-
-    async def _transact(self, transaction: Transaction) -> int:
-        outcome = await self._parts.facts.transact(transaction)
-        if isinstance(outcome, Conflict):
-            problem = explain(outcome)
-            raise Refused(problem.code, problem.text, problem.advice)
-        await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)
-        return outcome.position
+        return await transact(self._parts, rotate_key(MachineKeyRotated(member.machine, key), member.lifecycle))

@@ -18,14 +18,12 @@ from ployz.actors.messages.secrets import (
     ShareSecret,
 )
 from ployz.actors.parts import Parts
-from ployz.actors.work import catch_up
+from ployz.actors.work import catch_up, transact
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
 from ployz.events.types import SecretSet
-from ployz.facts.conflicts import explain
 from ployz.facts.keys import LockHolder
 from ployz.facts.lock import hold
-from ployz.facts.port import Conflict, Transaction
 from ployz.facts.secrets import remove_secret, set_secret, share_secret
 from ployz.ids import SecretRef, ServiceRef
 from ployz.plan import committed, secrets
@@ -54,7 +52,7 @@ class SecretsActor(Actor):
         fact = SecretSet(message.secret, message.version, message.sealed, message.shares)
         offered = Secret(fact.secret, fact.version, fact.sealed, {each.machine: each for each in fact.shares}, 0)
         secrets.opened(offered, self._parts.me, self._parts.sealing_key)  # else nobody would notice before a start
-        await self._transact(set_secret(fact))
+        await transact(self._parts, set_secret(fact))
         return SecretIsSet(
             secret=message.secret,
             version=message.version,
@@ -90,7 +88,7 @@ class SecretsActor(Actor):
         async with hold(self._parts.facts, self._parts.clock, message.secret.namespace, holder) as lock:
             await catch_up(self._parts)
             self._check_unused(message.secret)
-            await self._transact(remove_secret(message.secret, known.version, lock.token))
+            await transact(self._parts, remove_secret(message.secret, known.version, lock.token))
         return Done()
 
     def _check_unused(self, secret: SecretRef) -> None:
@@ -120,7 +118,7 @@ class SecretsActor(Actor):
                 member.certificate,
                 self._parts.entropy,
             )
-            await self._transact(share_secret(fact))
+            await transact(self._parts, share_secret(fact))
         return Shared(self._parts.view.position)
 
     @handles(AwaitSecret, concurrent=True)
@@ -145,10 +143,3 @@ class SecretsActor(Actor):
             for service in (manifest.services if manifest else ())
             if secret in secrets.refs_of(secret.namespace, service)
         )
-
-    async def _transact(self, transaction: Transaction) -> None:
-        outcome = await self._parts.facts.transact(transaction)
-        if isinstance(outcome, Conflict):
-            problem = explain(outcome)
-            raise Refused(problem.code, problem.text, problem.advice)
-        await self._parts.mirror.wait_for(outcome.position, ASK_TIMEOUT_S)

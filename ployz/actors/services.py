@@ -33,10 +33,9 @@ from ployz.actors.work import catch_up, failures
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import CleanupPending, Code, PloyzError, Refused
 from ployz.events.types import SlotPlacement, VolumePlacement
-from ployz.facts.conflicts import explain
+from ployz.facts.conflicts import accepted
 from ployz.facts.keys import LockHolder, VolumeOwnership
 from ployz.facts.lock import hold
-from ployz.facts.port import Conflict
 from ployz.facts.transactions import remove_volume
 from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
@@ -182,11 +181,9 @@ class ServicesActor(Actor):
             await catch_up(self._parts)
             self._check_unused(message.volume)
             seen = VolumeOwnership(placement.owner, placement.epoch)
-            outcome = await self._parts.facts.transact(remove_volume(message.volume, seen, lock.token))
-            if isinstance(outcome, Conflict):
-                problem = explain(outcome)
-                raise Refused(problem.code, problem.text, problem.advice)
-            await self._destroy_copies(message.volume, outcome.position)
+            removal = remove_volume(message.volume, seen, lock.token)
+            position = accepted(await self._parts.facts.transact(removal)).position
+            await self._destroy_copies(message.volume, position)
         return Done()
 
     async def _destroy_copies(self, volume: VolumeRef, position: int) -> None:

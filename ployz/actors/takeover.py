@@ -33,11 +33,10 @@ from ployz.actors.work import catch_up
 from ployz.config import EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import CleanupPending, Code, Failed, PloyzError, Refused, Unreachable
 from ployz.events.types import OperationAborted, SnapshotTaken, VolumeTakenOver
-from ployz.facts.conflicts import explain
+from ployz.facts.conflicts import accepted
 from ployz.facts.decision import abort_or_read
 from ployz.facts.keys import LockHolder, Verdict, VolumeOwnership
 from ployz.facts.lock import hold
-from ployz.facts.port import Conflict
 from ployz.facts.transactions import take_over
 from ployz.ids import MachineId, Namespace, VolumeRef
 from ployz.plan import committed, names
@@ -210,9 +209,7 @@ class TakeoverActor(Actor):
             if decision.verdict is Verdict.ABORT:
                 raise Failed(Code.DECIDED, "the takeover did not reach the authority: nothing was taken over") from None
         else:
-            if isinstance(outcome, Conflict):
-                problem = explain(outcome)
-                raise Refused(problem.code, problem.text, problem.advice)
+            accepted(outcome)
         await catch_up(self._parts)
         return self._parts.view.operations.all[taken.operation_id].position
 

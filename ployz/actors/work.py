@@ -15,6 +15,8 @@ from ployz.actors.together import together
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import PloyzError
 from ployz.events.types import OperationAborted
+from ployz.facts.conflicts import accepted
+from ployz.facts.port import Transaction
 from ployz.ids import MachineId, OperationId
 from ployz.manifest import Manifest
 from ployz.plan import committed
@@ -50,6 +52,13 @@ async def catch_up(parts: Parts) -> None:
     """Until this machine's mirror has everything that the fact log had when it was asked."""
     while page := await parts.facts.facts(parts.view.position, limit=1, wait_s=0):
         await parts.mirror.wait_for(page[-1].position, ASK_TIMEOUT_S)
+
+
+async def transact(parts: Parts, transaction: Transaction) -> int:
+    """The position of the last fact, once this machine's view has it. `Refused`: a condition did not hold."""
+    position = accepted(await parts.facts.transact(transaction)).position
+    await parts.mirror.wait_for(position, ASK_TIMEOUT_S)
+    return position
 
 
 async def failures(machines: Iterable[MachineId], call: Callable[[MachineId], Awaitable[None]]) -> dict[MachineId, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from ployz.errors import Code, Problem
+from ployz.errors import Code, Problem, Refused
 from ployz.facts.keys import (
     Cluster,
     Decision,
@@ -20,9 +20,17 @@ from ployz.facts.keys import (
     SecretRecord,
     VolumeOwnership,
 )
-from ployz.facts.port import Absent, Conflict, RevisionIs
+from ployz.facts.port import Absent, Applied, Conflict, RevisionIs
 
 V = TypeVar("V")
+
+
+def accepted(outcome: Applied | Conflict) -> Applied:
+    """`Refused`, in an operator's words, where a condition did not hold: nothing was changed."""
+    if isinstance(outcome, Conflict):
+        problem = explain(outcome)
+        raise Refused(problem.code, problem.text, problem.advice)
+    return outcome
 
 
 def explain(conflict: Conflict) -> Problem:

@@ -7,13 +7,12 @@ is offered is not the one that it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, Self
+from typing import Final, NoReturn
 
 import anyio
 
 from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
 from ployz.events.log import GENESIS_HASH, Entry, EventLog, Record
-from ployz.events.replay import replay
 from ployz.events.types import Fact, FactMirrored
 from ployz.facts.chain import fact_hash
 from ployz.facts.news import News
@@ -38,16 +37,6 @@ class Mirror:
         self._position = 0
         self._hash = GENESIS_HASH
         self._news = News()
-
-    @classmethod
-    async def open(cls, facts: FactLog, events: EventLog, sinks: Sequence[Sink]) -> Self:
-        """Gives the sinks every fact that the local log has. Asks nobody.
-
-        `Corrupt` (LOG_CORRUPT): the facts in the local log have a gap.
-        """
-        mirror = cls(facts, events, sinks)
-        await replay(events, mirror.load)
-        return mirror
 
     @property
     def position(self) -> int:

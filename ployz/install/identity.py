@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ployz.errors import Code, Failed
 from ployz.host.private_files import make_private, read_private
 from ployz.ids import Certificate, MachineId
-from ployz.wire.certificates import certificate_of, new_identity, vouch
+from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
 from ployz.wire.sealing import SealingKey
 
 
@@ -38,16 +40,17 @@ def read_identity(path: Path) -> Certificate:
 
 def read_sealing_key(path: Path) -> SealingKey:
     """What opens the secrets that are encrypted for this machine. `Failed` (IDENTITY) as `read_identity`."""
-    content = read_private(path, "identity", Code.IDENTITY)
-    try:
-        return SealingKey.of_identity(content)
-    except ValueError as error:
-        raise Failed(Code.IDENTITY, f"{path} holds no Ed25519 key", "Restore the file.") from error
+    return SealingKey.of(_read_key(path))
 
 
 def vouch_for(path: Path, machine: MachineId, public_key: str) -> str:
     """A signature for a WireGuard key. `Failed` (IDENTITY) as `read_identity`."""
+    return vouch(_read_key(path), machine, public_key)
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    content = read_private(path, "identity", Code.IDENTITY)
     try:
-        return vouch(read_private(path, "identity", Code.IDENTITY), machine, public_key)
+        return private_key_of(content)
     except ValueError as error:
         raise Failed(Code.IDENTITY, f"{path} holds no Ed25519 key", "Restore the file.") from error

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from cattrs import Converter
 
 from ployz.errors import PloyzError
-from ployz.ids import Name, SecretRef, ServiceRef, SlotRef, VolumeRef
+from ployz.ids import NAME_LENGTH_MAX, Name, SecretRef, ServiceRef, SlotRef, VolumeRef
 from ployz.strict.classes import add_classes
 from ployz.strict.collections import add_collections
 from ployz.strict.malformed import Malformed, leaves, misplaced, mistakes, name_of
@@ -115,7 +115,8 @@ def _add_names(converter: Converter) -> None:
 def _name(value: object, cls: type[Name]) -> Name:
     if type(value) is not str:
         raise misplaced(value, f"a {cls.kind}")
-    return _named(cls, value)
+    # Certificates and sealed values are long, and strangers send them: they are not kept.
+    return _named(cls, value) if len(value) <= NAME_LENGTH_MAX else cls(value)
 
 
 @lru_cache(NAMES_KNOWN)

@@ -41,6 +41,14 @@ def new_identity(machine: MachineId) -> bytes:
     return private + certificate.public_bytes(Encoding.PEM)
 
 
+def private_key_of(identity: bytes) -> Ed25519PrivateKey:
+    """Of a PEM file's content. `ValueError`: it has none."""
+    key = load_pem_private_key(identity, None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("an identity is an Ed25519 key")  # noqa: TRY004 - a damaged file, not a wrong call
+    return key
+
+
 def certificate_of(identity: bytes) -> Certificate:
     """Of a PEM file's content. `ValueError`: it has none."""
     return encoded(x509.load_pem_x509_certificate(identity).public_bytes(Encoding.DER))
@@ -62,11 +70,8 @@ def fingerprint(certificate: Certificate) -> str:
 # ---------------------------------------------------------------- vouching for a WireGuard key
 
 
-def vouch(identity: bytes, machine: MachineId, public_key: str) -> str:
-    """A signature, base64, by the key of an identity file: this WireGuard key is that machine's."""
-    key = load_pem_private_key(identity, None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("an identity is an Ed25519 key")  # noqa: TRY004 - a damaged file, not a wrong call
+def vouch(key: Ed25519PrivateKey, machine: MachineId, public_key: str) -> str:
+    """A signature, base64, by a machine's key: this WireGuard key is that machine's."""
     return base64.b64encode(key.sign(_vouched(machine, public_key))).decode()
 
 

@@ -19,13 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from ployz.ids import Certificate, Sealed
 from ployz.wire.certificates import der_of
@@ -72,11 +66,8 @@ class SealingKey:
     _private: X25519PrivateKey = field(repr=False)
 
     @classmethod
-    def of_identity(cls, identity: bytes) -> SealingKey:
-        """From the PEM of an identity file. `ValueError`: it has no Ed25519 key."""
-        key = load_pem_private_key(identity, None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("an identity is an Ed25519 key")  # noqa: TRY004 - a damaged file, not a wrong call
+    def of(cls, key: Ed25519PrivateKey) -> SealingKey:
+        """From a machine's own key."""
         seed = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         return cls(X25519PrivateKey.from_private_bytes(sha512(seed).digest()[:KEY_BYTES]))  # RFC 8032, 5.1.5
 

@@ -106,7 +106,7 @@ def _remedy_for_silence(machine: MachineId, examined: Sequence[Examined]) -> str
         for each in examined
         if each.readings is not None
         for peer in each.readings.peers
-        if peer.machine == machine and peer.handshake_age_ms >= 0
+        if peer.machine == machine and peer.handshake_age_ms is not None
     ]
     if ages_ms and min(ages_ms) < HANDSHAKE_OLD_MS:
         return (
@@ -168,9 +168,10 @@ def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
 def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Finding]:
     """What is silent altogether is told of once."""
     for peer in said.peers:
-        if peer.machine in silent or 0 <= peer.handshake_age_ms < HANDSHAKE_OLD_MS:
+        age_ms = peer.handshake_age_ms
+        if peer.machine in silent or (age_ms is not None and age_ms < HANDSHAKE_OLD_MS):
             continue
-        when = "never" if peer.handshake_age_ms < 0 else f"not for {peer.handshake_age_ms // 1000} s"
+        when = "never" if age_ms is None else f"not for {age_ms // 1000} s"
         text = f"its WireGuard has {when} shaken hands with {peer.machine}'s"
         remedy = (
             f"Look whether UDP reaches the endpoint of {peer.machine}: ployzctl machine ls, and a firewall between."

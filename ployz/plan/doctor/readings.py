@@ -44,8 +44,8 @@ class PoolReading:
 @frozen
 class PeerReading:
     machine: MachineId
-    handshake_age_ms: int
-    """-1: there never was one."""
+    handshake_age_ms: int | None
+    """`None`: there never was one."""
 
 
 @frozen

@@ -9,12 +9,13 @@ from attrs import evolve
 
 from ployz.actors.messages.facts import FactsPage, FollowFacts, Transact
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
-from ployz.events.log import Entry, Record
+from ployz.events.log import Entry, EventLog, Record
 from ployz.events.memory_log import MemoryLog
+from ployz.events.replay import replay
 from ployz.events.types import Fact, FactMirrored, NodeStarted
 from ployz.facts.memory import MemoryFactLog
-from ployz.facts.mirror import RETRY_MAX_S, STREAM, Mirror
-from ployz.facts.port import SequencedFact, Transaction
+from ployz.facts.mirror import RETRY_MAX_S, STREAM, Mirror, Sink
+from ployz.facts.port import FactLog, SequencedFact, Transaction
 from ployz.strict import pack, unpack
 from ployz.wire.codec import decode_message, decode_reply, encode
 from tests.unit.facts.bad_line import BadLine, Loss
@@ -22,6 +23,13 @@ from tests.unit.facts.clocks import SchedulerClock, virtual_time
 from tests.unit.facts.samples import FOUNDED, A, applied, joined
 
 CLOCK = SchedulerClock()
+
+
+async def opened(facts: FactLog, events: EventLog, sinks: Sequence[Sink]) -> Mirror:
+    """As a node starts: with every fact that its own log has."""
+    mirror = Mirror(facts, events, sinks)
+    await replay(events, mirror.load)
+    return mirror
 
 
 class Host:
@@ -34,7 +42,7 @@ class Host:
 
     async def start(self) -> Mirror:
         self.given.clear()
-        return await Mirror.open(self.line, self.log, [lambda fact, position, _: self.given.append((position, fact))])
+        return await opened(self.line, self.log, [lambda fact, position, _: self.given.append((position, fact))])
 
     async def mirrored(self) -> list[tuple[int, Fact]]:
         events = [record.event for record in await self.log.read(0, 1000)]
@@ -116,8 +124,8 @@ def test_sinks_see_the_same_times_live_and_in_replay() -> None:
         replayed: list[int] = []
         await commit_machines(authority, 1)
         await anyio.sleep(77)
-        await follow_to(await Mirror.open(host.line, host.log, [lambda *given: live.append(given[2])]), 1)
-        await Mirror.open(host.line, host.log, [lambda *given: replayed.append(given[2])])
+        await follow_to(await opened(host.line, host.log, [lambda *given: live.append(given[2])]), 1)
+        await opened(host.line, host.log, [lambda *given: replayed.append(given[2])])
         assert live == replayed == [CLOCK.wall_ms()]
 
     run(test)

@@ -12,7 +12,7 @@ from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef
 from ployz.plan.addresses import Subnets, machine_numbers_free, new_addresses, overlay_state, unique_local_prefix
 from ployz.projections.placement import NamespaceState
 from ployz.projections.view import ClusterView
-from ployz.wire.certificates import certificate_of, new_identity, vouch
+from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
 from tests.unit.plan.bounds import BOUNDED
 from tests.unit.plan.examples import DB, MOVE_DB, POSTGRES, A, B, C, World, cluster, postgres
 
@@ -145,7 +145,7 @@ def test_a_machine_whose_key_changes_is_two_peers_of_which_the_one_that_is_heard
     world = postgres()
     identity = new_identity(A)
     world.fact(MachineIdentified(A, certificate_of(identity)))
-    world.fact(MachineKeyAnnounced(A, "next", vouch(identity, A, "next")))
+    world.fact(MachineKeyAnnounced(A, "next", vouch(private_key_of(identity), A, "next")))
     has = behind(world, B, "key-1")
     assert (bool(has), behind(world, B, "next")) == (True, frozenset())
     changed = {each.public_key: each.addresses for each in overlay_state(world.view, B, [], answering={"next"}).peers}

@@ -25,7 +25,7 @@ from ployz.projections.operations import Status
 from ployz.projections.routing import Route, routes
 from ployz.projections.settings import MachineSettings
 from ployz.projections.view import ClusterView, fold
-from ployz.wire.certificates import certificate_of, new_identity, vouch
+from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
 from tests.unit.projections.examples import (
     DATA,
     DB,
@@ -98,15 +98,15 @@ def test_a_wireguard_key_changes_only_to_one_that_the_machines_own_key_vouches_f
     facts = (FOUNDED, joined(A, 1), MachineIdentified(A, certificate_of(own)))
     before = folded(*facts).machines[A]
     for forged in (
-        MachineKeyAnnounced(A, "next", vouch(others, A, "next")),
-        MachineKeyAnnounced(A, "next", vouch(own, A, "another")),
-        MachineKeyAnnounced(A, "next", vouch(own, B, "next")),
+        MachineKeyAnnounced(A, "next", vouch(private_key_of(others), A, "next")),
+        MachineKeyAnnounced(A, "next", vouch(private_key_of(own), A, "another")),
+        MachineKeyAnnounced(A, "next", vouch(private_key_of(own), B, "next")),
         MachineKeyAnnounced(A, "next", "no base64"),
         MachineKeyRotated(A, "next"),
     ):
         assert folded(*facts, forged).machines[A] == before
         assert folded(*facts, forged, MachineKeyRotated(A, "next")).machines[A] == before
-    announced = MachineKeyAnnounced(A, "next", vouch(own, A, "next"))
+    announced = MachineKeyAnnounced(A, "next", vouch(private_key_of(own), A, "next"))
     assert folded(*facts, announced).machines[A] == evolve(before, next_key="next")
     assert folded(*facts, announced, MachineKeyRotated(A, "next")).machines[A] == evolve(before, public_key="next")
 

@@ -33,7 +33,7 @@ def test_every_finding_says_what_to_do() -> None:
         version="1.3.0",
         missing=("dockerd: start it",),
         pool=evolve(POOL, works=False, health="SUSPENDED", free_bytes=0),
-        peers=(PeerReading(A, -1),),
+        peers=(PeerReading(A, None),),
         log=LogReading(40, ("event 3: changed",)),
         identity="it is not there",
         certificates=(CertificateReading("/x.pem", 0, "no PEM"), CertificateReading("/y.pem", NOW_MS - 1)),
@@ -79,7 +79,7 @@ def test_a_machine_that_is_silent_is_told_of_once() -> None:
 
 
 def test_two_machines_that_do_not_shake_hands_are_each_named() -> None:
-    never = kinds(examined(A, peers=(PeerReading(B, -1),)), examined(B, peers=(PeerReading(A, HANDSHAKE_OLD_MS),)))
+    never = kinds(examined(A, peers=(PeerReading(B, None),)), examined(B, peers=(PeerReading(A, HANDSHAKE_OLD_MS),)))
     assert never == [("error", "handshake-old", A), ("error", "handshake-old", B)]
 
 
