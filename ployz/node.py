@@ -50,7 +50,6 @@ from ployz.clock import Clock, SystemClock
 from ployz.config import LINK_PATIENCE_S, STALL_S, Config
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
-from ployz.events.log import Record
 from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, NodeStarted
@@ -271,12 +270,7 @@ async def _parts(
         premises=SystemPremises(config),
     )
     parts.mirror = Mirror(facts, log, [parts.take_fact])
-
-    def load(record: Record) -> None:
-        local.apply(record)
-        parts.mirror.load(record)
-
-    await replay(log, load)
+    await replay(log, parts.load)
     return parts
 
 

@@ -12,6 +12,7 @@ from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
 from ployz.events.feed import Feed
+from ployz.events.log import Record
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
@@ -75,6 +76,11 @@ class Parts:
         return self.view.machines.was_removed(self.me)
 
     # ------------------------------------------------------------ following the facts
+
+    def load(self, record: Record) -> None:
+        """Of the local log, at the start: for what this machine knows of itself, and the facts in it for the rest."""
+        self.local.apply(record)
+        self.mirror.load(record)
 
     def take_fact(self, fact: Fact, position: int, at_ms: int) -> None:
         """The mirror's sink: into the view, and to everybody who follows it."""

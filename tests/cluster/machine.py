@@ -147,7 +147,6 @@ class Life:
         machine, shared, disk = self.machine, self.machine.shared, self.machine.disk
         log = Feed(self._port("log", disk.log))
         local = LocalView()
-        await replay(log, local.apply)
         self.parts = Parts(
             config=machine.config,
             clock=shared.clock,
@@ -171,7 +170,8 @@ class Life:
             streams=self._port("streams", shared.links.at(machine.name, disk)),
             premises=self._port("premises", machine.premises),
         )
-        self.parts.mirror = await Mirror.open(self.parts.facts, log, [self.parts.take_fact])
+        self.parts.mirror = Mirror(self.parts.facts, log, [self.parts.take_fact])
+        await replay(log, self.parts.load)
 
     def _facts(self, system: ActorSystem) -> FactLog:
         """At the founder the store itself, for everybody; elsewhere over the network."""
