@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from ployz.lab.crash.many import Many
-from ployz.lab.crash.stage import MANIFEST, NAMESPACE, Stage
+from ployz.lab.crash.stage import NAMESPACE, Stage
 from ployz.lab.lab import Lab
-from ployz.lab.operator import Operator
 from ployz.lab.state import LabName
 from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.conftest import put_right, remove
@@ -22,10 +21,13 @@ MOVES = 5
 
 def test_moves_to_and_fro_with_faults_at_random_leave_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
     lab = Lab(LabName(cluster.name))
-    Operator(lab).deploy(MANIFEST)
+    stage = Stage(lab)
     try:
-        Many(Stage(lab), tmp_path, seed=int(time.time()), say=print).run(MOVES)
+        stage.prepare()
+        Many(stage, tmp_path, seed=int(time.time()), say=print).run(MOVES)
     finally:
         put_right(cluster)
         remove(cluster, NAMESPACE)
+        for machine in MACHINES:
+            cluster.get("machine", "set", machine, "gateway=off")
     assert all(no_trace_on(cluster, machine, NAMESPACE) for machine in MACHINES)

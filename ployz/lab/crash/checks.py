@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from attrs import frozen
 
+from ployz.actors.messages.gateway import GatewayRow
 from ployz.errors import PloyzError
 from ployz.lab.crash.look import Look, look
 from ployz.lab.crash.record import Record, now_us
-from ployz.lab.crash.stage import VOLUME, Stage
+from ployz.lab.crash.stage import HOSTNAME, VOLUME, Stage
 
 PORT = 8080
-_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode())"
+_FETCH: Final = """
+import sys, urllib.request as web
+for url in sys.argv[2:]:
+    print(web.urlopen(web.Request(url, headers={"Host": sys.argv[1]}), timeout=2).read().decode(), end="")
+"""
+HEALTHY: Final = '{"ok": true}'
+WAYS: Final = 2
+"""To the service: by its own address, and by the machine's gateway."""
 ROUTES_ELSEWHERE: Final = 2
 """Of an address that is elsewhere: WireGuard's allowed address, and the route."""
 FILES_MAX: Final = 64
@@ -57,10 +64,9 @@ def _problems(stage: Stage, record: Record, service: Service) -> Iterator[str]:
         yield f"it runs on {owner}, and by the facts the volume is owned by {by_facts}"
     for machine in stage.machines:
         yield from _left_on(stage, machine, owner, looks[machine])
-        answered = json.loads(
-            stage.inside(machine, "python3", "-I", "-S", "-c", _FETCH, f"http://{service.ipv4}:{PORT}/healthz")
-        )
-        if answered != {"ok": True}:
+        urls = [f"http://{service.ipv4}:{PORT}/healthz", "http://127.0.0.1/healthz"]
+        answered = stage.inside(machine, "python3", "-I", "-S", "-c", _FETCH, HOSTNAME, *urls).splitlines()
+        if answered != [HEALTHY] * WAYS:
             yield f"{machine} was answered {answered}"
 
 
@@ -69,6 +75,7 @@ def _left_on(stage: Stage, machine: str, owner: str, found: Look) -> Iterator[st
         if left:
             yield f"{machine} has {what}: {', '.join(left)}"
     yield from _datasets_on(stage, machine, owner, found)
+    yield from _in_gateway(stage.gateway(machine))
     expected = 0 if machine == owner else ROUTES_ELSEWHERE
     for address, times in found.routes_to.items():
         if times != expected:
@@ -78,6 +85,14 @@ def _left_on(stage: Stage, machine: str, owner: str, found: Look) -> Iterator[st
         yield f"ployzd on {machine} has {files} files open"
     if memory_mib > MEMORY_MAX_MIB:
         yield f"ployzd on {machine} has {memory_mib:.0f} MiB of memory"
+
+
+def _in_gateway(row: GatewayRow) -> Iterator[str]:
+    for each in row.problems:
+        yield f"the gateway of {row.machine}: {each}"
+    for backend in row.backends:
+        if (backend.state, backend.held) != ("serving", 0):
+            yield f"the gateway of {row.machine} is {backend.state} for {backend.backend}, and {backend.held} wait"
 
 
 def _datasets_on(stage: Stage, machine: str, owner: str, found: Look) -> Iterator[str]:

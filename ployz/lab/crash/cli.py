@@ -22,12 +22,13 @@ from ployz.lab.crash.faults import POOL_SIZE, FaultCase, all_faults
 from ployz.lab.crash.journal import Journal
 from ployz.lab.crash.many import Many
 from ployz.lab.crash.matrix import Case, listen
-from ployz.lab.crash.stage import MANIFEST, Stage
-from ployz.lab.operator import Operator
+from ployz.lab.crash.stage import Stage
 from ployz.lab.temporary import temporary_lab
 
 INTERRUPTED = 130
 DAY_S = 24 * 3600
+SHARES_MAX = 64
+"""Labs side by side: what a lab tries and what a day tries are chosen by different digits."""
 STRIDE = 37
 """Far from one case to the next: neighbours in the list are points close to each other."""
 JOURNAL = Path("/var/tmp/ployz-crash.jsonl")  # noqa: S108 - written by root, for the next run of root
@@ -68,7 +69,7 @@ def _work(arguments: argparse.Namespace, journal: Journal) -> None:
         TemporaryDirectory(prefix="ployz-crash-") as folder,
     ):
         stage = Stage(lab)
-        Operator(lab).deploy(MANIFEST)
+        stage.prepare()
         if arguments.moves:
             seed = arguments.seed if arguments.seed is not None else int(time.time())
             say(f"{arguments.moves} moves, seed {seed}")
@@ -135,9 +136,10 @@ def _other_labs(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _passed_on(arguments: argparse.Namespace) -> Iterator[str]:
-    for name in ("rotate", "faults", "kills", "stop"):
+    for name in ("faults", "kills", "stop"):
         if getattr(arguments, name):
             yield f"--{name}"
+    yield from ("--rotate", str(arguments.rotate))
     yield from ("--seconds", str(arguments.seconds), "--journal", str(arguments.journal))
     if arguments.points:
         yield from ("--points", *arguments.points)
@@ -150,18 +152,23 @@ def _chosen(stage: Stage, arguments: argparse.Namespace) -> list[AnyCase]:
     if not arguments.kills:
         cases += all_faults()
     cases = [each for each in cases if not arguments.points or any(word in str(each) for word in arguments.points)]
-    return in_todays_order(cases, int(time.time() // DAY_S)) if arguments.rotate else cases
+    return todays(cases, int(time.time() // DAY_S), arguments.rotate)
 
 
 def _is_mine(each: AnyCase, share: tuple[int, int]) -> bool:
     """By its name alone: labs that listened to different migrations agree on it."""
-    return zlib.crc32(str(each).encode()) % share[1] == share[0]
+    return _number(each) % share[1] == share[0]
 
 
-def in_todays_order(cases: Sequence[AnyCase], today: int) -> list[AnyCase]:
-    """All of them, such that the first few are of every kind, and other ones every day."""
-    stride = next(each for each in range(STRIDE, STRIDE + len(cases) + 2) if math.gcd(each, len(cases)) == 1)
-    return [cases[(number * stride + today) % len(cases)] for number in range(len(cases))]
+def todays(cases: Sequence[AnyCase], today: int, days: int) -> list[AnyCase]:
+    """All of them in so many days, each day such that the first few are of every kind."""
+    chosen = [each for each in cases if _number(each) // SHARES_MAX % days == today % days]
+    stride = next(each for each in range(STRIDE, STRIDE + len(chosen) + 2) if math.gcd(each, len(chosen)) == 1)
+    return [chosen[(number * stride + today) % len(chosen)] for number in range(len(chosen))]
+
+
+def _number(each: AnyCase) -> int:
+    return zlib.crc32(str(each).encode())
 
 
 def _commit() -> str:
@@ -194,7 +201,13 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--moves", type=int, default=0, metavar="N", help="instead: N moves in a row, for what leaks")
     parser.add_argument("--seed", type=int, metavar="SEED", help="of the faults of --moves (default: the time)")
     parser.add_argument("--list", action="store_true", help="say which cases there are, and try none")
-    parser.add_argument("--rotate", action="store_true", help="in an order that is another one every day")
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        default=1,
+        metavar="DAYS",
+        help="a part of them a day, and all in so many",
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="begin no case after so long")
     parser.add_argument("--stop", action="store_true", help="at the first failure")
     parser.add_argument("--again", action="store_true", help="begin anew, whatever was tried at this commit")

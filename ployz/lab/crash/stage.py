@@ -11,13 +11,14 @@ from typing import Final, TypeVar
 from attrs import evolve, frozen
 
 from ployz import killpoints
+from ployz.actors.messages.gateway import GatewayRow, ShowGateways
 from ployz.actors.messages.machine import ListMachines
 from ployz.actors.messages.operations import ListDeploys
 from ployz.actors.messages.services import ShowService, ShowVolume, SlotRow
 from ployz.clock import STEP_VARIABLE
 from ployz.config import SOCKET_PATH
 from ployz.errors import PloyzError
-from ployz.ids import ServiceRef, VolumeRef
+from ployz.ids import MachineId, ServiceRef, VolumeRef
 from ployz.lab.daemon import Daemon
 from ployz.lab.lab import Lab
 from ployz.lab.machine import PROGRAMS
@@ -32,6 +33,7 @@ from ployz.wire.message import Message
 NAMESPACE: Final = "crash"
 SERVICE: Final = f"{NAMESPACE}/web"
 VOLUME: Final = f"{NAMESPACE}/data"
+HOSTNAME: Final = "crash.example"
 MANIFEST: Final = f"""
 namespace = "{NAMESPACE}"
 [[volumes]]
@@ -39,6 +41,7 @@ name = "data"
 [[services]]
 name = "web"
 service_ports = [{{ name = "http", container_port = 8080 }}]
+routes = [{{ http = {{ service_port = "http", hostnames = ["{HOSTNAME}"] }} }}]
 readiness = {{ http = {{ service_port = "http", path = "/healthz" }}, interval = "100ms", retries = 100 }}
 [services.template]
 image = "web:latest"
@@ -62,6 +65,13 @@ class Stage:
     def machines(self) -> Sequence[str]:
         return list(self.lab.state().machines)
 
+    def prepare(self) -> None:
+        """The service, and every machine a gateway to it: a hold has to outlive them all."""
+        operator = Operator(self.lab)
+        for machine in self.machines:
+            operator.ask("machine", "set", machine, "gateway=on")
+        operator.deploy(MANIFEST)
+
     # ------------------------------------------------------------ asking
 
     def ask(self, machine: str, *arguments: str) -> Payload:
@@ -79,6 +89,10 @@ class Stage:
 
     def owner(self, machine: str) -> str:
         return self.ask_node(machine, "services", ShowVolume(VolumeRef.parse(VOLUME))).row.owner
+
+    def gateway(self, machine: str) -> GatewayRow:
+        (row,) = self.ask_node(machine, "gateway", ShowGateways(MachineId(machine))).gateways
+        return row
 
     def undecided(self, machine: str) -> str | None:
         newest = self.ask_node(machine, "operations", ListDeploys(1)).deploys

@@ -9,7 +9,7 @@ import pytest
 from ployz.errors import Failed
 from ployz.lab.crash import table
 from ployz.lab.crash.case import Outcome
-from ployz.lab.crash.cli import in_todays_order
+from ployz.lab.crash.cli import todays
 from ployz.lab.crash.faults import all_faults
 from ployz.lab.crash.journal import Journal
 from ployz.lab.crash.look import Dataset, parse
@@ -49,11 +49,14 @@ def test_the_gap_counts_from_the_beginning_and_half_a_line_is_read_when_it_is_wh
     assert found.writes == [(7, 4 * S), (8, 5 * S), (9, 6 * S)]
 
 
-def test_every_case_comes_once_whatever_the_day() -> None:
+def test_every_case_comes_once_in_three_days_whatever_the_first_is() -> None:
     cases = [Case(Role.SOURCE, Role.TARGET, f"before/append/x:{number}") for number in range(74)]
-    for today in (0, 1, 20_000):
-        assert sorted(map(str, in_todays_order(cases, today))) == sorted(map(str, cases))
-    assert in_todays_order(cases, 1)[0] != in_todays_order(cases, 2)[0]
+    for first in (0, 1, 20_000):
+        days = [todays(cases, first + day, 3) for day in range(3)]
+        assert sorted(str(each) for day in days for each in day) == sorted(map(str, cases))
+        assert min(map(len, days)) > len(cases) / 6
+    assert sorted(map(str, todays(cases, 7, 1))) == sorted(map(str, cases))
+    assert todays(cases, 1, 1)[0] != todays(cases, 2, 1)[0]
 
 
 def test_the_page_says_what_happened_in_each_case() -> None:
