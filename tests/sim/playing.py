@@ -26,6 +26,7 @@ from tests.cluster.network import ask_as_operator
 from tests.sim.checks import answers, ends
 from tests.sim.history import History
 from tests.sim.orders import Abort, Deploy, Migrate, Order
+from tests.sim.parting import Parting
 from tests.sim.report import Report
 from tests.sim.scenario import Scenario, Shape
 from tests.sim.striking import Striker
@@ -60,6 +61,8 @@ class Stepped(Effects):
 class Play:
     cluster: Cluster
     scenario: Scenario
+    """While several are played as one: any of them."""
+    parting: Parting
     history: History = field(factory=History, init=False)
     watch: Watch = field(init=False)
     striker: Striker = field(init=False)
@@ -67,19 +70,20 @@ class Play:
 
     def __attrs_post_init__(self) -> None:
         self.watch = Watch(self.cluster, self.history)
-        self.striker = Striker(self.cluster, self.history, self.scenario.faults)
+        self.striker = Striker(self.cluster, self.history)
 
     async def step(self, effect: Effect) -> None:
         self.history.effect(effect)
         self.watch.step(effect)
-        if not self.striker.is_idle:
-            await self.striker.step(effect)
+        due = self.parting.step(self, effect) if self.parting.members else self.striker.due(effect)
+        if due or not self.striker.is_idle:
+            await self.striker.step(due, effect)
         if self.cluster[effect.machine].life is None:
             await checkpoint()  # where the tasks of a machine that was struck end
 
     async def run(self) -> Report:
         began_s = anyio.current_time()
-        self.striker.arm()
+        self.parting.arm(self.history.step)
         with anyio.move_on_after(3600.0):
             await self._orders()
             await self._quiet()
@@ -134,9 +138,9 @@ class Play:
             case Deploy(by, command):
                 self.history.tell("operator", str(order))
                 await self._watch_to_end(by, ApplyDeploy(manifest_of(self.scenario.shape, command)))
-            case Abort(by, when):
+            case Abort(by):
                 with anyio.move_on_after(60.0):
-                    await self.striker.reached(when)
+                    await self.striker.aborting.wait()
                 for operation_id in self.watch.truth.undecided():
                     self.history.tell("operator", f"on {by}: abort {operation_id}")
                     await self._ask(by, AbortOperation(operation_id))
@@ -164,6 +168,7 @@ class Play:
 
     async def _quiet(self) -> None:
         """What has not struck by now strikes no more; and every machine is back."""
+        self.parting.all_part(self)
         self.striker.disarm()
         await anyio.sleep(max(0.0, self.striker.quiet_at_s - anyio.current_time()) + 0.01)
 

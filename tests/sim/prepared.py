@@ -12,9 +12,9 @@ import pickle
 import random
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, BinaryIO, Final, NoReturn, TypeVar, get_args
 
 import anyio
 import attrs
@@ -36,15 +36,14 @@ from tests.cluster.machine import Shared
 from tests.cluster.manifests import DB
 from tests.cluster.network import Network
 from tests.cluster.scenes import add_image
-from tests.cluster.virtual_time import VirtualClock, reseed, run_seeded
+from tests.cluster.virtual_time import VirtualClock, run_seeded
 from tests.cluster.world import World
 from tests.sim.bugs import Bugs
+from tests.sim.parting import HUNG_S, Member, Parting, beginning, broken, draw_from
 from tests.sim.playing import Play, Stepped, manifest_of
 from tests.sim.report import Report
 from tests.sim.scenario import SHAPES, Scenario, Shape
 
-HUNG_S: Final = 120
-"""Of real time: a scenario that takes longer hangs outside of virtual time."""
 SETTLED_S: Final = 40.0
 
 
@@ -67,6 +66,7 @@ class Turn:
     """A mutant: what is patched in the fork before it begins."""
 
 
+T = TypeVar("T")
 Take = Callable[[int, Report], None]
 """(which turn, what became of it)"""
 
@@ -89,11 +89,19 @@ def _play_shape(shape: Shape, mine: Sequence[int], turns: Sequence[Turn], take: 
             await _prepare(cluster, shape)
             _generate_codecs()
             _freeze()
-            for index in mine:
-                take(index, await _fork(cluster, effects, turns[index], tell=tell))
+            for alike in begin_alike({index: turns[index] for index in mine}):
+                await _play_alike(cluster, effects, alike, take, tell=tell)
             tasks.cancel_scope.cancel()
 
     run_seeded(main, seed=0)
+
+
+def begin_alike(turns: Mapping[T, Turn]) -> Iterable[Mapping[T, Turn]]:
+    """Those that are played as one until they part."""
+    found: dict[object, dict[T, Turn]] = {}
+    for key, turn in turns.items():
+        found.setdefault((beginning(turn.scenario), turn.spoil), {})[key] = turn
+    return found.values()
 
 
 async def _prepare(cluster: Cluster, shape: Shape) -> None:
@@ -151,45 +159,49 @@ def _freeze() -> None:
     gc.disable()
 
 
-# ---------------------------------------------------------------- one fork
+# ---------------------------------------------------------------- those that begin alike
 
 
-async def _fork(cluster: Cluster, effects: Stepped, turn: Turn, *, tell: bool) -> Report:
+async def _play_alike(cluster: Cluster, effects: Stepped, alike: Mapping[int, Turn], take: Take, *, tell: bool) -> None:
+    """Some turns with one beginning, in a fork of this process, which forks in turn where they part."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        await _play_and_exit(cluster, effects, turn, writing, tell=tell)
+        with open(writing, "wb") as pipe:  # noqa: ASYNC230, PTH123 - nothing else goes on in this process
+            await _play_and_exit(cluster, effects, alike, pipe, tell=tell)
     os.close(writing)
-    with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - nothing else goes on in this process
-        answer = pipe.read()
+    left = dict(alike)
+    with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - as above
+        while left and pipe.peek(1):
+            index, report = pickle.load(pipe)  # noqa: S301 - our own forks wrote it
+            del left[index]
+            take(index, report)
     os.waitpid(pid, 0)  # noqa: ASYNC222 - as above
-    return pickle.loads(answer) if answer else _no_report(turn.scenario)  # noqa: S301 - our own fork wrote it
+    for index, turn in left.items():
+        take(index, broken(turn.scenario, f"its process ended without a word, or hung for {HUNG_S} s"))
 
 
-async def _play_and_exit(cluster: Cluster, effects: Stepped, turn: Turn, writing: int, *, tell: bool) -> NoReturn:
-    """In the fork. It ends without unwinding: nothing of it is left to clean up."""
-    scenario = turn.scenario
+async def _play_and_exit(
+    cluster: Cluster, effects: Stepped, alike: Mapping[int, Turn], output: BinaryIO, *, tell: bool
+) -> NoReturn:
+    """In a fork, and in each that parts from it. They end without unwinding: nothing is left to clean up."""
+    first = next(iter(alike.values()))
+    parting = Parting([Member(index, each.scenario) for index, each in alike.items()], output)
+    play = effects.play = Play(cluster, beginning(first.scenario), parting)
     try:
         signal.alarm(HUNG_S)
-        reseed(scenario.seed)
-        cluster.shared.random.seed(scenario.seed)
-        play = effects.play = Play(cluster, scenario)
+        draw_from(cluster, play.scenario.seed)
         Bugs.watched_by(play)
-        if turn.spoil is not None:
-            turn.spoil()
+        if first.spoil is not None:
+            first.spoil()
         report = await play.run()
         if report.wrong or tell:
             report = evolve(report, story=str(play.history))
     except BaseException:  # noqa: BLE001 - whatever it is, it is what there is to say of this seed
-        report = _broken(scenario, str(effects.play.history) if effects.play else "", traceback.format_exc())
-    with open(writing, "wb") as pipe:  # noqa: ASYNC230 - as above
-        pickle.dump(report, pipe)
+        why = f"\n{traceback.format_exc()}"
+        for each in parting.members:
+            parting.write(each.index, broken(each.scenario, why, str(play.history)))
+        report = broken(play.scenario, why, str(play.history))
+    if parting.index in alike:
+        parting.write(parting.index, report)
     os._exit(0)
-
-
-def _broken(scenario: Scenario, story: str, trace: str) -> Report:
-    return Report(scenario.seed, (f"the run broke:\n{trace}",), story)
-
-
-def _no_report(scenario: Scenario) -> Report:
-    return _broken(scenario, "", f"its process ended without a word, or hung for {HUNG_S} s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 from attrs import define, field
@@ -23,7 +23,6 @@ from tests.sim.faults import (
     DiskFull,
     EngineRestart,
     Fault,
-    Faults,
     Late,
     LockLost,
     Lost,
@@ -34,12 +33,15 @@ from tests.sim.faults import (
     Twice,
 )
 from tests.sim.history import History
+from tests.sim.orders import Abort
+from tests.sim.scenario import Scenario
 
 SUPERVISOR_S = 1.0
 """From ployzd's end to its next start."""
 STOLEN_S = 8.0
 LATE_S = 1.0
 """The message that it strikes may still have to be sent."""
+Blow = Fault | Abort
 _SLOW = ("zfs.", "log.", "streams.")
 
 
@@ -62,57 +64,85 @@ class _Coming:
 
 
 @define(eq=False)
+class Armed:
+    """What is still to strike in one scenario, and when its other operator aborts."""
+
+    _coming: list[tuple[_Coming, Blow]]
+
+    @classmethod
+    def of(cls, scenario: Scenario, step: int) -> Armed:
+        """From this count of effects on."""
+        aborts = [(_Coming(each.when, step), each) for each in scenario.orders if isinstance(each, Abort)]
+        faults = [(_Coming(each.at, None if each.at.after_last else step), each) for each in scenario.faults.faults]
+        return cls([*aborts, *faults])
+
+    def due(self, effect: Effect, step: int) -> list[Blow]:
+        """Each once."""
+        came = [each for each in self._coming if each[0].comes(effect, step)]
+        for each in came:
+            self._coming.remove(each)
+        return [blow for _, blow in came]
+
+    def struck(self, step: int) -> None:
+        """The next one counts from here."""
+        for coming, _ in self._coming:
+            if coming.begins_at is None:
+                coming.begins_at = step
+                break
+
+    def __bool__(self) -> bool:
+        return bool(self._coming)
+
+
+@define(eq=False)
 class Striker:
     cluster: Cluster
     history: History
-    faults: Faults
     struck: list[Fault] = field(factory=list, init=False)
+    aborting: anyio.Event = field(factory=anyio.Event, init=False)
+    """The moment of the scenario's abort has come."""
     quiet_at_s: float = field(default=0.0, init=False)
     """When the last fault is over."""
-    _armed: list[tuple[_Coming, Fault]] = field(factory=list, init=False)
-    _awaited: list[tuple[_Coming, anyio.Event]] = field(factory=list, init=False)
+    armed: Armed = field(factory=lambda: Armed([]), init=False)
     _refusing: dict[tuple[MachineId, str], int] = field(factory=dict, init=False)
     _slow: dict[MachineId, float] = field(factory=dict, init=False)
     _powerless: set[MachineId] = field(factory=set, init=False)
     _back_at_s: dict[MachineId, float] = field(factory=dict, init=False)
 
-    def arm(self) -> None:
-        """From here on effects count."""
-        step = self.history.step
-        self._armed = [(_Coming(each.at, None if each.at.after_last else step), each) for each in self.faults.faults]
+    def __attrs_post_init__(self) -> None:
         for machine in self.cluster.machines.values():
             machine.on_failure = lambda error, name=machine.name: self._ended(name, error)
 
     def disarm(self) -> None:
         """What has not struck does not strike any more."""
-        self._armed.clear()
+        self.armed = Armed([])
         self._refusing.clear()
-
-    async def reached(self, moment: Moment) -> None:
-        """Returns when it has come, counted from now."""
-        event = anyio.Event()
-        self._awaited.append((_Coming(moment, self.history.step), event))
-        await event.wait()
 
     @property
     def is_idle(self) -> bool:
         """Nothing is to strike any more, and nothing that struck still goes on."""
-        return not (self._armed or self._awaited or self._refusing or self._slow)
+        return not (self.armed or self._refusing or self._slow)
 
-    async def step(self, effect: Effect) -> None:
-        step = self.history.step
-        for waiting in [each for each in self._awaited if each[0].comes(effect, step)]:
-            self._awaited.remove(waiting)
-            waiting[1].set()
-        for armed in [each for each in self._armed if each[0].comes(effect, step)]:
-            if armed in self._armed:  # else everything was disarmed meanwhile
-                self._armed.remove(armed)
-                await self._strike(armed[1], effect)
+    def due(self, effect: Effect) -> list[Blow]:
+        return self.armed.due(effect, self.history.step) if self.armed else []
+
+    async def step(self, due: Sequence[Blow], effect: Effect) -> None:
+        await self._strike_all(due, effect)
         if not effect.done:
             if self._slow and (by_s := self._slow.get(effect.machine)) and effect.name.startswith(_SLOW):
                 await anyio.sleep(by_s)
             if self._refusing:
                 self._refuse(effect)
+
+    async def _strike_all(self, blows: Sequence[Blow], effect: Effect) -> None:
+        armed = self.armed
+        for each in blows:
+            if self.armed is not armed:
+                break  # everything was disarmed meanwhile
+            if isinstance(each, Abort):
+                self.aborting.set()
+            else:
+                await self._strike(each, effect)
 
     # ------------------------------------------------------------ striking
 
@@ -120,10 +150,7 @@ class Striker:
         self.struck.append(fault)
         moment = "after" if effect.done else "before"
         self.history.tell("FAULT", f"{fault} [{moment} {effect.name} on {effect.machine}]")
-        for coming, _ in self._armed:
-            if coming.begins_at is None:
-                coming.begins_at = self.history.step
-                break
+        self.armed.struck(self.history.step)
         match fault:
             case Crash(_, machine, power, down_s):
                 self._crash(machine or effect.machine, power=power, down_s=down_s)

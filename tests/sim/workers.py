@@ -19,7 +19,7 @@ import cattrs
 from attrs import asdict, frozen
 
 from tests.sim.mutants.catalog import MUTANTS
-from tests.sim.prepared import Turn, play_all
+from tests.sim.prepared import Turn, begin_alike, play_all
 from tests.sim.report import Report
 from tests.sim.scenario import draw
 
@@ -81,8 +81,16 @@ def play(job: Job, take: Callable[[Run, Report], None], *, processes: int = PROC
             raise AssertionError(f"a worker ended with {worker.returncode}")
 
     with ThreadPoolExecutor(processes) as threads:
-        for done in [threads.submit(serve, job.runs[index::processes]) for index in range(processes)]:
+        for done in [threads.submit(serve, share) for share in _shares(job.runs, processes)]:
             done.result()
+
+
+def _shares(runs: Sequence[Run], processes: int) -> list[list[Run]]:
+    """Those that begin alike in one of them."""
+    shares: list[list[Run]] = [[] for _ in range(processes)]
+    for alike in sorted(begin_alike({each: each.turn() for each in runs}), key=len, reverse=True):
+        min(shares, key=len).extend(alike)
+    return shares
 
 
 def main() -> None:
