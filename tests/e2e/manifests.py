@@ -65,10 +65,18 @@ def namespace_of(service: str) -> str:
     return service.partition("/")[0]
 
 
+ANSWERS_S = 30
+"""A container that has just been started runs before its service answers."""
+_COUNT = """
+until wget -qO- http://127.0.0.1:8080/healthz >/dev/null 2>&1; do sleep 0.1; done
+wget -qO- http://127.0.0.1:8080/
+"""
+
+
 def count(cluster: Cluster, service: str) -> int:
     """One more, asked in its own container: its data is there, and can be written."""
     machine = cluster.slot(service)["machine"]
-    answer = json.loads(cluster.in_container(machine, service, "wget", "-qO-", "http://127.0.0.1:8080/"))
+    answer = json.loads(cluster.in_container(machine, service, "timeout", str(ANSWERS_S), "sh", "-c", _COUNT))
     assert answer["machine"] == machine
     return int(answer["count"])
 

@@ -39,7 +39,7 @@ def demo() -> Iterator[subprocess.Popen[str]]:
 
 def test_a_database_moves_there_and_back_under_load_and_nothing_is_left_of_the_demo() -> None:
     with demo() as running:
-        told, _ = running.communicate(timeout=5 * END_S)
+        told, _ = running.communicate(timeout=10 * END_S)
         assert running.returncode == 0, told
         assert LAB.remains() == []
     (counts,) = re.findall(r"^rows acknowledged: (\d+), of these found: (\d+)$", told, re.MULTILINE)

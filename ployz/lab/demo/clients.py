@@ -18,7 +18,7 @@ from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import failed, wait_until
 
 END_S: Final = 10
-FIRST_ROW_S: Final = 15
+FIRST_ROW_S: Final = 60
 
 
 @frozen

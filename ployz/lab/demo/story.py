@@ -20,7 +20,7 @@ from ployz.lab.programs import failed
 MANIFEST: Final = Path(__file__).with_name("database.toml")
 CLIENTS: Final = 4
 BALLAST_MIB: Final = 320
-FILL_S: Final = 180
+FILL_S: Final = 600
 QUERY_S: Final = 60
 BEFORE_AND_AFTER_S: Final = 2.0
 """How long clients write before and after a move: the wait that a move costs them has then ended."""
