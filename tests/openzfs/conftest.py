@@ -20,7 +20,7 @@ ON_DEMAND = "PLOYZ_OPENZFS"
 """What `bin/test openzfs` sets. No other run of the tests collects these."""
 collect_ignore_glob = [] if os.environ.get(ON_DEMAND) == "1" else ["test_*.py"]
 
-INSTALL_S = 900
+INSTALL_S = 1800
 CLONE = "/opt/ployz"
 BROUGHT = ("ployz", "tests", "bin", "docs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 
