@@ -105,6 +105,37 @@ def test_the_founder_may_lose_its_power_and_its_member_comes_back_with_it(cluste
     assert cluster.get("events", "verify", on="machine-a")
 
 
+def test_a_leader_that_is_cut_off_commits_nothing_and_the_others_go_on(cluster: Cluster) -> None:
+    eventually(partial(answering, cluster), lambda found: all(found.values()), within_s=LONG_S)
+    (leader,) = [name for name, each in members(cluster).items() if each["leads"]]
+    others = [each for each in MACHINES if each != leader]
+
+    def limit(bandwidth: str, on: str) -> Answer:
+        return cluster.ctl("machine", "set", "machine-d", f"bandwidth={bandwidth}", on=on)
+
+    for each in (*others, "machine-d"):
+        cluster.run("cut", leader, each)
+    try:
+        # Until the two of them have elected one.
+        eventually(lambda: limit("50M", on=others[0]), lambda answer: answer.exit_code == 0, within_s=LONG_S)
+        bandwidth = bandwidth_of_d(cluster, on=others[0])
+        alone = limit("60M", on=leader)
+        assert alone.exit_code == 5, alone
+    finally:
+        cluster.run("heal")
+    last = cluster.get("cluster", "status", on=others[0])["position"]
+    eventually(lambda: cluster.get("cluster", "status", on=leader)["mirrored"] >= last, within_s=LONG_S)
+    assert [bandwidth_of_d(cluster, on=each) for each in MACHINES] == [bandwidth] * 3
+    assert limit("none", on=leader).exit_code == 0
+    assert all(cluster.get("events", "verify", on=each)["findings"] == [] for each in MACHINES)
+
+
+def bandwidth_of_d(cluster: Cluster, on: str) -> str:
+    settings = cluster.get("machine", "show", "machine-d", on=on)["row"]["settings"]
+    (found,) = [each["value"] for each in settings if each["key"] == "bandwidth"]
+    return str(found)
+
+
 def etcd_of(cluster: Cluster, machine: str) -> str:
     """Its process number; empty: it does not run."""
     return cluster.try_("exec", machine, "--", "pgrep", "-x", "etcd").stdout.strip()
