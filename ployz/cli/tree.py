@@ -33,6 +33,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "status": "Show who orders the facts, and how that is doing.",
             "upgrade-check": "Show whether the versions of all machines, and of this ployzctl, can work together.",
             "backup": "Copy the fact log to a file, while it is in use.",
+            "restore": "Put a backup in the place of the fact log, with ployzd stopped.",
             "promote": "Move the fact log from the founding machine to etcd, for good.",
             "replace": "Give the place of a member of the cluster's own etcd to another machine.",
         },

@@ -163,3 +163,29 @@ def test_a_machine_takes_the_place_of_a_member_that_is_lost(cluster: Cluster) ->
     eventually(partial(answering, cluster), lambda found: found == expected, within_s=LONG_S)
     moved = cluster.try_migrate("production/web", "machine-c", on="machine-b")
     assert moved.payload["committed"], moved  # what machine-d has to do for it waits until it is back
+
+
+def test_a_backup_is_restored_where_the_cluster_was_founded_and_goes_on(cluster: Cluster) -> None:
+    backup = "/root/facts.db"
+    kept = cluster.get("cluster", "backup", backup, on="machine-a")["position"]
+    running = cluster.ctl("cluster", "restore", backup, "--yes", on="machine-a")
+    assert (running.exit_code, running.code) == (1, "log-locked")
+    for each in MACHINES:
+        cluster.run("daemon", each, "kill")
+    elsewhere = cluster.ctl("cluster", "restore", backup, "--yes", on="machine-b")
+    assert (elsewhere.exit_code, elsewhere.code) == (1, "conflict")
+    restored = cluster.get("cluster", "restore", backup, "--yes", on="machine-a")
+    assert restored["position"] == kept
+    for each in ("machine-b", "machine-c"):
+        cluster.get("cluster", "restore", "--yes", on=each)
+    for each in MACHINES:
+        assert etcd_of(cluster, each) == ""
+        cluster.run("daemon", each, "start")
+    state = eventually(lambda: cluster.get("cluster", "status", on="machine-b"), lambda now: now["position"], LONG_S)
+    assert (state["ordered_by"], state["position"] >= kept) == ("embedded", True)
+    moved = eventually(
+        lambda: cluster.try_migrate("production/web", "machine-a", on="machine-b"),
+        lambda answer: answer.code != "machine-unreachable",
+        LONG_S,
+    )
+    assert moved.payload["committed"], moved

@@ -68,8 +68,12 @@ class SystemEtcd:
                 await anyio.sleep(LOOK_EVERY_S)
         raise Failed(Code.PART_FAILED, f"etcd did not start: {running.words() or 'it said nothing'}")
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
+        """It keeps what it has. Does not run is done."""
         await Outliving("etcd", self.programs, (), data_option(self.folder)).stop(grace_s=STOP_S)
+
+    async def end(self) -> None:
+        await self.stop()
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         for name in (*FILES, self._begun.name):
             (self.folder / name).unlink(missing_ok=True)
