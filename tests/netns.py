@@ -47,7 +47,7 @@ class NetworkNamespace:
 
     def reaches(self, address: str) -> bool:
         """Whether one single packet is answered: nothing is sent a second time."""
-        return self.try_("ping", "-n", "-c", "1", "-W", "5", address).returncode == 0
+        return self.try_("ping", "-n", "-c", "1", "-W", f"{5 * PATIENCE:g}", address).returncode == 0
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from ployz.lab.guest.guest import Guest
 from tests.labs import REPOSITORY
-from tests.openzfs.conftest import CLONE, SLOWNESS, Say
+from tests.openzfs.conftest import CLONE, SLOW_NODE, SLOWNESS, Say
 from tests.real import PATIENCE
 
 FILE_S = 1800
@@ -22,7 +22,8 @@ FILES = [
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_contract_holds_in_the_guest_of(installed: tuple[Guest, Guest], say: Say, file: str) -> None:
-    variables = ["PLOYZ_REAL=1", f"PLOYZ_PATIENCE={PATIENCE * SLOWNESS:g}", f"PYTHONPATH={CLONE}", "PYTHONUNBUFFERED=1"]
+    patience = f"PLOYZ_PATIENCE={PATIENCE * SLOWNESS:g}"
+    variables = ["PLOYZ_REAL=1", SLOW_NODE, patience, f"PYTHONPATH={CLONE}", "PYTHONUNBUFFERED=1"]
     options = ["-v", "--tb=short", "-p", "no:cacheprovider", "-m", "real"]
     pytest_ = [f"{CLONE}/.venv/bin/python", "-P", "-m", "pytest", *options, file]
     argv = ["env", f"--chdir={CLONE}", *variables, *pytest_]
