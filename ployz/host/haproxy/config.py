@@ -25,6 +25,8 @@ MOVED_TOO_LONG: Final = "the service is moving and was not back in time: try aga
 NO_ROUTE: Final = "no service has a route for this host and path"
 NO_ANSWER: Final = "the service does not answer"
 
+_PLAIN_HOST: Final = "req.hdr(host),field(1,:),lower"
+
 CONNECT_TIMEOUT_MS: Final = 500
 CONNECT_TRIES: Final = 10
 """With no health check a server is as good as its last connection. One that fails is tried again for about 5 s: a
@@ -195,19 +197,21 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
 
 
 def _routing(state: GatewayState, setting: Setting) -> Iterator[str]:
-    """Host and path as they came, which is enough for most; else the host in lower case, without a port."""
-    routes, unknown = setting.files.routes, "if !{ var(txn.to) -m found }"
-    plain_host = "req.hdr(host),field(1,:),lower"
+    """Host and path as they came, which is enough for most; else the host in lower case, without a port.
+
+    As conditions of the choice itself, since the first that fits ends it: what others need costs most requests nothing.
+    """
+    fits = f"map_beg({setting.files.routes}),set-var(txn.to) -m found"
+    to = "use_backend %[var(txn.to)] if"
     yield from (
         "    option forwardfor",
         "    option idle-close-on-response",
-        f"    http-request set-var(txn.to) base,map_beg({routes})",
-        f"    http-request set-var(txn.path) path {unknown}",
-        f"    http-request set-var(txn.to) {plain_host},concat(,txn.path),map_beg({routes}) {unknown}",
+        f"    {to} {{ base,{fits} }}",
+        f"    {to} {{ path,set-var(txn.path) -m found }} {{ {_PLAIN_HOST},concat(,txn.path),{fits} }}",
     )
     if any(not each.hostname for each in state.http):
-        yield f"    http-request set-var(txn.to) path,map_beg({routes}) {unknown}"
-    yield from ("    use_backend %[var(txn.to)]", "    default_backend nowhere")
+        yield f"    {to} {{ path,{fits} }}"
+    yield "    default_backend nowhere"
 
 
 def _tcp(state: GatewayState, files: Files) -> Iterator[str]:
