@@ -1,7 +1,7 @@
 """The gateway actor: keeps this machine's gateway in agreement with the facts, and holds what a cut-over asks it to.
 
 A hold is in the log before it is in the gateway. Who decides its end is the operation, by the facts that this machine
-follows; a coordinator that is gone is not missed.
+follows; a coordinator that is gone is not missed. While it is there it may let go earlier.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ployz.actors.messages.gateway import (
     GatewayRow,
     HoldBegun,
     HoldRoutes,
+    LetGo,
     ListRoutes,
     ReportGateway,
     RouteList,
@@ -38,7 +39,7 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused, Unreachable
 from ployz.events.types import RoutesHeld, RoutesReleased
 from ployz.host.ports import BackendStatus, GatewayStatus
-from ployz.ids import MachineId, ServiceRef, SlotRef
+from ployz.ids import MachineId, ServiceRef, SlotName, SlotRef
 from ployz.plan import committed, names
 from ployz.plan.gateways import backends_of, gateway_state, gateways, served_routes
 from ployz.projections.local import Held
@@ -159,7 +160,7 @@ class GatewayActor(Actor):
             f"service/{message.service}",
             RoutesHeld(message.service, message.slots, self._parts.clock.wall_ms() + message.hold_ms),
             operation_id=operation.operation_id,
-            step=names.step("hold", message.service),
+            step=names.step("hold", _subject(message.service, message.slots)),
         )
         await self._apply()
         return HoldBegun(holds=True, running=_running(mine, message.slots))
@@ -180,11 +181,20 @@ class GatewayActor(Actor):
             while self._holds(message):
                 await self._news.wait()
         if self._holds(message):
-            raise Unreachable(
-                Code.TIMED_OUT,
-                f"what waits for {message.service} on {self._parts.me} cannot be let go yet",
-                "It goes on as soon as the service answers from there: ployzctl gateway status shows it.",
-            )
+            raise _not_yet(message.service, self._parts.me)
+        return Done()
+
+    @handles(LetGo, concurrent=True)
+    async def let_go(self, message: LetGo) -> Done:
+        await self._parts.in_operation(message.operation_id, message.position)
+        held = self._parts.local.holds.get(message.service)
+        if held is None or (held.operation_id, held.slots) != (message.operation_id, message.slots):
+            return Done()
+        if message.service not in self._releasing:
+            self._releasing.add(message.service)
+            await self._release(message.service, held)
+        if self._parts.local.holds.get(message.service) == held:
+            raise _not_yet(message.service, self._parts.me)
         return Done()
 
     def _holds(self, message: AwaitReleased) -> bool:
@@ -196,7 +206,7 @@ class GatewayActor(Actor):
         )
 
     async def _release(self, service: ServiceRef, held: Held) -> None:
-        """When this machine reaches the service where the decision has it, or the hold is over."""
+        """When this machine reaches the service where the facts have it, or the hold is over."""
         try:
             left_s = max(0.0, held.until_ms - self._parts.clock.wall_ms()) / 1000
             with anyio.move_on_after(left_s):
@@ -214,7 +224,7 @@ class GatewayActor(Actor):
                 f"service/{service}",
                 RoutesReleased(service, waited, refused),
                 operation_id=held.operation_id,
-                step=names.step("release", service),
+                step=names.step("release", _subject(service, held.slots)),
             )
         except PloyzError as error:
             _log.warning("what waits for %s cannot be let go yet: %s", service, error)
@@ -292,6 +302,19 @@ class GatewayActor(Actor):
             refused=backend.expired + backend.turned_away,
             errors=backend.errors,
         )
+
+
+def _not_yet(service: ServiceRef, me: MachineId) -> Unreachable:
+    return Unreachable(
+        Code.TIMED_OUT,
+        f"what waits for {service} on {me} cannot be let go yet",
+        "It goes on as soon as the service answers from there: ployzctl gateway status shows it.",
+    )
+
+
+def _subject(service: ServiceRef, slots: tuple[SlotName, ...]) -> str:
+    """One operation may hold the slots of a service one after the other."""
+    return f"{service}/{','.join(slots)}" if slots else str(service)
 
 
 def _state(backend: BackendStatus, *, holds: bool) -> str:

@@ -1,5 +1,8 @@
 """The coordinator's side of a hold: every gateway is asked, before anything stops, to let requests wait.
 
+What waits for a cut-over goes on by the decision, and nobody needs to say so. What waits for a slot that is replaced
+where it is goes on as soon as that is ready, by the coordinator's word; without it, by the decision too.
+
 A gateway that does not answer delays the cut-over by no more than `HOLD_ANSWER_S`. Its clients may see errors then, and
 the operator hears of it; it sends nothing to a wrong place, since its routes name none.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from ployz.actors.messages.gateway import AwaitDrained, AwaitReleased, HoldRoutes
+from ployz.actors.messages.gateway import AwaitDrained, AwaitReleased, HoldRoutes, LetGo
 from ployz.actors.together import together
 from ployz.actors.work import Work
 from ployz.config import ASK_TIMEOUT_S
@@ -30,9 +33,22 @@ async def hold_traffic(work: Work, effects: tuple[HoldTraffic, ...]) -> list[Hol
     return begun
 
 
+async def let_go(work: Work, holds: list[HoldPlan]) -> None:
+    """Before the commit, when what they waited for is ready where it was. Returns when it gets requests again."""
+    await together(*(partial(_let_go, work, hold) for hold in holds))
+
+
 async def await_released(work: Work, holds: list[HoldPlan]) -> None:
     """After the commit: until requests go on. The gateways let them go by themselves; this is to know when."""
     await together(*(partial(_released, work, hold) for hold in holds))
+
+
+async def _let_go(work: Work, hold: HoldPlan) -> None:
+    message = LetGo(work.operation_id, work.position, hold.service, hold.slots)
+    try:
+        await work.home.remote(hold.gateway, "gateway").ask(message, timeout_s=HOLD_ANSWER_S)
+    except PloyzError as error:
+        work.story.tell(f"{hold.gateway} has not let requests to {hold.service} go yet: {error.problem.text}")
 
 
 async def _released(work: Work, hold: HoldPlan) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 from attrs import define, field
 
-from ployz.actors.holding import await_released, hold_traffic
+from ployz.actors.holding import await_released, hold_traffic, let_go
 from ployz.actors.measuring import Measuring, ms_since
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
@@ -82,11 +82,13 @@ class Performer:
         await together(*(each.warm for each in self.transfers))
 
     async def start_in_place(self) -> None:
-        """One slot after the other: the others of its service go on serving."""
+        """One slot after the other: the others of its service go on serving, and what has no other waits."""
         if self.steps.in_place:
             self.work.story.enter(Phase.START, f"start {', '.join(str(each.ref) for each in self.steps.in_place)}")
         for each in self.steps.in_place:
+            held = await hold_traffic(self.work, self.steps.holds_of(each))
             await self._start(each)
+            await let_go(self.work, held)
 
     async def open_last_round(self) -> None:
         await together(*(each.open_last for each in self.transfers))

@@ -26,6 +26,8 @@ class SlotLooks:
         self._parts = parts
         self.silent: frozenset[SlotRef] = frozenset()
         """Those that did not answer the last look, of services that have others."""
+        self._answered: frozenset[SlotRef] = frozenset()
+        """Since that look began, whatever it saw of them."""
 
     async def look(self) -> bool:
         """Whether `silent` has changed."""
@@ -34,8 +36,9 @@ class SlotLooks:
             service, slots = committed.service(self._parts.view, ref), self._parts.view.placement.of_service(ref)
             if service is not None and len(slots) > 1:
                 asked += [(SlotRef(ref, slot.slot), service, slot.ipv4) for slot in slots]
+        self._answered = frozenset()
         answers = await together(*(partial(self._is_ready, service, ipv4) for _, service, ipv4 in asked))
-        silent = frozenset(ref for (ref, _, _), ready in zip(asked, answers, strict=True) if not ready)
+        silent = frozenset(ref for (ref, _, _), ready in zip(asked, answers, strict=True) if not ready) - self._answered
         changed, self.silent = silent != self.silent, silent
         return changed
 
@@ -47,7 +50,12 @@ class SlotLooks:
         slots = [each for each in self._parts.view.placement.of_service(ref) if not only or each.slot in only]
         if service is None or not slots:
             return True
-        return any([await self._accepts(service, slot, within_s) for slot in slots])
+        answered = frozenset(
+            [SlotRef(ref, slot.slot) for slot in slots if await self._accepts(service, slot, within_s)]
+        )
+        self._answered |= answered
+        self.silent -= answered
+        return bool(answered)
 
     async def _accepts(self, service: Service, slot: SlotPlacement, within_s: float) -> bool:
         ports = [port for route in service.routes if (port := service.port(route.service_port)) is not None]

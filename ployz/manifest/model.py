@@ -284,7 +284,7 @@ class Service:
     restart: Restart = "unless-stopped"
     """What ployzd does when the container ends by itself. `always` and `unless-stopped` mean the same."""
     cutover_hold_s: float = 30.0
-    """How long gateways let new requests and connections wait while it moves; 0: not at all."""
+    """How long gateways let new requests and connections wait while it moves or is replaced; 0: not at all."""
     hooks: Hooks = Hooks()
     """For services with volumes."""
 

@@ -223,6 +223,8 @@ class Phases:
     copies: tuple[CopyVolume, ...]
     in_place: tuple[StartContainer, ...]
     """New and replaced slots: they start before anything is stopped for a move."""
+    in_place_holds: tuple[HoldTraffic, ...]
+    """Of replaced slots: each from before it is stopped until it is ready."""
     quiescing: tuple[Quiesce, ...]
     """Where services with hooks leave."""
     holds: tuple[HoldTraffic, ...]
@@ -233,6 +235,14 @@ class Phases:
     """Slots that move, and new or replaced ones that mount a volume that does."""
     cleaning: tuple[Cleaning, ...]
 
+    def holds_of(self, start: StartContainer) -> tuple[HoldTraffic, ...]:
+        """While this slot is replaced where it is."""
+        return tuple(
+            each
+            for each in self.in_place_holds
+            if (each.hold.service, each.hold.replaced) == (start.ref.service, start.ref.slot)
+        )
+
     def in_words(self) -> Iterator[tuple[Phase, list[str]]]:
         """What an operator reads. A phase in which nothing happens is left out."""
         changes = (*self.images, *self.volumes, *self.containers, *self.copies, *self.departures, *self.cleaning)
@@ -242,7 +252,7 @@ class Phases:
             (Phase.LOCK, (_LOCK_WORDS,)),
             (Phase.PREPARE, (*self.secrets, *self.images, *self.volumes, *self.containers)),
             (Phase.PRECOPY, (*self.quiescing, *self.copies)),
-            (Phase.START, self.in_place),
+            (Phase.START, [effect for start in self.in_place for effect in (*self.holds_of(start), start)]),
             (Phase.HOLD, self.holds),
             (Phase.CUT, (*self.departures, *self.last_copies, *self.arrivals)),
             (Phase.COMMIT, (_COMMIT_WORDS,)),
@@ -265,7 +275,8 @@ def phases(plan: Plan) -> Phases:
         copies=tuple(CopyVolume(volume, _source(volume)) for volume in moved),
         in_place=tuple(start for arrives, start in starts if not arrives),
         quiescing=tuple(_quiescing(plan)),
-        holds=tuple(HoldTraffic(each) for each in plan.holds),
+        in_place_holds=tuple(HoldTraffic(each) for each in plan.holds if each.replaced is not None),
+        holds=tuple(HoldTraffic(each) for each in plan.holds if each.replaced is None),
         departures=tuple(_departures(plan)),
         last_copies=tuple(FinishCopy(volume, _source(volume)) for volume in moved),
         arrivals=tuple(start for arrives, start in starts if arrives),

@@ -121,7 +121,9 @@ class SecretPlan:
 
 @frozen
 class HoldPlan:
-    """New requests to a service wait at one gateway, from before it stops until the operation is decided."""
+    """New requests to a service wait at one gateway, from before it stops until it is back: in a cut-over that is when
+    the operation is decided.
+    """
 
     gateway: MachineId
     service: ServiceRef
@@ -131,6 +133,8 @@ class HoldPlan:
     """What waits longer is refused."""
     grace_ms: int
     """How long running HTTP requests may take to be answered before the service is stopped."""
+    replaced: SlotName | None = None
+    """The slot that is replaced where it is, while which nothing else of the operation is held. None: a cut-over's."""
 
 
 @frozen

@@ -101,6 +101,54 @@ def test_no_request_fails_while_a_service_moves_to_and_fro_under_load(
     assert (counted["refused"], counted["state"]) == (0, "serving")
 
 
+@pytest.mark.parametrize("volume", ["data", None])
+def test_no_request_fails_while_a_service_is_replaced_where_it_is_under_load(
+    cluster: Cluster, namespace: str, gateway: str, volume: str | None
+) -> None:
+    hostname, backend = f"{namespace}.example", f"http.{namespace}.web.http"
+
+    def manifest(version: int) -> Json:
+        routes = {"routes": [{"http": {"service_port": "http", "hostnames": [hostname]}}]}
+        service = web(volume=volume, env={"VERSION": str(version)}) | routes
+        return ns(namespace, service, volumes=("data",) if volume else ())
+
+    cluster.deploy(manifest(0))
+    serves(cluster, hostname)
+    with loaded(cluster, hostname) as report:
+        for version in range(1, 4):
+            assert cluster.deploy(manifest(version))["committed"]
+        eventually(lambda: held(cluster, backend)["held"], lambda now: now == 0)
+    machine = cluster.slot(f"{namespace}/web")["machine"]
+    assert cluster.in_container(machine, f"{namespace}/web", "sh", "-c", "echo $VERSION").strip() == "3"
+    assert report.found["failed"] == {}
+    assert report.found["requests"] > RATE
+    counted = held(cluster, backend)
+    assert counted["held_ever"] > 0
+    assert (counted["refused"], counted["state"]) == (0, "serving")
+
+
+def test_of_two_slots_one_answers_while_the_other_is_replaced_and_nothing_waits(
+    cluster: Cluster, namespace: str, gateway: str
+) -> None:
+    hostname, backend = f"{namespace}.example", f"http.{namespace}.web.http"
+
+    def manifest(version: int) -> Json:
+        more = {
+            "routes": [{"http": {"service_port": "http", "hostnames": [hostname]}}],
+            "placement": {"replicated": {"count": 2}},
+        }
+        return ns(namespace, web(volume=None, env={"VERSION": str(version)}) | more)
+
+    cluster.deploy(manifest(0))
+    serves(cluster, hostname)
+    with loaded(cluster, hostname) as report:
+        for version in (1, 2):
+            assert cluster.deploy(manifest(version))["committed"]
+    assert report.found["failed"] == {}
+    counted = held(cluster, backend)
+    assert (counted["held_ever"], counted["refused"], counted["state"]) == (0, 0, "serving")
+
+
 def test_a_gateway_serves_on_without_ployzd_and_is_found_again(cluster: Cluster, namespace: str, gateway: str) -> None:
     hostname = f"{namespace}.example"
     cluster.deploy(routed(namespace, hostname))

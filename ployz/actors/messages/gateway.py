@@ -27,8 +27,8 @@ class HoldBegun:
 class HoldRoutes(Message[HoldBegun]):
     """From a coordinator, before it stops the service: from the answer on, new requests and connections wait here.
 
-    They go on when this machine has followed the operation's decision and the service answers, and are refused after
-    `hold_ms`, by this machine's own clock.
+    They go on when this machine has followed the operation's decision, or was told to let them go, and the service
+    answers. They are refused after `hold_ms`, by this machine's own clock.
     """
 
     operation_id: OperationId
@@ -58,11 +58,25 @@ class AwaitDrained(Message[Drained]):
 @message("gateway.release", senders=PEER)
 @frozen
 class AwaitReleased(Message[Done]):
-    """From a coordinator, after its commit, which alone ends a hold: when nothing waits here for that operation."""
+    """From a coordinator, after its commit, which ends a hold: when nothing waits here for that operation."""
 
     operation_id: OperationId
     service: ServiceRef
     within_ms: int
+
+
+@message("gateway.let_go", senders=PEER)
+@frozen
+class LetGo(Message[Done]):
+    """From a coordinator, before its commit, when slots that were held are ready where they were: answered when they
+    get requests again. What is not held like this, any more, is let go.
+    """
+
+    operation_id: OperationId
+    position: int
+    service: ServiceRef
+    slots: tuple[SlotName, ...]
+    """As they were held."""
 
 
 # ---------------------------------------------------------------- looking

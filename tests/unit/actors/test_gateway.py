@@ -7,7 +7,7 @@ import pytest
 
 from ployz.actors.messages.gateway import ListRoutes, ShowGateways
 from ployz.actors.messages.machine import SetMachine
-from ployz.actors.messages.operations import ApplyMigration, PreviewMigration
+from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration, PreviewMigration
 from ployz.errors import Code, Refused, Unreachable
 from ployz.host.fakes.docker import Program
 from ployz.host.fakes.gateway import FakeGateway
@@ -150,6 +150,102 @@ def test_requests_wait_from_before_the_stop_until_the_commit_is_followed() -> No
         assert [each for each in found if each.startswith("routes.")] == ["routes.held", "routes.released"]
         records = await cluster[C].disk.log.of_operation(outcome.operation_id)
         assert [each.event.held for each in records if each.event.event_name == "routes.released"] == [1]  # type: ignore[attr-defined]
+
+    simulate(body)
+
+
+def redeployed(text: str) -> ApplyDeploy:
+    return ApplyDeploy(text.replace('image = "postgres:17"', 'image = "postgres:17"\nenv = { NEW = "1" }'))
+
+
+def test_requests_wait_while_a_slot_is_replaced_where_it_is_and_go_on_when_it_is_ready() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster)
+        gateway = cluster[C].gateway
+        seen: dict[str, bool] = {}
+
+        async def stopping(effect: Effect) -> None:
+            seen["stop"] = gateway.request(BACKEND)
+
+        async def starting(effect: Effect) -> None:
+            seen["start"] = gateway.request(BACKEND)
+
+        async def committing(effect: Effect) -> None:
+            seen["settle"] = gateway.request(BACKEND)
+
+        cluster.effects.at(before(A, "docker.stop"), stopping)
+        cluster.effects.at(after(A, "docker.start"), starting)
+        cluster.effects.at(before(A, "docker.remove"), committing)
+        outcome = await cluster.run(A, redeployed(ROUTED))
+        assert outcome.exit_code == 0, outcome.text
+        assert seen == {"stop": False, "start": False, "settle": True}
+        await released(cluster)
+        assert (gateway.held_ever[BACKEND], gateway.expired) == (2, {})
+        found = await events_of(cluster, C, outcome.operation_id)
+        assert [each for each in found if each.startswith("routes.")] == ["routes.held", "routes.released"]
+
+    simulate(body)
+
+
+def test_of_two_slots_that_are_replaced_one_serves_at_each_moment_and_nothing_waits() -> None:
+    async def body(cluster: Cluster) -> None:
+        await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
+        two = manifest(service(placement="{ replicated = { count = 2 } }", extra=ROUTES))
+        await deployed(cluster, two)
+        gateway = cluster[C].gateway
+        await cluster.until(lambda: serves(gateway), within_s=5)
+        out: list[list[bool]] = []
+
+        async def stopping(effect: Effect) -> None:
+            assert gateway.state is not None
+            out.append([each.is_out for each in gateway.state.backends[0].servers])
+
+        for machine in {slot.machine for slot in cluster[A].parts.view.placement.of_service(DB)}:
+            cluster.effects.at(before(machine, "docker.stop"), stopping)
+        outcome = await cluster.run(A, redeployed(two))
+        assert outcome.exit_code == 0, outcome.text
+        assert out == [[True, False], [False, True]]
+        await released(cluster)
+        assert gateway.held_ever == {}
+
+    simulate(body)
+
+
+def test_a_replacement_that_does_not_get_ready_is_undone_and_what_waited_goes_to_what_was_there() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster)
+        gateway = cluster[C].gateway
+        program = cluster[A].docker.program
+        cluster[A].docker.program = lambda spec: Program(ready_s=3600) if "NEW" in spec.env else program(spec)
+
+        async def starting(effect: Effect) -> None:
+            if not gateway.held_ever:
+                assert not gateway.request(BACKEND)
+
+        cluster.effects.at(after(A, "docker.start"), starting)
+        outcome = await cluster.run(A, redeployed(ROUTED))
+        assert outcome.exit_code == 3
+        await released(cluster, within_s=30)
+        assert running(cluster) == {A: ["db/slot-1"]}
+        assert (gateway.held_ever[BACKEND], gateway.expired) == (1, {})
+
+    simulate(body)
+
+
+def test_a_coordinator_that_dies_while_a_slot_is_replaced_is_not_needed_to_let_go() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster)
+        gateway = cluster[C].gateway
+
+        async def die(effect: Effect) -> None:
+            assert not gateway.request(BACKEND)
+            cluster.kill(B)
+
+        cluster.effects.at(before(A, "docker.stop"), die)
+        await cluster.begin(B, redeployed(ROUTED))
+        await cluster.until(lambda: cluster[B].life is None, within_s=30)
+        await released(cluster, within_s=120)
+        assert running(cluster) == {A: ["db/slot-1"]}
 
     simulate(body)
 

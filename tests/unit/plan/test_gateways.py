@@ -126,6 +126,32 @@ def test_if_some_slots_stay_those_that_move_get_nothing_and_nothing_waits() -> N
     assert (hold.service, hold.slots) == (WEB, (moving.slot,))
 
 
+def replaced(text: str) -> str:
+    return text.replace('image = "web:1"', 'image = "web:1"\nenv = { NEW = "1" }')
+
+
+def test_a_slot_that_is_replaced_where_it_is_is_held_and_another_one_only_gets_nothing_meanwhile() -> None:
+    for count, slots in ((1, [()]), (2, [("slot-1",), ("slot-2",)])):
+        world = with_gateway(A, C)
+        text = HEAD + web(tcp(5432), count=count)
+        world.commit(text)
+        assert [(each.gateway, each.slots) for each in holds(world, replaced(text))] == [
+            (gateway, each) for each in slots for gateway in (A, C)
+        ]
+
+
+def test_slots_are_replaced_and_held_one_after_the_other() -> None:
+    world = with_gateway()
+    text = HEAD + web(tcp(5432), count=2, more=f'on = ["{A}", "{B}"]')
+    world.commit(text)
+    words = dict(phases(planned(world.view, replaced(text))).in_words())
+    assert Phase.HOLD not in words
+    first, start, second, *_ = words[Phase.START]
+    assert "send nothing new to slot-1 of production/web" in first
+    assert "stop the old container, start production/web/slot-1" in start
+    assert "send nothing new to slot-2 of production/web" in second
+
+
 def test_what_does_not_move_has_no_route_or_wants_no_hold_is_not_held() -> None:
     for routes, more in (((), ""), ((tcp(5432),), 'cutover_hold = "0s"')):
         world = with_gateway()
