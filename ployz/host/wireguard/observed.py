@@ -117,11 +117,12 @@ def parse_link(text: str) -> ObservedLink:
 
 
 def parse_addresses(text: str) -> list[str]:
-    """From `ip -j addr show`, with prefix length."""
+    """From `ip -j addr show`, with prefix length. iproute2 6.1 may show an address that a filter leaves out as `{}`."""
     return [
         f"{address['local']}/{address['prefixlen']}"
         for entry in _entries(text)
         for address in entry.get("addr_info", [])
+        if address
     ]
 
 

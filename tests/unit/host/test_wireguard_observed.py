@@ -5,6 +5,7 @@ from ployz.host.wireguard.observed import (
     ObservedLink,
     ObservedPaths,
     ObservedPeer,
+    parse_addresses,
     parse_dump,
     parse_link,
     parse_paths,
@@ -72,3 +73,8 @@ def test_uplinks_are_named_once() -> None:
     route = '{"dst":"default","gateway":"fe80::1","dev":"eth0","protocol":"ra"}'
     assert parse_uplinks(f"[{route},{route}]") == ["eth0"]
     assert parse_uplinks("[]") == []
+
+
+def test_addresses_that_a_filter_left_out_are_none() -> None:
+    text = '[{"ifname": "ployz-br0", "addr_info": [{}, {"local": "fe80::1", "prefixlen": 64, "tentative": true}]}, {}]'
+    assert parse_addresses(text) == ["fe80::1/64"]
