@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import anyio
 
 from ployz.errors import Failed
+from ployz.wire.packing import unpacked
 from ployz.wire.stream_link import TELL_S, Kind, Link, LinkLost, offset_of
 from ployz.wire.stream_program import StreamProgram, reading
 from ployz.wire.streams import FINISH_S, Verdict, encode_verdict
@@ -183,6 +184,8 @@ class Intake:
             match kind:
                 case Kind.CONTENT:
                     await self._give(program, link, content)
+                case Kind.PACKED:
+                    await self._give(program, link, unpacked(content))
                 case Kind.STILL_HERE:
                     pass
                 case Kind.END if offset_of(content) == self._taken:

@@ -40,6 +40,8 @@ class Kind(IntEnum):
     VERDICT = 5
     HEARD = 6
     """From the sender, of the verdict: nobody will ask for it again."""
+    PACKED = 7
+    """From the sender, like `CONTENT`: it becomes that when it is unpacked."""
 
 
 _KINDS = frozenset(Kind)

@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from ployz.errors import Code, Failed, PloyzError, Unreachable
 from ployz.wire.pacing import Pace, piece_bytes
+from ployz.wire.packing import Packing
 from ployz.wire.stream_link import PIECE_BYTES, SILENT_S, TELL_S, Kind, Link, LinkLost, offset_of
 from ployz.wire.stream_program import StreamProgram, writing
 from ployz.wire.stream_window import Window
@@ -47,6 +48,7 @@ class Sender:
     paces: Sequence[Pace] = ()
     source: str | None = None
     """The local address to connect from."""
+    packing: Packing = field(factory=Packing)
 
     async def send(
         self,
@@ -73,7 +75,7 @@ class Sender:
         if verdict.bytes_count != window.read:
             raise failed(f"{window.read} bytes were sent, and the receiver took {verdict.bytes_count}")
         duration_ms = round((anyio.current_time() - began_s) * 1000)
-        return Sent(window.read, duration_ms, window.again_bytes, sending.links_lost)
+        return Sent(window.read, duration_ms, window.again_bytes, sending.links_lost, sending.link_bytes)
 
     async def open(self, ticket: Ticket) -> tuple[Link, int]:
         """A connection whose receiver accepted the ticket, and how much of the stream it has."""
@@ -123,6 +125,8 @@ class _Sending:
     on_progress: Callable[[int], None]
     on_lost: Callable[[str], None]
     window: Window = field(factory=Window, init=False)
+    link_bytes: int = field(default=0, init=False)
+    """Given to connections."""
     links_lost: int = field(default=0, init=False)
     _source_ended: bool = field(default=False, init=False)
     """It wrote everything, and its exit code was 0."""
@@ -237,9 +241,7 @@ class _Sending:
         is_told = False
         while True:
             if (piece := self.window.next_piece()) is not None:
-                for pace in self.sender.paces:
-                    await pace.take(len(piece))
-                await link.write(Kind.CONTENT, piece)
+                await self._send(link, piece)
             elif self._source_ended:
                 if not is_told:
                     await link.write_offset(Kind.END, self.window.read)
@@ -258,6 +260,16 @@ class _Sending:
                 if silent_s >= self.sender.stall_s:
                     return self._fail(failed(f"its source wrote nothing for {silent_s:g} s"))
                 await link.write(Kind.STILL_HERE)
+
+    async def _send(self, link: Link, piece: bytes) -> None:
+        """Limits are of what the link carries."""
+        kind, content = await self.sender.packing.pack(piece)
+        began_s = anyio.current_time()
+        for pace in self.sender.paces:
+            await pace.take(len(content))
+        await link.write(kind, content)
+        self.sender.packing.sent(len(piece), anyio.current_time() - began_s)
+        self.link_bytes += len(content)
 
     async def _read(self) -> bool:
         """False: the program wrote nothing for TELL_S."""

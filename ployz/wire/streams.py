@@ -15,7 +15,7 @@ from attrs import field, frozen
 from ployz.errors import Code, Failed
 from ployz.strict import Malformed, make_converter, pack, structure, unpack
 
-MAGIC = b"ployz/s2"
+MAGIC = b"ployz/s3"
 GIVE_UP = b"ployz/x2"
 """Instead of MAGIC: there will be no more of this stream, and what came is not the whole."""
 TOKEN_BYTES = 32
@@ -46,6 +46,8 @@ class Sent:
     again_bytes: int = 0
     """Sent more than once, because connections were lost."""
     links_lost: int = 0
+    link_bytes: int = 0
+    """What connections were given for it: less where pieces were packed, more where they were sent again."""
 
 
 @frozen

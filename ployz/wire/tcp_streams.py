@@ -9,9 +9,13 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from ployz.wire.pacing import Pace
+from ployz.wire.packing import Packing
 from ployz.wire.stream_receive import Expectation, StreamServer
 from ployz.wire.stream_send import Sender
 from ployz.wire.streams import Limit, Sent, Ticket
+
+PACKINGS_MAX = 64
+"""What is remembered of ways that streams took; the oldest is forgotten."""
 
 
 class TcpStreams:
@@ -26,6 +30,7 @@ class TcpStreams:
         self._stall_s = stall_s
         self._pace = Pace(bytes_per_s)
         self._paces: WeakValueDictionary[Limit, Pace] = WeakValueDictionary()
+        self._packings: dict[tuple[str, str], Packing] = {}
         self._server = StreamServer(stall_s=stall_s, patience_s=patience_s)
 
     async def serve(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
@@ -46,8 +51,17 @@ class TcpStreams:
         on_lost: Callable[[str], None] | None = None,
     ) -> Sent:
         paces = [self._pace] if limit is None else [self._pace, self._shared(limit)]
-        sender = Sender(self._stall_s, patience_s, paces)
+        packing = Packing() if limit is None else self._packing(limit.name, ticket.address)
+        sender = Sender(self._stall_s, patience_s, paces, packing=packing)
         return await sender.send(ticket, argv, on_progress=on_progress, on_lost=on_lost)
+
+    def _packing(self, name: str, address: str) -> Packing:
+        """Of one name to one machine: the last round of a move goes as the rounds did that it is predicted by."""
+        packing = self._packings.pop((name, address), None) or Packing()
+        self._packings[name, address] = packing
+        if len(self._packings) > PACKINGS_MAX:
+            del self._packings[next(iter(self._packings))]
+        return packing
 
     def _shared(self, limit: Limit) -> Pace:
         """One for all streams of its name, for as long as there are any."""

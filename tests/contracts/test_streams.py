@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve, frozen
 
 from ployz.errors import Code, Failed, PloyzError, Refused, Unreachable
-from ployz.wire import stream_receive
+from ployz.wire import packing, stream_receive
 from ployz.wire.pacing import Pace
 from ployz.wire.sockets import raw_socket
 from ployz.wire.stream_receive import Expectation, StreamServer
@@ -132,6 +132,39 @@ def test_every_byte_arrives_and_both_ends_agree_on_how_many(tmp_path: Path) -> N
     run(body)
     with arrived.open("rb") as got, content.open("rb") as meant:
         assert hashlib.file_digest(got, "sha256").digest() == hashlib.file_digest(meant, "sha256").digest()
+
+
+def test_what_is_packed_arrives_as_it_was_and_is_counted_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "pays", lambda _: True)
+    content, arrived = tmp_path / "content", tmp_path / "arrived"
+    content.write_bytes(b"".join(f"line {number} of a text\n".encode() for number in range(3_000_000)))
+    size = content.stat().st_size
+
+    async def body(server: StreamServer) -> None:
+        expectation = server.expect("receiving x", shell(f"cat > {arrived}"), deadline_s=5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(expectation.result)
+            sent = await send(expectation.ticket, ["cat", str(content)])
+        assert sent.bytes_count == size
+        assert 24 * MIB < sent.link_bytes < 24 * MIB + (size - 24 * MIB) / 2
+
+    run(body)
+    assert arrived.read_bytes() == content.read_bytes()
+
+
+def test_what_does_not_shrink_goes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "pays", lambda _: True)
+
+    async def body(server: StreamServer) -> None:
+        expectation = server.expect("receiving x", SWALLOW, deadline_s=5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(expectation.result)
+            sent = await send(expectation.ticket, ["head", "-c", str(32 * MIB), "/dev/urandom"])
+        assert sent.bytes_count == sent.link_bytes == 32 * MIB
+
+    run(body)
 
 
 @pytest.mark.parametrize("count", [0, 1, 65_537])

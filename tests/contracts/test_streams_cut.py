@@ -15,11 +15,12 @@ from attrs import define, evolve, field
 
 from ployz.errors import Code, Failed, PloyzError
 from ployz.wire import stream_link
+from ployz.wire.packing import Packing
 from ployz.wire.sockets import raw_socket
 from ployz.wire.stream_receive import StreamServer
 from ployz.wire.stream_send import Sender
 from ployz.wire.stream_window import WINDOW_BYTES
-from ployz.wire.streams import Received, Sent, Ticket
+from ployz.wire.streams import MAGIC, Received, Sent, Ticket
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -101,6 +102,7 @@ async def send_over(
     is_silent: bool = True,
     heals_after_s: float = 0.0,
     patience_s: float = PATIENCE_S,
+    packs: bool = False,
 ) -> Ends:
     server = StreamServer(stall_s=5.0, patience_s=patience_s)
     received: list[Received | PloyzError] = []
@@ -122,7 +124,8 @@ async def send_over(
                 link = Link(expectation.ticket, list(cuts), is_silent, heals_after_s)
                 async with through(link) as ticket:
                     try:
-                        sent = await Sender(5.0, patience_s).send(ticket, source, on_lost=lost.append)
+                        packing = Packing(is_on=packs, left_bytes=2 * SIZE)
+                        sent = await Sender(5.0, patience_s, packing=packing).send(ticket, source, on_lost=lost.append)
                     except PloyzError as error:
                         sent = error
             tasks.cancel_scope.cancel()
@@ -153,6 +156,24 @@ def test_a_stream_goes_on_where_its_link_was_cut(tmp_path: Path, cuts: list[int]
         assert ends.sent.bytes_count == ends.received.bytes_count == SIZE
         assert ends.sent.links_lost == len(ends.lost) == len(cuts)
         assert ends.sent.again_bytes <= WINDOW_BYTES * len(cuts)
+
+    anyio.run(main, backend="trio")
+    assert digest(sink) == digest(source)
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_packed_stream_goes_on_where_its_link_was_cut(tmp_path: Path, is_silent: bool) -> None:
+    source, sink = tmp_path / "content", tmp_path / "arrived"
+    source.write_bytes((os.urandom(256 << 10) + bytes(256 << 10)) * (SIZE // (512 << 10)))
+
+    async def main() -> None:
+        into = ["sh", "-c", f"cat > {sink}"]
+        ends = await send_over([SIZE // 8, SIZE // 4], ["cat", str(source)], into, is_silent=is_silent, packs=True)
+        assert isinstance(ends.sent, Sent), ends
+        assert isinstance(ends.received, Received)
+        assert ends.sent.bytes_count == ends.received.bytes_count == SIZE
+        assert ends.sent.links_lost == 2
+        assert ends.sent.link_bytes < SIZE * 3 / 4 + ends.sent.again_bytes
 
     anyio.run(main, backend="trio")
     assert digest(sink) == digest(source)
@@ -216,7 +237,7 @@ def test_a_new_sender_of_the_same_stream_goes_on_where_the_one_that_died_stopped
                 await tasks.start(server.serve, "::1", 0)
                 expectation = server.expect("receiving x", ["sh", "-c", f"cat > {sink}"], deadline_s=5)
                 async with await anyio.connect_tcp(expectation.ticket.address, expectation.ticket.port) as dying:
-                    await dying.send(b"ployz/s2" + expectation.ticket.token)
+                    await dying.send(MAGIC + expectation.ticket.token)
                     with source.open("rb") as file:
                         await dying.send(bytes([1, 0, 0, 0, 200]) + file.read(200))
                     await anyio.sleep(0.2)

@@ -63,6 +63,7 @@ class RoundEvidence:
     snapshot: str
     guid: int
     sent_bytes: int
+    """What `zfs send` wrote, however that was packed on its way."""
     duration_ms: int
 
 

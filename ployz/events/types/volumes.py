@@ -73,6 +73,7 @@ class VolumeSent(Event):
     base: str | None
     snapshot: str
     sent_bytes: int
+    """What `zfs send` wrote, however that was packed on its way."""
     duration_ms: int
 
 
