@@ -22,8 +22,10 @@ from ployz.actors.seating import require_fit
 from ployz.actors.work import failures
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import Code, Failed, PloyzError, Refused, Unreachable
+from ployz.facts.etcd.access import EtcdAccess
 from ployz.facts.etcd.forms import Json, number
 from ployz.facts.etcd.gateway import Declined, Gateway
+from ployz.facts.etcd.members import look
 from ployz.facts.etcd.seating import Seating
 from ployz.host.etcd.text import client_url, peer_url
 from ployz.ids import MachineId
@@ -67,7 +69,9 @@ async def replace(parts: Parts, home: Home, seating: Seating, old: MachineId, ne
     asked = evolve(seating.as_operator(), endpoints=tuple(client_url(names[each]) for each in names if each != old))
     async with Gateway(asked) as gateway:
         replacing = _Replacing(gateway, peer_url(names[old]), peer_url(address))
-        if not await _answers(seating, names[old]):
+        if await _answers(seating, names[old]):
+            await replacing.relieve_old(evolve(seating.as_operator(), endpoints=(client_url(names[old]),)))
+        else:
             await replacing.remove_old()
         await replacing.admit_new()
         both = after.with_members((*seating.members, (new, address)))
@@ -91,6 +95,21 @@ class _Replacing:
 
     async def old_is_there(self) -> bool:
         return self.old in await self._members()
+
+    async def relieve_old(self, access: EtcdAccess) -> None:
+        """Of the lead, if it has it: a vote is given by the leader, which etcd 3.4 does not reach from another member;
+        and one that leads when it leaves lets commits wait for an election.
+        """
+        async with Gateway(access) as old:
+
+            async def step(members: Mapping[str, _Member]) -> bool:
+                (state,) = await look(old)
+                if state.leads:
+                    heir = next(each for url, each in members.items() if url != self.old and not each.learns)
+                    await old.write("/v3/maintenance/transfer-leadership", {"targetID": heir.number})
+                return not state.leads
+
+            await self._until(step, "hand over the lead")
 
     async def remove_old(self) -> None:
         async def step(members: Mapping[str, _Member]) -> bool:
