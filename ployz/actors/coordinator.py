@@ -38,6 +38,7 @@ from ployz.projections.operations import Status
 from ployz.wire.message import Sender
 
 ORDER_STEP: Final = "order"
+FINISHED_STEP: Final = "finished"
 
 
 @frozen
@@ -224,7 +225,7 @@ class Coordinator:
             cutover=self._performer.measuring.cutover if self._performer and result.committed else None,
         )
         await self.parts.journal.record(
-            f"operation/{self.operation_id}", finished, operation_id=self.operation_id, step="finished"
+            f"operation/{self.operation_id}", finished, operation_id=self.operation_id, step=FINISHED_STEP
         )
 
 

@@ -139,7 +139,7 @@ async def _settle(work: Work, position: int) -> dict[MachineId, str]:
 
 async def _commit_position(work: Work) -> int:
     await catch_up(work.parts)
-    return work.parts.view.operations.all[work.operation_id].position
+    return work.parts.view.operations[work.operation_id].position
 
 
 def _committed(work: Work, performer: Performer) -> DeployCommitted:

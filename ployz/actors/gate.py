@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ployz.actors.core import Home
 from ployz.actors.parts import Parts
+from ployz.actors.past import operation_of
 from ployz.actors.withdrawal import candidates_gone
 from ployz.errors import Code, Refused
 from ployz.events.log import Entry
@@ -57,7 +58,7 @@ class Gate:
         """Those of operations that are decided; and after an abort, once no candidate runs elsewhere."""
         fences = self.fences()
         for operation_id in sorted(set(fences.values())):
-            operation = self._parts.view.operations.get(operation_id)
+            operation = await operation_of(self._parts, operation_id)
             if operation is None or operation.status is Status.UNDECIDED:
                 continue
             if operation.status is Status.ABORTED:

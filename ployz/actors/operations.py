@@ -13,7 +13,7 @@ import anyio
 from attrs import evolve
 
 from ployz.actors.abandoned import end_own_operations
-from ployz.actors.coordinator import Order, check_blockers
+from ployz.actors.coordinator import FINISHED_STEP, Order, check_blockers
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.operations import (
     AbortedNow,
@@ -46,6 +46,7 @@ from ployz.actors.messages.operations import (
 )
 from ployz.actors.operation import OperationActor
 from ployz.actors.parts import Parts
+from ployz.actors.past import operation_of
 from ployz.actors.resuming import finish, order_of
 from ployz.actors.story import Story
 from ployz.actors.survey import survey
@@ -54,7 +55,7 @@ from ployz.actors.undecided import Undecided
 from ployz.actors.work import catch_up
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S, UNDECIDED_LOOK_S
 from ployz.errors import Code, PloyzError, Refused, Unreachable
-from ployz.events.types import OperationKind
+from ployz.events.types import OperationFinished, OperationKind
 from ployz.facts import keys
 from ployz.facts.lock import refusal
 from ployz.ids import OperationId
@@ -184,7 +185,7 @@ class OperationsActor(Actor):
                 coordinator = self.system.remote(operation.coordinator, "operations")
                 return await coordinator.ask(message, timeout_s=min(message.wait_s, WATCH_MAX_S) + ASK_TIMEOUT_S)
         except (Unreachable, Refused):
-            operation = self._find(message.operation_id)  # it may have been decided meanwhile
+            operation = await self._find(message.operation_id)  # it may have been decided meanwhile
         now = "" if here else await self._undecided.words(operation)
         raise Refused(
             Code.NOT_HERE,
@@ -195,9 +196,9 @@ class OperationsActor(Actor):
 
     async def _find_soon(self, operation_id: OperationId) -> Operation:
         with anyio.move_on_after(FIND_S):
-            while self._parts.view.operations.get(operation_id) is None:
+            while self._parts.view.operations.status(operation_id) is None:
                 await self._parts.next_change()
-        return self._find(operation_id)
+        return await self._find(operation_id)
 
     @handles(AskPhase, concurrent=True)
     async def phase(self, message: AskPhase) -> PhaseNow:
@@ -220,13 +221,13 @@ class OperationsActor(Actor):
 
     @handles(ShowDeploy, concurrent=True)
     async def show(self, message: ShowDeploy) -> DeployDetail:
-        operation = self._find(message.operation_id)
+        operation = await self._find(message.operation_id)
         if operation.coordinator != self._parts.me and not isinstance(self.sender, Peer):
             coordinator = self.system.remote(operation.coordinator, "operations")
             with suppress(Unreachable, Refused):  # then by what is known here
                 theirs = await coordinator.ask(message, timeout_s=PROBE_TIMEOUT_S)
                 return evolve(theirs, row=_row(operation))  # with this machine's times, as every list here has them
-        finished = self._parts.local.finished(message.operation_id)
+        finished = await self._finished(message.operation_id)
         return DeployDetail(
             row=_row(operation),
             participants=operation.participants,
@@ -236,8 +237,13 @@ class OperationsActor(Actor):
             now=await self._undecided.words(operation),
         )
 
-    def _find(self, operation_id: OperationId) -> Operation:
-        operation = self._parts.view.operations.get(operation_id)
+    async def _finished(self, operation_id: OperationId) -> OperationFinished | None:
+        """How it ended for its coordinator, if that is this machine."""
+        record = await self._parts.log.find(operation_id, FINISHED_STEP)
+        return record.event if record is not None and isinstance(record.event, OperationFinished) else None
+
+    async def _find(self, operation_id: OperationId) -> Operation:
+        operation = await operation_of(self._parts, operation_id)
         if operation is None:
             raise Refused(Code.UNKNOWN_DEPLOY, f"there is no operation {operation_id}", "ployzctl operation ls")
         return operation
@@ -273,13 +279,13 @@ class OperationsActor(Actor):
     @handles(AbortOperation, concurrent=True)
     async def abort(self, message: AbortOperation) -> AbortedNow:
         await catch_up(self._parts)
-        operation = self._find(message.operation_id)
+        operation = await self._find(message.operation_id)
         return AbortedNow(_row(await self._undecided.abort(operation, f"{self.sender} on {self._parts.me}")))
 
     @handles(ResumeOperation, concurrent=True)
     async def resume(self, message: ResumeOperation) -> Resumed:
         await catch_up(self._parts)
-        operation = self._find(message.operation_id)
+        operation = await self._find(message.operation_id)
         if operation.status is Status.COMMITTED:
             await finish(self._parts, self.system, operation)
             return Resumed(_row(operation), None, None)

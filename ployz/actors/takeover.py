@@ -211,7 +211,7 @@ class TakeoverActor(Actor):
         else:
             accepted(outcome)
         await catch_up(self._parts)
-        return self._parts.view.operations.all[taken.operation_id].position
+        return self._parts.view.operations[taken.operation_id].position
 
     async def _settled(self, target: MachineId, namespace: Namespace, position: int) -> None:
         workload = self.system.remote(target, f"workload/{namespace}")

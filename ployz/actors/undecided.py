@@ -76,7 +76,7 @@ class Undecided:
         """Aborts it unless it is decided, and says how it was decided."""
         await self._decide(operation, reason)
         await catch_up(self.parts)
-        return self.parts.view.operations.all[operation.operation_id]
+        return self.parts.view.operations[operation.operation_id]
 
     async def resolve(self, operation: Operation) -> None:
         """Aborts what has lost its lock; what still has it is its coordinator's."""

@@ -85,7 +85,7 @@ class WorkloadsActor(Actor):
         self._parts.facts_changed()
 
     async def _follow(self) -> None:
-        self._pending = set(self._parts.view.placement.namespaces)
+        self._pending = set(self._parts.view.operations.namespaces)
         self._pending |= {service.namespace for service in self._parts.local.fences}
         pool_was_read = False
         while True:

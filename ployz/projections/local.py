@@ -5,11 +5,10 @@ It answers what no fact says: which gates are closed here, and which datasets an
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.log import Record
 from ployz.events.types import (
@@ -66,16 +65,15 @@ class Held:
     until_ms: int
 
 
+@define
 class LocalView:
-    def __init__(self) -> None:
-        self._fences: dict[ServiceRef, OperationId] = {}
-        self._touches: dict[VolumeRef, Touch] = {}
-        self._finished: dict[OperationId, OperationFinished] = {}
-        self._cutovers: deque[Cutover] = deque(maxlen=CUTOVERS_MAX)
-        self._stopped: set[str] = set()
-        self._claims: dict[SlotRef, Claim] = {}
-        self._holds: dict[ServiceRef, Held] = {}
-        self._reserved: dict[SlotRef, Claim] = {}
+    _fences: dict[ServiceRef, OperationId] = field(factory=dict)
+    _touches: dict[VolumeRef, Touch] = field(factory=dict)
+    _cutovers: tuple[Cutover, ...] = ()
+    _stopped: set[str] = field(factory=set)
+    _claims: dict[SlotRef, Claim] = field(factory=dict)
+    _holds: dict[ServiceRef, Held] = field(factory=dict)
+    _reserved: dict[SlotRef, Claim] = field(factory=dict)
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -107,13 +105,10 @@ class LocalView:
         """It did not end by itself: ployz stopped it, and has not started it since."""
         return container in self._stopped
 
-    def finished(self, operation_id: OperationId) -> OperationFinished | None:
-        return self._finished.get(operation_id)
-
     @property
     def cutovers(self) -> Sequence[Cutover]:
         """The last ones that were coordinated here and committed, oldest first."""
-        return tuple(self._cutovers)
+        return self._cutovers
 
     def apply(self, record: Record) -> None:
         match record.event:
@@ -134,9 +129,8 @@ class LocalView:
                 self._holds[service] = Held(record.operation_id, slots, until_ms)
             case RoutesReleased(service):
                 self._holds.pop(service, None)
-            case OperationFinished(operation_id):
-                self._finished[operation_id] = record.event
-                self._cutovers.extend(filter(None, [record.event.cutover]))
+            case OperationFinished(cutover=Cutover() as cutover):
+                self._cutovers = (*self._cutovers, cutover)[-CUTOVERS_MAX:]
             case _:
                 self._apply_to_containers(record)
 

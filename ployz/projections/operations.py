@@ -1,11 +1,15 @@
-"""What was started and how it was decided: a fold of the operation facts."""
+"""What was started and how it was decided: a fold of the operation facts.
+
+What is undecided is here whole, and so are the last ones that were decided; of the rest, how each ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
+from typing import Final
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.types import (
     DeployCommitted,
@@ -17,6 +21,10 @@ from ployz.events.types import (
     VolumeTakenOver,
 )
 from ployz.ids import MachineId, Namespace, OperationId
+from ployz.projections.archive import Archive, Archived
+
+WHOLE_MAX: Final = 1_000
+"""So many decided ones are kept whole. Whoever needs more of an older one than how it ended reads it in the log."""
 
 
 class Status(StrEnum):
@@ -41,32 +49,60 @@ class Operation:
     reason: str = ""
     """Why it was aborted, and by whom."""
     evidence: tuple[RoundEvidence, ...] = ()
+    started_position: int = 0
+    """Of the fact that started it."""
 
 
+@define
 class Operations:
-    def __init__(self) -> None:
-        self._operations: dict[OperationId, Operation] = {}
+    _undecided: dict[OperationId, Operation] = field(factory=dict)
+    _decided: dict[OperationId, Operation] = field(factory=dict)
+    """The last ones, in the order in which they were decided."""
+    _archive: Archive = field(factory=Archive)
+    _namespaces: set[Namespace] = field(factory=set)
 
     @property
     def all(self) -> Mapping[OperationId, Operation]:
-        """Oldest first: an operation id sorts by the time it was made."""
-        return self._operations
+        """Those that are here whole, oldest first: an operation id sorts by the time it was made."""
+        return dict(sorted((self._undecided | self._decided).items()))
+
+    @property
+    def namespaces(self) -> Collection[Namespace]:
+        """Those in which anything was ever decided."""
+        return self._namespaces
+
+    def __getitem__(self, operation_id: OperationId) -> Operation:
+        """Of one that is undecided, or was decided just now."""
+        operation = self.get(operation_id)
+        if operation is None:
+            raise KeyError(operation_id)
+        return operation
 
     def get(self, operation_id: OperationId) -> Operation | None:
-        return self._operations.get(operation_id)
+        """None: no fact names it, or it is archived."""
+        return self._undecided.get(operation_id) or self._decided.get(operation_id)
+
+    def archived(self, operation_id: OperationId) -> Archived | None:
+        """Where the log has one that is too old to be here whole."""
+        return self._archive.get(operation_id)
 
     def status(self, operation_id: OperationId) -> Status | None:
-        """None: no fact names it."""
-        operation = self._operations.get(operation_id)
-        return operation.status if operation else None
+        """None: no fact names it. However long ago it was decided."""
+        whole = self.get(operation_id)
+        if whole is not None:
+            return whole.status
+        archived = self._archive.get(operation_id)
+        if archived is None:
+            return None
+        return Status.COMMITTED if archived.committed else Status.ABORTED
 
     def undecided(self) -> list[Operation]:
-        return [each for each in self._operations.values() if each.status is Status.UNDECIDED]
+        return list(self._undecided.values())
 
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         match fact:
             case OperationStarted():
-                self._operations[fact.operation_id] = Operation(
+                self._undecided[fact.operation_id] = Operation(
                     operation_id=fact.operation_id,
                     kind=fact.kind,
                     namespace=fact.namespace,
@@ -75,36 +111,54 @@ class Operations:
                     lock_token=fact.lock_token,
                     status=Status.UNDECIDED,
                     started_ms=at_ms,
+                    started_position=position,
                 )
             case DeployCommitted():
-                self._operations[fact.operation_id] = evolve(
-                    self._operations[fact.operation_id],
-                    status=Status.COMMITTED,
-                    position=position,
-                    decided_ms=at_ms,
-                    evidence=fact.evidence,
+                self._decide(
+                    evolve(
+                        self[fact.operation_id],
+                        status=Status.COMMITTED,
+                        position=position,
+                        decided_ms=at_ms,
+                        evidence=fact.evidence,
+                    )
                 )
             case OperationAborted():
-                self._operations[fact.operation_id] = evolve(
-                    self._operations[fact.operation_id],
-                    status=Status.ABORTED,
-                    position=position,
-                    decided_ms=at_ms,
-                    reason=f"{fact.by}: {fact.reason}",
+                self._decide(
+                    evolve(
+                        self[fact.operation_id],
+                        status=Status.ABORTED,
+                        position=position,
+                        decided_ms=at_ms,
+                        reason=f"{fact.by}: {fact.reason}",
+                    )
                 )
             case VolumeTakenOver():
-                self._operations[fact.operation_id] = Operation(
-                    operation_id=fact.operation_id,
-                    kind=OperationKind.TAKEOVER,
-                    namespace=fact.namespace,
-                    coordinator=fact.by,
-                    participants=tuple(sorted({each.owner for each in fact.volumes})),
-                    lock_token=0,
-                    status=Status.COMMITTED,
-                    started_ms=at_ms,
-                    decided_ms=at_ms,
-                    position=position,
-                    reason=f"{fact.by}: {fact.from_machine} is off",
+                self._decide(
+                    Operation(
+                        operation_id=fact.operation_id,
+                        kind=OperationKind.TAKEOVER,
+                        namespace=fact.namespace,
+                        coordinator=fact.by,
+                        participants=tuple(sorted({each.owner for each in fact.volumes})),
+                        lock_token=0,
+                        status=Status.COMMITTED,
+                        started_ms=at_ms,
+                        decided_ms=at_ms,
+                        position=position,
+                        reason=f"{fact.by}: {fact.from_machine} is off",
+                        started_position=position,
+                    )
                 )
             case _:
                 pass
+
+    def _decide(self, operation: Operation) -> None:
+        self._undecided.pop(operation.operation_id, None)
+        self._decided[operation.operation_id] = operation
+        self._namespaces.add(operation.namespace)
+        if len(self._decided) > WHOLE_MAX:
+            old = self._decided.pop(next(iter(self._decided)))
+            self._archive.add(
+                old.operation_id, Archived(old.status is Status.COMMITTED, old.started_position, old.position)
+            )

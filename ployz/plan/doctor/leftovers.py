@@ -47,15 +47,17 @@ class Ended:
         """None: it goes on, or has just ended. Else the end of a sentence about what carries it."""
         if operation_id is None:
             return "is of no operation"
-        operation = self.view.operations.get(operation_id)
-        if operation is None:
+        status = self.view.operations.status(operation_id)
+        if status is None:
             return f"is of operation {operation_id}, which no fact names"
-        if operation.status is Status.UNDECIDED or self.now_ms - operation.decided_ms < GRACE_MS:
+        operation = self.view.operations.get(operation_id)  # None: archived, so decided long ago
+        decided_ms = operation.decided_ms if operation is not None else 0
+        if status is Status.UNDECIDED or self.now_ms - decided_ms < GRACE_MS:
             return None
-        return f"is of operation {operation_id}, which was {operation.status}"
+        return f"is of operation {operation_id}, which was {status}"
 
     def is_known(self, operation_id: OperationId | None) -> bool:
-        return operation_id is not None and self.view.operations.get(operation_id) is not None
+        return operation_id is not None and self.view.operations.status(operation_id) is not None
 
     def remedy(self, operation_id: OperationId | None, by_hand: str) -> str:
         """It tidies up after what the facts name. What it does not know it leaves alone."""

@@ -110,7 +110,7 @@ def late_requests_obeyed() -> None:
 
     async def any_time(self: Parts, operation_id: Any, position: int) -> Operation:
         await self.mirror.wait_for(position, 10.0)
-        return self.view.operations.all[operation_id]
+        return self.view.operations[operation_id]
 
     patch(Parts, "in_operation", any_time)
 

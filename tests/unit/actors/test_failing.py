@@ -9,6 +9,7 @@ import anyio
 import pytest
 from attrs import frozen
 
+from ployz.actors.coordinator import FINISHED_STEP
 from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.errors import Code, Failed
 from ployz.events.types import Lifecycle, OperationFinished
@@ -237,13 +238,15 @@ def running_again(cluster: Cluster) -> bool:
 
 
 async def assert_told(cluster: Cluster, failure: Failure, outcome: Outcome) -> None:
-    finished = cluster[A].parts.local.finished(outcome.operation_id)
+    record = await cluster[A].parts.log.find(outcome.operation_id, FINISHED_STEP)
+    assert record is not None
+    finished = record.event
     assert isinstance(finished, OperationFinished)
     assert (finished.committed, finished.code) == (False, failure.code)
     if failure.where:
         machine = A if failure.where == A else B
         assert "operation.step_failed" in await events_of(cluster, machine, outcome.operation_id)
-    operation = cluster[B].parts.view.operations.all[outcome.operation_id]
+    operation = cluster[B].parts.view.operations[outcome.operation_id]
     assert operation.status == "aborted"
     assert failure.phase in operation.reason
 

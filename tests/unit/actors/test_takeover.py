@@ -213,7 +213,7 @@ def test_a_takeover_whose_answer_is_lost_is_found_to_be_there() -> None:
             lambda packet: takes(getattr(packet.message, "transaction", Transaction((), ()))), reply=True
         )
         taken = await take_over(cluster, by=C)
-        assert taken.position == cluster[C].parts.view.operations.all[taken.operation_id].position
+        assert taken.position == cluster[C].parts.view.operations[taken.operation_id].position
         await runs_on(cluster, C)
 
     simulate(body)

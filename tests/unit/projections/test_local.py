@@ -12,8 +12,6 @@ from ployz.events.types import (
     ContainerStopped,
     Event,
     NodeStarted,
-    OperationFinished,
-    OperationKind,
     ReceivePrepared,
     ServiceFenced,
     ServiceUnfenced,
@@ -22,7 +20,7 @@ from ployz.events.types import (
 )
 from ployz.ids import OperationId, SlotName, SlotRef
 from ployz.projections.local import LocalView, Touch
-from tests.unit.projections.examples import DATA, DB, FIRST, PRODUCTION, SECOND, A
+from tests.unit.projections.examples import DATA, DB, FIRST, SECOND, A
 
 SLOT = SlotRef(DB, SlotName("slot-1"))
 CONTAINER = "production.db.slot-1.op-first"
@@ -112,13 +110,6 @@ def test_a_container_that_ployz_stopped_did_not_end_by_itself() -> None:
 )
 def test_from_its_next_start_on_its_exit_is_its_own(event: Event) -> None:
     assert not of(ContainerStopped(SLOT, CONTAINER), event).stopped_by_us(CONTAINER)
-
-
-def test_the_closing_word_of_an_operation_is_kept() -> None:
-    finished = OperationFinished(FIRST, OperationKind.DEPLOY, PRODUCTION, True, "", "", 800, 9000, None)
-    view = of(finished)
-    assert view.finished(FIRST) == finished
-    assert view.finished(SECOND) is None
 
 
 def test_an_address_is_held_by_a_container_of_its_operation_until_that_is_removed() -> None:
