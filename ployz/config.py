@@ -124,6 +124,11 @@ class Config:
         return self.state_dir / "log.db"
 
     @property
+    def snapshot_path(self) -> Path:
+        """What the log folds into, up to one of its records."""
+        return self.state_dir / "log.snapshot"
+
+    @property
     def facts_path(self) -> Path:
         return self.state_dir / "facts.db"
 

@@ -39,6 +39,7 @@ from ployz.actors.rotation import RotationActor
 from ployz.actors.routing import RoutingActor, overlay_config
 from ployz.actors.secrets import SecretsActor
 from ployz.actors.services import ServicesActor
+from ployz.actors.snapshots import SnapshotKeeper
 from ployz.actors.storage import StorageActor
 from ployz.actors.system import ActorSystem, Spawner
 from ployz.actors.takeover import TakeoverActor
@@ -50,7 +51,6 @@ from ployz.clock import Clock, SystemClock
 from ployz.config import LINK_PATIENCE_S, STALL_S, Config
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
-from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, NodeStarted
 from ployz.facts.killable import KillableFactLog
@@ -72,9 +72,10 @@ from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
 from ployz.install.identity import read_identity, read_sealing_key, vouch_for
 from ployz.install.premises import SystemPremises
+from ployz.install.snapshot_file import SnapshotFile
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
 from ployz.plan.naming import DOMAIN
-from ployz.projections.local import LocalView
+from ployz.projections.folded import Folded
 from ployz.projections.view import ClusterView
 from ployz.wire.client import PeerClient
 from ployz.wire.local_groups import LocalGroups
@@ -100,7 +101,9 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
         DockerEngine(socket=str(config.docker_socket), network=BRIDGE_NETWORK_NAME) as docker,
     ):
         identity = partial(Identity, config.machine, cluster)
-        view = ClusterView()
+        snapshots = SnapshotKeeper(log, SnapshotFile(config.snapshot_path))
+        folded = await snapshots.fold()
+        view = folded.view
         certificate = read_identity(config.identity)
         tls = MachineTls(config.identity, partial(_trusted, config, view))
         locate = partial(_locate, config, view)
@@ -112,7 +115,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             streams = TcpStreams(
                 stall_s=STALL_S, patience_s=LINK_PATIENCE_S, bytes_per_s=partial(_bandwidth, config, view)
             )
-            parts = await _parts(config, clock, log, docker, facts, view, streams)
+            parts = _parts(config, clock, log, docker, facts, folded, streams)
             await _wait_for(f"Docker at {config.docker_socket}", docker.version, supervisor)
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
             await docker.ensure_network(subnets.bridge(config.bridge))
@@ -128,6 +131,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 system.spawn("etcd", partial(EtcdActor, config.etcd_dir, etcd))
                 tasks.start_soon(log.run)
                 tasks.start_soon(parts.mirror.run)
+                tasks.start_soon(snapshots.run)
                 tasks.start_soon(doorkeeper.end_strangers)
                 tasks.start_soon(doorkeeper.receive_newcomers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
@@ -230,26 +234,24 @@ async def _authority(config: Config, clock: Clock, system: ActorSystem) -> Async
             await embedded.aclose()
 
 
-async def _parts(
+def _parts(
     config: Config,
     clock: Clock,
     log: Feed,
     docker: DockerEngine,
     facts: FactLog,
-    view: ClusterView,
+    folded: Folded,
     streams: TcpStreams,
 ) -> Parts:
-    """With everything that this machine's own log knows: it is read once, since it may be long."""
-    local = LocalView()
     parts = Parts(
         config=config,
         clock=clock,
         entropy=os.urandom,
         log=log,
-        journal=Journal(log, local),
-        local=local,
+        journal=Journal(log, folded.local),
+        local=folded.local,
         facts=KillableFactLog(facts),
-        view=view,
+        view=folded.view,
         zfs=SystemZfs(),
         docker=docker,
         guards=SystemGuards(config.docker_socket, config.leases_dir),
@@ -269,8 +271,7 @@ async def _parts(
         streams=streams,
         premises=SystemPremises(config),
     )
-    parts.mirror = Mirror(facts, log, [parts.take_fact])
-    await replay(log, parts.load)
+    parts.mirror = Mirror(facts, log, [parts.take_fact], folded.view.position, folded.fact_hash)
     return parts
 
 

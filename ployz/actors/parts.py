@@ -12,7 +12,6 @@ from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
 from ployz.events.feed import Feed
-from ployz.events.log import Record
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
@@ -53,7 +52,7 @@ class Parts:
     streams: Streams
     premises: Premises
     mirror: Mirror = field(init=False)
-    """Set by node.py when it has loaded what the log holds: it feeds `take_fact`."""
+    """Set by node.py: it feeds `take_fact` with what comes after the facts in the log."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)
 
@@ -76,11 +75,6 @@ class Parts:
         return self.view.machines.was_removed(self.me)
 
     # ------------------------------------------------------------ following the facts
-
-    def load(self, record: Record) -> None:
-        """Of the local log, at the start: for what this machine knows of itself, and the facts in it for the rest."""
-        self.local.apply(record)
-        self.mirror.load(record)
 
     def take_fact(self, fact: Fact, position: int, at_ms: int) -> None:
         """The mirror's sink: into the view, and to everybody who follows it."""
@@ -116,6 +110,7 @@ class Parts:
         await self.mirror.wait_for(position, ASK_TIMEOUT_S)
         operation = self.view.operations.get(operation_id)
         if operation is None or operation.status is not Status.UNDECIDED:
-            how = "was never started" if operation is None else f"is {operation.status}"
+            status = self.view.operations.status(operation_id)
+            how = "was never started" if status is None else f"is {status}"
             raise Refused(Code.DECIDED, f"operation {operation_id} {how}: {self.me} does nothing more for it")
         return operation

@@ -58,12 +58,12 @@ def up_to(records: Iterable[Record], until: Until | None) -> Iterator[Record]:
         yield record
 
 
-async def replay(log: EventLog, apply: Callable[[Record], None], until: Until | None = None) -> int:
-    """Gives every record up to `until` to `apply`, and returns the seq of the last one (0: none).
+async def replay(log: EventLog, apply: Callable[[Record], None], until: Until | None = None, *, after: int = 0) -> int:
+    """Gives every record past `after` and up to `until` to `apply`, and returns the seq of the last one.
 
     Ends at the head that the log has when it gets there. `Corrupt`: the log cannot be read that far.
     """
-    seq = 0
+    seq = after
     while page := await log.read(seq, PAGE_RECORDS):
         for record in page:
             if _past(record, until):

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import anyio
 
 from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
-from ployz.events.log import GENESIS_HASH, Entry, EventLog, Record
+from ployz.events.log import GENESIS_HASH, Entry, EventLog
 from ployz.events.types import Fact, FactMirrored
 from ployz.facts.chain import fact_hash
 from ployz.facts.news import News
@@ -30,12 +30,20 @@ Sink = Callable[[Fact, int, int], None]
 
 
 class Mirror:
-    def __init__(self, facts: FactLog, events: EventLog, sinks: Sequence[Sink]) -> None:
+    def __init__(
+        self,
+        facts: FactLog,
+        events: EventLog,
+        sinks: Sequence[Sink],
+        position: int = 0,
+        hash_: bytes = GENESIS_HASH,
+    ) -> None:
+        """`position`, `hash_`: of the last fact that the local log has. The sinks have it already."""
         self._facts = facts
         self._events = events
         self._sinks = tuple(sinks)
-        self._position = 0
-        self._hash = GENESIS_HASH
+        self._position = position
+        self._hash = hash_
         self._news = News()
 
     @property
@@ -99,19 +107,6 @@ class Mirror:
         for entry, record in zip(page, records, strict=True):
             self._give(entry.fact, entry.position, entry.hash, record.at_ms)
         self._news.spread()
-
-    def load(self, record: Record) -> None:
-        """Of the local log, before `run`: a fact in it goes to the sinks. `Corrupt` (LOG_CORRUPT): there is a gap."""
-        mirrored = record.event
-        if not isinstance(mirrored, FactMirrored):
-            return
-        if mirrored.position != self._position + 1:
-            raise Corrupt(
-                Code.LOG_CORRUPT,
-                f"the local log has fact {mirrored.position} after fact {self._position}",
-                "keep log.db: it also holds what this machine promised; `ployzctl events verify` finds the damage",
-            )
-        self._give(mirrored.fact, mirrored.position, mirrored.hash, record.at_ms)
 
     def _give(self, fact: Fact, position: int, hash_: bytes, at_ms: int) -> None:
         for sink in self._sinks:

@@ -8,14 +8,14 @@ from pathlib import Path
 from ployz.errors import Code, Failed
 
 
-def write_durably(path: Path, text: str, *, mode: int) -> None:
+def write_durably(path: Path, content: str | bytes, *, mode: int) -> None:
     """Replaces `path`, making its folder. `Failed` (PART_FAILED): it could not be written, and is as it was."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.types import Fact, InviteMade, InviteRevoked, InviteUsed
 from ployz.ids import InviteId, MachineId
@@ -23,9 +23,9 @@ class Invite:
         return self.used_by is None and not self.revoked and now_ms < self.expires_ms
 
 
+@define
 class Invites:
-    def __init__(self) -> None:
-        self._invites: dict[InviteId, Invite] = {}
+    _invites: dict[InviteId, Invite] = field(factory=dict)
 
     def get(self, invite: InviteId) -> Invite | None:
         return self._invites.get(invite)

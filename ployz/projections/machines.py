@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.types import (
     ClusterFounded,
@@ -46,13 +46,13 @@ class Member:
         return self.lifecycle is Lifecycle.ACTIVE
 
 
+@define
 class Machines:
     """The members by name, and the cluster they belong to."""
 
-    def __init__(self) -> None:
-        self.cluster: ClusterFounded | None = None
-        self._members: dict[MachineId, Member] = {}
-        self._removed: set[MachineId] = set()
+    cluster: ClusterFounded | None = None
+    _members: dict[MachineId, Member] = field(factory=dict)
+    _removed: set[MachineId] = field(factory=set)
 
     @property
     def members(self) -> Mapping[MachineId, Member]:

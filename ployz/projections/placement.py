@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.types import (
     DeployCommitted,
@@ -48,12 +48,12 @@ class Takeover:
     """What it went on from. Everything later on `from_machine` is no part of the volume."""
 
 
+@define
 class Placement:
-    def __init__(self) -> None:
-        self._namespaces: dict[Namespace, NamespaceState] = {}
-        self._volumes: dict[VolumeRef, VolumePlacement] = {}
-        self._bases: dict[VolumeRef, RoundEvidence] = {}
-        self._takeovers: dict[VolumeRef, Takeover] = {}
+    _namespaces: dict[Namespace, NamespaceState] = field(factory=dict)
+    _volumes: dict[VolumeRef, VolumePlacement] = field(factory=dict)
+    _bases: dict[VolumeRef, RoundEvidence] = field(factory=dict)
+    _takeovers: dict[VolumeRef, Takeover] = field(factory=dict)
 
     @property
     def namespaces(self) -> Mapping[Namespace, NamespaceState]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.events.types import Fact, SecretRemoved, SecretSet, SecretShare, SecretShared
 from ployz.ids import MachineId, Sealed, SecretRef
@@ -21,9 +21,9 @@ class Secret:
     set_ms: int
 
 
+@define
 class Secrets:
-    def __init__(self) -> None:
-        self._secrets: dict[SecretRef, Secret] = {}
+    _secrets: dict[SecretRef, Secret] = field(factory=dict)
 
     def get(self, secret: SecretRef) -> Secret | None:
         return self._secrets.get(secret)

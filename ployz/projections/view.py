@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from attrs import define, field
+
 from ployz.events.types import Fact
 from ployz.projections.invites import Invites
 from ployz.projections.machines import Machines
@@ -12,16 +14,16 @@ from ployz.projections.placement import Placement
 from ployz.projections.secrets import Secrets
 
 
+@define
 class ClusterView:
     """The cluster as of `position`. Facts are applied in order, each exactly once."""
 
-    def __init__(self) -> None:
-        self.position = 0
-        self.machines = Machines()
-        self.placement = Placement()
-        self.operations = Operations()
-        self.invites = Invites()
-        self.secrets = Secrets()
+    position: int = 0
+    machines: Machines = field(factory=Machines)
+    placement: Placement = field(factory=Placement)
+    operations: Operations = field(factory=Operations)
+    invites: Invites = field(factory=Invites)
+    secrets: Secrets = field(factory=Secrets)
 
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         if position != self.position + 1:

@@ -18,12 +18,12 @@ from ployz.actors.facts import FactsActor, RemoteFactLog
 from ployz.actors.journal import Journal
 from ployz.actors.parts import Parts
 from ployz.actors.routing import overlay_config
+from ployz.actors.snapshots import SnapshotKeeper
 from ployz.actors.system import ActorSystem
 from ployz.config import Config
 from ployz.errors import PloyzError
 from ployz.events.feed import Feed
 from ployz.events.memory_log import MemoryLog
-from ployz.events.replay import replay
 from ployz.events.types import NodeStarted
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.mirror import Mirror
@@ -41,8 +41,6 @@ from ployz.host.ports import Image
 from ployz.ids import Certificate, MachineId
 from ployz.install.identity import read_sealing_key, vouch_for
 from ployz.node import found, own_addresses, spawn_actors
-from ployz.projections.local import LocalView
-from ployz.projections.view import ClusterView
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.sealing import SealingKey
 from tests import identities
@@ -50,6 +48,7 @@ from tests.cluster.effects import Effects, Interposed
 from tests.cluster.looks import OverlayLooks, Station
 from tests.cluster.network import Network
 from tests.cluster.ordering import Ordering, TellsWhoOrders
+from tests.cluster.snapshots import EVERY_RECORDS, MemorySnapshots
 from tests.cluster.virtual_time import VirtualClock
 
 POOL_BYTES = 1 << 30
@@ -64,6 +63,7 @@ class Disk:
     guards: FakeGuards
     folders: FakeFolders
     log: MemoryLog
+    snapshots: MemorySnapshots = field(factory=MemorySnapshots)
 
     def output_of(self, argv: Sequence[str]) -> bytes:
         if argv[0] == SEND:
@@ -104,6 +104,7 @@ class Life:
     machine: Machine
     system: ActorSystem = field(init=False)
     parts: Parts = field(init=False)
+    snapshots: SnapshotKeeper = field(init=False)
     scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     ended: anyio.Event = field(factory=anyio.Event, init=False)
     is_up: bool = field(default=False, init=False)
@@ -138,6 +139,7 @@ class Life:
                 system.spawn("authority", lambda: TellsWhoOrders(self.parts, shared.ordering))
                 tasks.start_soon(self.parts.log.run)
                 tasks.start_soon(self.parts.mirror.run)
+                tasks.start_soon(self.snapshots.run)
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
                 self.is_up = True
                 task_status.started()
@@ -146,16 +148,17 @@ class Life:
     async def _load(self, system: ActorSystem) -> None:
         machine, shared, disk = self.machine, self.machine.shared, self.machine.disk
         log = Feed(self._port("log", disk.log))
-        local = LocalView()
+        self.snapshots = SnapshotKeeper(log, self._port("snapshots", disk.snapshots), EVERY_RECORDS)
+        folded = await self.snapshots.fold()
         self.parts = Parts(
             config=machine.config,
             clock=shared.clock,
             entropy=shared.random.randbytes,
             log=log,
-            journal=Journal(log, local),
-            local=local,
+            journal=Journal(log, folded.local),
+            local=folded.local,
             facts=self._facts(system),
-            view=ClusterView(),
+            view=folded.view,
             zfs=self._port("zfs", disk.zfs),
             docker=self._port("docker", disk.docker),
             guards=self._port("guards", disk.guards),
@@ -170,8 +173,9 @@ class Life:
             streams=self._port("streams", shared.links.at(machine.name, disk)),
             premises=self._port("premises", machine.premises),
         )
-        self.parts.mirror = Mirror(self.parts.facts, log, [self.parts.take_fact])
-        await replay(log, self.parts.load)
+        self.parts.mirror = Mirror(
+            self.parts.facts, log, [self.parts.take_fact], folded.view.position, folded.fact_hash
+        )
 
     def _facts(self, system: ActorSystem) -> FactLog:
         """At the founder the store itself, for everybody; elsewhere over the network."""

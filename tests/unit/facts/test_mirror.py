@@ -11,11 +11,12 @@ from ployz.actors.messages.facts import FactsPage, FollowFacts, Transact
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused, Unreachable
 from ployz.events.log import Entry, EventLog, Record
 from ployz.events.memory_log import MemoryLog
-from ployz.events.replay import replay
+from ployz.events.replay import facts_of, replay
 from ployz.events.types import Fact, FactMirrored, NodeStarted
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.mirror import RETRY_MAX_S, STREAM, Mirror, Sink
 from ployz.facts.port import FactLog, SequencedFact, Transaction
+from ployz.projections.folded import Folded
 from ployz.strict import pack, unpack
 from ployz.wire.codec import decode_message, decode_reply, encode
 from tests.unit.facts.bad_line import BadLine, Loss
@@ -26,10 +27,17 @@ CLOCK = SchedulerClock()
 
 
 async def opened(facts: FactLog, events: EventLog, sinks: Sequence[Sink]) -> Mirror:
-    """As a node starts: with every fact that its own log has."""
-    mirror = Mirror(facts, events, sinks)
-    await replay(events, mirror.load)
-    return mirror
+    """As a node starts: behind every fact that its own log has, which the sinks are given first."""
+    folded = Folded()
+
+    def load(record: Record) -> None:
+        folded.apply(record)
+        for position, at_ms, fact in facts_of([record]):
+            for sink in sinks:
+                sink(fact, position, at_ms)
+
+    await replay(events, load)
+    return Mirror(facts, events, sinks, folded.view.position, folded.fact_hash)
 
 
 class Host:

@@ -1,0 +1,81 @@
+"""A node's start: from the last snapshot that is of exactly this log, and the records since; and making the next one.
+
+A snapshot is always folded from the log, and never taken of what a running node holds: the log stays the only truth.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+from typing import Final, Protocol
+
+from ployz.errors import PloyzError
+from ployz.events.feed import Feed
+from ployz.events.replay import replay
+from ployz.projections.folded import Folded
+from ployz.projections.snapshot import UnusableSnapshot
+
+EVERY_RECORDS: Final = 10_000
+"""A start reads at most about so many records beside the snapshot."""
+
+_log = logging.getLogger("ployz.snapshots")
+
+
+class Snapshots(Protocol):
+    """The last snapshot of one log."""
+
+    async def read(self) -> Folded | None:
+        """None: there is none. `UnusableSnapshot`; `Failed`: the disk."""
+        ...
+
+    async def write(self, folded: Folded) -> None:
+        """Replaces it, whole and for good, or not at all. `Failed`: not at all."""
+        ...
+
+
+class SnapshotKeeper:
+    def __init__(self, log: Feed, snapshots: Snapshots, every_records: int = EVERY_RECORDS) -> None:
+        self._log = log
+        self._snapshots = snapshots
+        self._every_records = every_records
+        self._seq = 0
+        """Of the last snapshot, or of the last try to make one."""
+
+    async def fold(self) -> Folded:
+        """All that the log has. After a long replay it is kept at once: the next start shall not be as long.
+
+        `Corrupt`: the log cannot be read, or a fact is missing in it.
+        """
+        folded = await self._last() or Folded()
+        self._seq = folded.seq
+        await replay(self._log, folded.apply, after=folded.seq)
+        if folded.seq - self._seq >= self._every_records:
+            await self._keep(folded)
+        return folded
+
+    async def run(self) -> None:
+        """Until it is cancelled: a new snapshot after so many records. It folds a second time, aside of what runs."""
+        while True:
+            await self._log.wait(self._seq + self._every_records - 1, timeout_s=inf)
+            await self.fold()
+
+    async def _last(self) -> Folded | None:
+        try:
+            folded = await self._snapshots.read()
+        except (UnusableSnapshot, PloyzError) as error:
+            _log.warning("the snapshot %s: all of the log is read instead", error)
+            return None
+        if folded is None or folded.seq == 0:
+            return None
+        there = await self._log.read(folded.seq - 1, 1)
+        if not there or there[0].hash != folded.hash:
+            _log.warning("the snapshot is of another log: all of this one is read instead")
+            return None
+        return folded
+
+    async def _keep(self, folded: Folded) -> None:
+        self._seq = folded.seq
+        try:
+            await self._snapshots.write(folded)
+        except PloyzError as error:
+            _log.warning("no snapshot was made at event %d: %s", folded.seq, error)

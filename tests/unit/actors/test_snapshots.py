@@ -1,0 +1,152 @@
+"""How a node starts from a snapshot, and from none. Every simulated machine starts so; here is when it must not."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import pytest
+
+from ployz.actors.messages.operations import ApplyMigration, ShowDeploy
+from ployz.actors.snapshots import SnapshotKeeper
+from ployz.errors import Code, Failed
+from ployz.events.feed import Feed
+from ployz.events.log import Entry
+from ployz.events.memory_log import MemoryLog
+from ployz.events.replay import replay
+from ployz.events.types import NodeStarted, ServiceFenced
+from ployz.ids import OperationId
+from ployz.projections import operations
+from ployz.projections.folded import Folded
+from tests.cluster.cluster import Cluster, simulate
+from tests.cluster.manifests import DB, A, B, C
+from tests.cluster.scenes import deployed
+from tests.cluster.snapshots import MemorySnapshots
+from tests.cluster.virtual_time import VirtualClock
+
+STARTED = Entry("node", NodeStarted(A, "1"))
+
+
+class Host:
+    def __init__(self) -> None:
+        self.log = MemoryLog(VirtualClock())
+        self.snapshots = MemorySnapshots()
+
+    def keeper(self, every_records: int = 10) -> SnapshotKeeper:
+        return SnapshotKeeper(Feed(self.log), self.snapshots, every_records)
+
+    async def folded(self) -> Folded:
+        """All of the log, whatever snapshot there is."""
+        folded = Folded()
+        await replay(self.log, folded.apply)
+        return folded
+
+
+async def fenced(host: Host) -> None:
+    """With a snapshot behind the fence."""
+    await host.log.append([Entry("s", ServiceFenced(DB, OperationId("op-a")), OperationId("op-a"), "fence")])
+    await host.log.append([STARTED] * 10)
+    await host.keeper().fold()
+    assert host.snapshots.data is not None
+
+
+def test_a_start_takes_up_the_log_where_the_snapshot_ends() -> None:
+    async def main() -> None:
+        host = Host()
+        await fenced(host)
+        await host.log.append([STARTED] * 3)
+        kept = host.snapshots.data
+        folded = await host.keeper().fold()
+        assert folded == await host.folded()
+        assert folded.local.fences == {DB: OperationId("op-a")}
+        assert host.snapshots.data == kept  # three records are not worth a new one
+
+    anyio.run(main, backend="trio")
+
+
+def test_a_snapshot_of_another_log_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    """As when log.db was restored from a copy: shorter, or as long and with another history."""
+
+    async def main() -> None:
+        host = Host()
+        await fenced(host)
+        for records in (0, 5, 11, 30):
+            other = Host()
+            other.snapshots = host.snapshots
+            await other.log.append([STARTED] * records)
+            folded = await other.keeper(1_000).fold()
+            assert folded == await other.folded()
+            assert folded.local.fences == {}
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "is of another log" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"", b"?" * 32, b"simulated".ljust(32) + b"?" * 99])
+def test_a_snapshot_that_is_damaged_or_of_another_ployz_is_not_used(
+    damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        host = Host()
+        await fenced(host)
+        host.snapshots.data = damage
+        assert await host.keeper().fold() == await host.folded()
+        assert await host.snapshots.read() == await host.folded()  # the next start has a good one again
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "all of the log is read instead" in caplog.text
+
+
+def test_a_disk_that_takes_no_snapshot_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(MemorySnapshots):
+        async def write(self, folded: Folded) -> None:
+            raise Failed(Code.PART_FAILED, "log.snapshot cannot be written: no space left on device")
+
+    async def main() -> None:
+        host = Host()
+        host.snapshots = Full()
+        await host.log.append([STARTED] * 20)
+        assert await host.keeper().fold() == await host.folded()
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "no space left" in caplog.text
+
+
+def test_a_running_node_makes_a_snapshot_after_so_many_records() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        assert (await cluster.run(C, ApplyMigration(DB, B))).exit_code == 0
+        for machine in (A, B, C):
+            disk = cluster[machine].disk
+            folded = Folded()
+            await replay(disk.log, folded.apply)
+            snapshot = await disk.snapshots.read()
+            assert snapshot is not None
+            assert folded.seq - 10 < snapshot.seq <= folded.seq
+            cluster.kill(machine)
+            await cluster.start(machine)
+            assert cluster[machine].parts.view.placement == folded.view.placement
+            assert cluster[machine].parts.local.fences == folded.local.fences
+
+    simulate(body)
+
+
+def test_an_operation_of_long_ago_is_shown_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "WHOLE_MAX", 1)
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        before = {}
+        for target in (B, A, B):
+            outcome = await cluster.run(C, ApplyMigration(DB, target))
+            before[outcome.operation_id] = await cluster.ask(C, "operations", ShowDeploy(outcome.operation_id))
+        assert len(cluster[A].parts.view.operations.all) == 1
+        for operation_id, shown in before.items():
+            assert await cluster.ask(C, "operations", ShowDeploy(operation_id)) == shown
+            assert shown.evidence
+            assert shown.cutover is not None
+
+    simulate(body)
