@@ -5,6 +5,7 @@ A snapshot is always folded from the log, and never taken of what a running node
 
 from __future__ import annotations
 
+import gc
 import logging
 from math import inf
 from typing import Final, Protocol
@@ -46,9 +47,15 @@ class SnapshotKeeper:
 
         `Corrupt`: the log cannot be read, or a fact is missing in it.
         """
-        folded = await self._last() or Folded()
-        self._seq = folded.seq
-        await replay(self._log, folded.apply, after=folded.seq)
+        was_collecting = gc.isenabled()
+        gc.disable()  # nothing here is made of cycles, and looking for them takes a fifth of the time
+        try:
+            folded = await self._last() or Folded()
+            self._seq = folded.seq
+            await replay(self._log, folded.apply, after=folded.seq)
+        finally:
+            if was_collecting:
+                gc.enable()
         if folded.seq - self._seq >= self._every_records:
             await self._keep(folded)
         return folded
