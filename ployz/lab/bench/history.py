@@ -37,6 +37,8 @@ from ployz.ids import (
 MACHINES: Final = 200
 SERVICES: Final = 2_000
 VOLUMES_EACH: Final = 5
+BEGINNING: Final = 1 + 2 * MACHINES
+"""Facts before the first move."""
 BEGAN_MS: Final = 1_700_000_000_000
 _EVERY_MS: Final = 60_000
 _ABORTED_EVERY: Final = 10

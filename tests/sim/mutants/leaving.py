@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,13 +15,12 @@ from ployz.actors.gate import Gate
 from ployz.actors.messages.workload import Fence, FencedReport
 from ployz.actors.parts import Parts
 from ployz.actors.performer import Performer
+from ployz.actors.snapshots import SnapshotKeeper
 from ployz.actors.together import together
 from ployz.actors.transfer import Transfer
-from ployz.events.log import EventLog, Record
-from ployz.events.types import ServiceFenced
 from ployz.plan import names
+from ployz.projections.folded import Folded
 from ployz.projections.operations import Operation, Status
-from tests.cluster import machine as machines
 from tests.cluster.manifests import A, B, C
 from tests.sim.faults import Crash, Cut, Late, Moment, Refusing, Twice
 from tests.sim.mutants.mutant import Mutant, patch
@@ -69,12 +67,14 @@ def no_final_delta() -> None:
 
 def gate_forgotten() -> None:
     """A ployzd that starts does not remember what it had fenced."""
-    read_back: Any = vars(machines)["replay"]
+    fold = SnapshotKeeper.fold
 
-    async def forgetful(log: EventLog, apply: Callable[[Record], None]) -> Any:
-        return await read_back(log, lambda record: None if isinstance(record.event, ServiceFenced) else apply(record))
+    async def forgetful(self: SnapshotKeeper) -> Folded:
+        folded = await fold(self)
+        folded.local._fences.clear()
+        return folded
 
-    patch(machines, "replay", forgetful)
+    patch(SnapshotKeeper, "fold", forgetful)
 
 
 def restart_without_waiting() -> None:
