@@ -166,7 +166,7 @@ def test_a_machine_takes_the_place_of_a_member_that_is_lost(cluster: Cluster) ->
 
 
 def test_a_backup_is_restored_where_the_cluster_was_founded_and_goes_on(cluster: Cluster) -> None:
-    backup = "/root/facts.db"
+    backup = "/var/lib/ployz/backup.db"
     kept = cluster.get("cluster", "backup", backup, on="machine-a")["position"]
     running = cluster.ctl("cluster", "restore", backup, "--yes", on="machine-a")
     assert (running.exit_code, running.code) == (1, "log-locked")

@@ -32,19 +32,20 @@ def run(call: Call) -> None:
     what = "The facts go on after the last one in it" if backup else "This machine asks the founding machine again"
     call.confirm(f"{what}, and the etcd of before is given up.", expected="restore")
     if backup is None:
-        shown: Mapping[str, Any] = {"machine": config.machine, "set_aside": forget_etcd(config)}
+        position, set_aside = None, forget_etcd(config)
     else:
         restored = restore(config, backup)
-        shown = {"machine": config.machine, "position": restored.position, "set_aside": restored.set_aside}
+        position, set_aside = restored.position, restored.set_aside
+    shown = {"machine": config.machine, "position": position, "set_aside": [str(each) for each in set_aside]}
     call.out.show("cluster.restored", shown, render)
     if backup is not None:
         call.out.note("Start ployzd here, then on the others, after `ployzctl cluster restore` there: without a file.")
 
 
 def render(shown: Mapping[str, Any]) -> Iterator[Block]:
-    if "position" in shown:
+    if shown["position"] is not None:
         yield Heading(f"{shown['machine']} orders the facts, and goes on after fact {shown['position']}")
     else:
         yield Heading(f"{shown['machine']} asks the founding machine for facts")
     if shown["set_aside"]:
-        yield Fields(tuple(("set aside", str(each)) for each in shown["set_aside"]), indent=2)
+        yield Fields(tuple(("set aside", each) for each in shown["set_aside"]), indent=2)
