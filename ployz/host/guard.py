@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ LOOK_EVERY_S: Final = 0.5
 DOCKER_TIMEOUT_S: Final = 5.0
 KILLED: Final = "killed\n"
 """A guard's last word in its lease, before it kills: what ended then did not end by itself."""
+READY: Final = b"ready\n"
+"""What a guard says when it could kill its container, with or without Docker: only then may that be started."""
 PART: Final = ".part"
 """Of a lease that is being written. No container's name ends so: an operation's id does not."""
 
@@ -80,42 +83,44 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Candidate:
-    """One container, by Docker's word; and when Docker does not answer, by the process that it last named."""
+    """One container, by Docker's word; and when Docker does not answer, by the processes of its control group."""
 
     def __init__(self, docker_socket: str, container: str) -> None:
         self._socket = docker_socket
         self._container = container
         self._id = ""
-        self._pid = 0
 
     @property
     def is_known(self) -> bool:
-        """Whether its process was seen: from then on it can be killed without Docker."""
-        return self._pid > 0
+        """Docker has named it: from then on it can be killed without Docker."""
+        return bool(self._id)
 
     def look(self) -> bool:
-        """Whether it runs. Remembers its process."""
+        """Whether it runs."""
         answer = self._ask("GET", "json")
         if answer is None:
-            return self._process_lives()
+            return bool(self._processes())
         status, body = answer
         if status == http.client.NOT_FOUND:
             return False
-        state = json.loads(body)
-        self._id, self._pid = state["Id"], state["State"]["Pid"]
-        return bool(state["State"]["Running"])
+        found = json.loads(body)
+        self._id = found["Id"]
+        return bool(found["State"]["Running"])
 
     def kill(self) -> None:
         """SIGKILL: what it wrote is discarded in any case."""
-        if self._ask("POST", "kill") is None and self._process_lives():
-            os.kill(self._pid, signal.SIGKILL)
+        if self._ask("POST", "kill") is None:
+            for pid in self._processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    def _process_lives(self) -> bool:
-        """The same process still: its control group names the container."""
-        if not self._pid:
-            return False
+    def _processes(self) -> list[int]:
+        """Those whose control group names the container: they may have been started after Docker was last asked."""
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if self._owns(entry)] if self._id else []
+
+    def _owns(self, process: Path) -> bool:
         try:
-            return self._id in Path(f"/proc/{self._pid}/cgroup").read_text()
+            return self._id in (process / "cgroup").read_text()
         except OSError:
             return False
 
@@ -138,8 +143,6 @@ def watch(candidate: Candidate, lease: Path) -> None:
     while (until_s := read_lease(lease)) is not None:
         left_s = until_s - now_s()
         if left_s > 0:
-            if not candidate.is_known:
-                candidate.look()
             time.sleep(min(left_s, LOOK_EVERY_S))
         elif candidate.look():
             write_killed(lease)
@@ -158,7 +161,12 @@ def main() -> int:
     parser.add_argument("container")
     parser.add_argument("lease", type=Path)
     arguments = parser.parse_args()
-    watch(Candidate(arguments.docker_socket, arguments.container), arguments.lease)
+    candidate = Candidate(arguments.docker_socket, arguments.container)
+    candidate.look()
+    if not candidate.is_known:
+        return 1
+    os.write(1, READY)
+    watch(candidate, arguments.lease)
     return 0
 
 

@@ -13,10 +13,12 @@ from typing import Final
 import anyio
 from attrs import frozen
 
+from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
-from ployz.host.guard import PART, guard_argv, read_lease, was_killed, write_lease
+from ployz.host.guard import PART, READY, guard_argv, read_lease, was_killed, write_lease
 
-SPAWN_S: Final = 5.0
+SPAWN_S: Final = 10.0 * SLOWNESS
+"""For Docker to name the container, too."""
 
 
 @frozen
@@ -31,14 +33,19 @@ class SystemGuards:
         try:
             with anyio.fail_after(SPAWN_S):
                 # In a session of its own and nobody's child: it outlives ployzd, and is nobody's to reap.
-                await anyio.run_process(
+                async with await anyio.open_process(
                     ["setsid", "--fork", *argv],
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
-                )
-        except (OSError, subprocess.CalledProcessError, TimeoutError) as error:
-            raise Failed(Code.PART_FAILED, f"the guard of {container} could not be started: {error}") from error
+                ) as process:
+                    assert process.stdout is not None  # noqa: S101 - it was opened with a pipe
+                    said = await process.stdout.receive()
+        except (OSError, anyio.EndOfStream, TimeoutError) as error:
+            why = "Docker did not name it" if isinstance(error, anyio.EndOfStream) else str(error)
+            raise Failed(Code.PART_FAILED, f"the guard of {container} could not be started: {why}") from error
+        if said != READY:
+            raise Failed(Code.PART_FAILED, f"the guard of {container} said {said!r}")
 
     async def renew(self, container: str, until_s: float) -> None:
         if await self.killed(container):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ployz.host.guard import guard_argv, now_s, read_lease, was_killed, write_lease
+from ployz.host.guard import READY, guard_argv, now_s, read_lease, was_killed, write_lease
 from tests.engines import Engine, busybox_archive
 from tests.real import PATIENCE
 
@@ -28,12 +28,15 @@ def _engine() -> Iterator[Engine]:
 
 @contextmanager
 def guard(engine: Engine, container: str, lease: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(engine.inside(*guard_argv(engine.socket, container, lease)))
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    """From when it could kill it."""
+    argv = engine.inside(*guard_argv(engine.socket, container, lease))
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == READY
+            yield process
+        finally:
+            process.kill()
 
 
 def until(true: Callable[[], bool]) -> bool:
@@ -76,7 +79,7 @@ def test_a_candidate_that_ended_before_its_lease_leaves_no_word_of_a_kill(engine
 
 def test_a_lease_that_is_renewed_and_then_taken_away_leaves_the_container_alone(engine: Engine, tmp_path: Path) -> None:
     lease = tmp_path / "lease"
-    write_lease(lease, now_s() + 1.0)
+    write_lease(lease, now_s() + 1000.0)
     start(engine, "candidate")
     with guard(engine, "candidate", lease) as process:
         for _ in range(4):
@@ -88,13 +91,34 @@ def test_a_lease_that_is_renewed_and_then_taken_away_leaves_the_container_alone(
     assert running(engine, "candidate")
 
 
+def test_a_guard_of_what_docker_does_not_know_ends_before_it_guards(engine: Engine, tmp_path: Path) -> None:
+    write_lease(tmp_path / "lease", now_s() + 1000.0)
+    argv = engine.inside(*guard_argv(engine.socket, "candidate", tmp_path / "lease"))
+    done = subprocess.run(argv, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
 def test_a_candidate_is_killed_while_docker_is_dead(engine: Engine, tmp_path: Path) -> None:
+    """Docker dies right after the start, and nobody saw the process before."""
+    lease = tmp_path / "lease"
+    write_lease(lease, now_s() + 1000.0)
+    engine.docker("create", "--name", "candidate", "--network", "none", "busybox:test", "sleep", "1000")
+    with guard(engine, "candidate", lease) as process:
+        engine.docker("start", "candidate")
+        pid = int(engine.docker("inspect", "--format", "{{.State.Pid}}", "candidate"))
+        engine.stop()
+        write_lease(lease, now_s())
+        assert until(lambda: process.poll() is not None)
+    assert subprocess.run(engine.inside("test", "-d", f"/proc/{pid}"), check=False).returncode != 0
+    engine.start()
+
+
+def test_a_candidate_that_ran_before_its_guard_is_killed_while_docker_is_dead(engine: Engine, tmp_path: Path) -> None:
     lease = tmp_path / "lease"
     write_lease(lease, now_s() + 1000.0)
     start(engine, "candidate")
     pid = int(engine.docker("inspect", "--format", "{{.State.Pid}}", "candidate"))
     with guard(engine, "candidate", lease) as process:
-        time.sleep(1.5)  # long enough for the guard's first look, which is when it learns the process
         engine.stop()
         write_lease(lease, now_s())
         assert until(lambda: process.poll() is not None)

@@ -17,7 +17,9 @@ class Guards(Protocol):
     """
 
     async def guard(self, container: str, until_s: float) -> None:
-        """Before it is started: from here on it does not outlive its lease."""
+        """Before it is started: from here on it does not outlive its lease, with or without Docker. `Failed`: that
+        cannot be seen to.
+        """
         ...
 
     async def renew(self, container: str, until_s: float) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
+from threading import Thread
 
 import anyio
 import pytest
@@ -15,6 +19,35 @@ from ployz.host.guard import now_s, write_killed
 from ployz.host.guards import SystemGuards
 
 PATIENCE_S = 20.0
+
+
+class Docker(BaseHTTPRequestHandler):
+    """Knows one container, `db`, which does not run."""
+
+    def do_GET(self) -> None:
+        known = self.path == "/containers/db/json"
+        body = json.dumps({"Id": "0db1", "State": {"Running": False}} if known else {}).encode()
+        self.send_response(200 if known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return ""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def docker(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "docker.sock"
+    with UnixStreamServer(str(path), Docker) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield path
+        server.shutdown()
+        thread.join()
 
 
 def guards_of(lease: Path) -> list[int]:
@@ -82,3 +115,11 @@ def test_a_lease_that_ends_without_a_container_is_taken_away_by_its_guard(tmp_pa
     guards = SystemGuards(tmp_path / "docker.sock", tmp_path)
     anyio.run(guards.guard, "db", now_s() + 0.2, backend="trio")
     assert until(lambda: not (tmp_path / "db").exists() and not guards_of(tmp_path / "db"))
+
+
+@pytest.mark.parametrize("docker_socket", ["docker.sock", "nobody.sock"])
+def test_what_could_not_be_killed_later_has_no_guard(tmp_path: Path, docker_socket: str) -> None:
+    guards = SystemGuards(tmp_path / docker_socket, tmp_path / "leases")
+    with pytest.raises(Failed, match="the guard of web could not be started"):
+        anyio.run(guards.guard, "web", now_s() + 1000.0, backend="trio")
+    assert until(lambda: not guards_of(tmp_path / "leases" / "web"))
