@@ -148,7 +148,10 @@ class Network:
         exchange = _Exchange()
         self._open[exchange] = None
         try:
-            station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
+            try:
+                station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
+            except RuntimeError:  # its ployzd is just ending, and its tasks with it
+                raise Unreachable(Code.MACHINE_UNREACHABLE, f"{packet.target} takes nothing any more") from None
             await self._outcome(station, packet.source, exchange)
         finally:
             del self._open[exchange]

@@ -42,6 +42,8 @@ QUIET: Final = frozenset(
         "overlay.public_key",
         "overlay.up",
         "guards.until_s",
+        "snapshots.read",
+        "snapshots.write",
         "docker.ensure_network",
         "looks.tcp_answers",
     ]
