@@ -50,14 +50,18 @@ def test_keys_change_under_a_connection_that_lives_on(cluster: Cluster, service:
         cluster.start("machine-b", sys.executable, "-u", "-c", SERVE, address) as server,
         cluster.start("machine-c", sys.executable, "-u", "-c", TALK, address) as client,
     ):
-        for each in (server, client):
-            assert each.stdout is not None
-            each.stdout.readline()
-        for machine, on in (("machine-b", "machine-c"), ("machine-a", "machine-b"), ("machine-c", "machine-c")):
-            rotated = cluster.get("machine", "rotate-keys", machine, on=on)
-            assert rotated["public_key"] == own_key(cluster, machine) != before[machine]
-        said, _ = client.communicate("enough\n", timeout=60)
-        server.wait(timeout=60)
+        try:
+            for each in (server, client):
+                assert each.stdout is not None
+                each.stdout.readline()
+            for machine, on in (("machine-b", "machine-c"), ("machine-a", "machine-b"), ("machine-c", "machine-c")):
+                rotated = cluster.get("machine", "rotate-keys", machine, on=on)
+                assert rotated["public_key"] == own_key(cluster, machine) != before[machine]
+            said, _ = client.communicate("enough\n", timeout=60)
+            server.wait(timeout=60)
+        finally:
+            for each in (server, client):
+                each.kill()  # else a failure would wait for them
     assert json.loads(said)["answers"] > 0, said
 
     now = {machine: own_key(cluster, machine) for machine in MACHINES}
