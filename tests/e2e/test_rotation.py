@@ -23,9 +23,17 @@ with socket.create_server((sys.argv[1], 7007), family=socket.AF_INET) as server:
 """
 TALK = """
 import json, select, socket, sys, time
-answers, longest_s, last_s = 0, 0.0, time.monotonic()
-with socket.create_connection((sys.argv[1], 7007), timeout=60) as connection:
+def connected():
+    for _ in range(60):
+        try:
+            return socket.create_connection((sys.argv[1], 7007), timeout=1)
+        except OSError:  # two machines that have just found each other again
+            time.sleep(0.2)
+    raise SystemExit("no connection within a minute")
+with connected() as connection:
+    connection.settimeout(60)
     print("talking", flush=True)
+    answers, longest_s, last_s = 0, 0.0, time.monotonic()
     while not select.select([sys.stdin], [], [], 0.05)[0]:
         connection.sendall(b"x")
         assert connection.recv(1) == b"x"
@@ -53,7 +61,7 @@ def test_keys_change_under_a_connection_that_lives_on(cluster: Cluster, service:
         try:
             for each in (server, client):
                 assert each.stdout is not None
-                each.stdout.readline()
+                assert each.stdout.readline(), each.communicate(timeout=60)
             for machine, on in (("machine-b", "machine-c"), ("machine-a", "machine-b"), ("machine-c", "machine-c")):
                 rotated = cluster.get("machine", "rotate-keys", machine, on=on)
                 assert rotated["public_key"] == own_key(cluster, machine) != before[machine]
