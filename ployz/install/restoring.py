@@ -47,8 +47,16 @@ def restore(config: Config, backup: Path) -> Restored:
 
 
 def forget_etcd(config: Config) -> tuple[Path, ...]:
-    """On every other machine: it asks the founding machine again. What was set aside."""
-    return anyio.run(_forget_etcd, config, SystemClock(), backend="trio")
+    """On every other machine: it asks the founding machine again. What was set aside. `Refused`: ployzd runs here
+    (LOG_LOCKED).
+    """
+
+    async def main() -> tuple[Path, ...]:
+        clock = SystemClock()
+        await (await SqliteLog.open(config.log_path, clock)).aclose()  # only without ployzd
+        return await _forget_etcd(config, clock)
+
+    return anyio.run(main, backend="trio")
 
 
 async def _restore(config: Config, backup: Path, clock: Clock) -> Restored:
@@ -75,7 +83,6 @@ async def _restore(config: Config, backup: Path, clock: Clock) -> Restored:
 
 
 async def _forget_etcd(config: Config, clock: Clock) -> tuple[Path, ...]:
-    await _followed(config, clock)  # which only a machine without ployzd can say
     await SystemEtcd(config.etcd_dir, config.etcd_programs_dir).stop()
     return (*_set_aside(config.etcd_path, clock), *_set_aside(config.etcd_dir, clock))
 
