@@ -51,8 +51,11 @@ LOOK_S: Final = 2.0
 RETRY_S: Final = 1.0
 DRAIN_LOOK_S: Final = 0.01
 RELEASE_LOOK_S: Final = 0.02
-ANSWER_S: Final = 0.5
-"""One look whether the service answers at its new place."""
+FIRST_ANSWER_S: Final = 0.05
+"""The first look whether the service answers at its new place. What was sent before that machine let it in is lost, and
+TCP would say it again after a second only: a fresh look is sooner there."""
+LAST_ANSWER_S: Final = 1.0
+"""Each look is given twice as long as the one before it, up to this: machines may be far from each other."""
 
 _log = logging.getLogger("ployz.gateway")
 
@@ -240,8 +243,10 @@ class GatewayActor(Actor):
                 break
             except PloyzError:
                 await anyio.sleep(RELEASE_LOOK_S)
-        while not await self._looks.answers(service, held.slots, within_s=ANSWER_S):  # noqa: ASYNC110 - another machine's
+        within_s = FIRST_ANSWER_S
+        while not await self._looks.answers(service, held.slots, within_s=within_s):
             await anyio.sleep(RELEASE_LOOK_S)
+            within_s = min(2 * within_s, LAST_ANSWER_S)
 
     def _backends(self, service: ServiceRef, status: GatewayStatus) -> list[BackendStatus]:
         found = (status.backend(name) for name in backends_of(self._parts.view, service))
