@@ -19,7 +19,8 @@ BYTES_PER_S: Final = 20_000
 
 def measure(stage: Stage) -> Sequence[Row]:
     writers = [Writer(stage, f"drain-{number}", BYTES_PER_S) for number in range(stage.effort.drain_services)]
-    alone_ms = {writer.service: _onto_it_alone(writer) for writer in writers}
+    sources = [writer.deploy(1) for writer in writers]  # all run before the first moves: they share the processors
+    alone_ms = {writer.service: _onto_it_alone(writer, source) for writer, source in zip(writers, sources, strict=True)}
     for writer in writers:
         stage.fill(WRITTEN_MIB)(stage.lab.running(DRAINED), writer.folder)
     stage.say(f"{len(writers)} services are on {DRAINED}, each with {WRITTEN_MIB} MiB to send")
@@ -49,9 +50,8 @@ def measure(stage: Stage) -> Sequence[Row]:
     ]
 
 
-def _onto_it_alone(writer: Writer) -> float:
+def _onto_it_alone(writer: Writer, source: str) -> float:
     """The cut-over of its move to the machine that is drained later."""
-    source = writer.deploy(1)
     if source == DRAINED:
         writer.stage.operator.migrate(writer.service, ELSEWHERE)
     return float(writer.stage.operator.migrate(writer.service, DRAINED).cutover_ms)
