@@ -32,18 +32,25 @@ class OverlayLooks:
     network: Network
 
     async def tcp_answers(self, address: str, port: int, *, timeout_s: float) -> str | None:
-        await anyio.lowlevel.checkpoint()
-        return None if self._answers(address) else f"{address}:{port}: Connection refused"
+        return await self._look(f"{address}:{port}", address, timeout_s)
 
     async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
-        await anyio.lowlevel.checkpoint()
-        return None if self._answers(address) else f"GET {path} on port {port}: Connection refused"
+        return await self._look(f"GET {path} on port {port}", address, timeout_s)
 
-    def _answers(self, address: str) -> bool:
+    async def _look(self, what: str, address: str, timeout_s: float) -> str | None:
+        await anyio.lowlevel.checkpoint()
+        there = self._there(address)
+        if there is None:  # what is sent is lost, and nobody says so
+            await anyio.sleep(timeout_s)
+            return f"{what}: no answer within {timeout_s:g} s"
+        return None if there.docker.answers(address) else f"{what}: Connection refused"
+
+    def _there(self, address: str) -> Station | None:
+        """Where the address is, unless nothing gets there."""
         key = self.me.overlay.places().get(address)
         there = self.me if key is None else self.stations[key.rstrip("+")]
         if there is not self.me:
             doors = there.overlay.applied[-1].closed if there.overlay.applied else frozenset()
             if address in doors or not self.network.passes(self.me.name, there.name):
-                return False
-        return there.docker.answers(address)
+                return None
+        return there

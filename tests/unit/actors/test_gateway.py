@@ -17,7 +17,7 @@ from tests.cluster.cluster import Cluster, Outcome, simulate
 from tests.cluster.effects import Effect
 from tests.cluster.endings import after, before
 from tests.cluster.manifests import DB, A, B, C, manifest, service, volume
-from tests.cluster.scenes import deployed, events_of, running
+from tests.cluster.scenes import deployed, events_of, owner, running
 
 BACKEND = "tcp.production.db.main"
 HTTP = "http.production.db.main"
@@ -289,6 +289,26 @@ def test_nothing_is_let_go_to_a_service_that_does_not_answer_yet() -> None:
     simulate(body)
 
 
+def test_a_look_that_was_lost_is_followed_by_another_one_soon() -> None:
+    async def body(cluster: Cluster) -> None:
+        await routed(cluster)
+
+        async def late(effect: Effect) -> None:
+            await anyio.sleep(0.1)
+
+        def opens_its_door(effect: Effect) -> bool:
+            # The commit is known there, and the candidate's door still shut.
+            committed = owner(cluster, by=B)[0] == B
+            return committed and (effect.machine, effect.name, effect.done) == (B, "overlay.apply", False)
+
+        cluster.effects.at(opens_its_door, late)
+        outcome = await move(cluster)
+        assert 100 < outcome.result.parts.release_ms < 300
+        await released(cluster)
+
+    simulate(body)
+
+
 def test_of_several_slots_the_silent_one_gets_nothing_until_it_answers() -> None:
     async def body(cluster: Cluster) -> None:
         await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
@@ -424,7 +444,7 @@ def test_a_hold_outlives_ployzd_and_ends_as_the_operation_was_decided(ready_s: f
         await cluster.until(lambda: cluster[C].life is None, within_s=30)
         assert gateway.held == {BACKEND: 1}
         await cluster.start(C)
-        await anyio.sleep(0.2)
+        await anyio.sleep(0.1)
         if ready_s > 1:
             assert gateway.is_held(BACKEND)
         outcome = await cluster.watch(A, operation_id)
