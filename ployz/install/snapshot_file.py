@@ -1,4 +1,4 @@
-"""The file of a node's last snapshot, which only the very ployz that wrote it reads."""
+"""The file of a node's last snapshot, which only a ployz reads that folds exactly as the one that wrote it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Final
 
 from anyio import to_thread
 
-from ployz import __version__
 from ployz.errors import Code, Failed
 from ployz.install.files import write_durably
 from ployz.projections import snapshot
 from ployz.projections.folded import Folded
 
 _MODE: Final = 0o600
+FOLDING: Final = ("projections", "facts", "manifest", "events", "wire", "strict", "config", "clock", "errors", "ids")
+"""What a fold can depend on: the layer of projections, and those below it."""
 
 
 class SnapshotFile:
@@ -38,17 +39,25 @@ class SnapshotFile:
             return None
         except OSError as error:
             raise Failed(Code.PART_FAILED, f"{self._path} cannot be read: {error.strerror}") from error
-        return snapshot.load(data, this_ployz())
+        return snapshot.load(data, _this_ployz())
 
     def _write(self, folded: Folded) -> None:
-        write_durably(self._path, snapshot.dump(folded, this_ployz()), mode=_MODE)
+        write_durably(self._path, snapshot.dump(folded, _this_ployz()), mode=_MODE)
+
+
+def digest(package: Path) -> bytes:
+    """Of every line that folds: whatever is changed there may change what a log folds into. Most of what an upgrade
+    changes is elsewhere, and a start after it need not read all of the log.
+    """
+    found = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        place = path.relative_to(package)
+        if place.with_suffix("").parts[0] in FOLDING:
+            found.update(hashlib.sha256(str(place).encode()).digest())
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.digest()
 
 
 @cache
-def this_ployz() -> bytes:
-    """Of every line of it: whatever is changed may change what a log folds into."""
-    package = Path(snapshot.__file__).parents[1]
-    digest = hashlib.sha256(__version__.encode())
-    for path in sorted(package.rglob("*.py")):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
+def _this_ployz() -> bytes:
+    return digest(Path(snapshot.__file__).parents[1])

@@ -65,6 +65,8 @@ class Archive:
     def _index(self, number: int) -> int:
         """Of the first entry that is not before it."""
         entries = range(len(self._entries) // _ENTRY_BYTES)
+        if entries and self._number(entries[-1]) < number:
+            return len(entries)
         return bisect_left(entries, number, key=self._number)
 
     def _number(self, index: int) -> int:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
 
 from ployz.errors import Code, Failed
-from ployz.install.snapshot_file import SnapshotFile
+from ployz.install.snapshot_file import FOLDING, SnapshotFile, digest
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import UnusableSnapshot
 
@@ -43,3 +45,30 @@ def test_a_file_that_is_no_snapshot_is_refused(tmp_path: Path, content: bytes) -
     path.write_bytes(content)
     with pytest.raises(UnusableSnapshot):
         anyio.run(SnapshotFile(path).read, backend="trio")
+
+
+def test_a_snapshot_outlives_a_change_that_is_not_one_of_folding(tmp_path: Path) -> None:
+    for place in ("projections/view.py", "events/types/facts.py", "ids.py", "cli/main.py", "actors/node.py"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text("before")
+    before = digest(tmp_path)
+    (tmp_path / "cli/main.py").write_text("after")
+    (tmp_path / "actors/node.py").unlink()
+    assert digest(tmp_path) == before
+    for place in ("projections/view.py", "events/types/facts.py", "ids.py"):
+        (tmp_path / place).write_text("after")
+        assert digest(tmp_path) != before, place
+        (tmp_path / place).write_text("before")
+        assert digest(tmp_path) == before
+    (tmp_path / "events/types/facts.py").rename(tmp_path / "events/types/other.py")
+    assert digest(tmp_path) != before
+
+
+def test_folding_is_made_of_nothing_else() -> None:
+    code = (
+        "import sys, ployz.projections.snapshot, ployz.events.codec, ployz.events.replay\n"
+        "print(*(each for each in sys.modules if each.startswith('ployz.')))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert "ployz.projections.view" in loaded
+    assert {each.split(".")[1] for each in loaded} <= set(FOLDING)
