@@ -16,7 +16,7 @@ from ployz.lab.state import LabName
 from tests.e2e.cluster import MACHINES, Cluster, eventually, no_trace_on
 from tests.e2e.manifests import count, fill, namespace_of
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 SOURCE, TARGET = "machine-b", "machine-c"
 RECOVERED_S = 120.0

@@ -18,7 +18,7 @@ from tests.e2e.manifests import Json, postgres, web
 from tests.e2e.manifests import namespace as ns
 from tests.real import need
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 GATEWAY = "machine-c"
 RATE = 40

@@ -9,7 +9,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.manifests import Json, postgres
 from tests.e2e.manifests import namespace as ns
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 CHECKPOINT = {"before_snapshot": {"command": ["psql", "-qU", "postgres", "-c", "CHECKPOINT"], "timeout": "60s"}}
 ROWS = 10_000

@@ -11,7 +11,7 @@ from ployz.wire.stream_window import WINDOW_BYTES
 from tests.e2e.cluster import Cluster
 from tests.e2e.manifests import count, fill
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 SIZE_MIB = 64
 OVERHEAD = 1.1

@@ -14,7 +14,7 @@ from ployz.lab.state import LabName
 from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.conftest import put_right, remove
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 MOVES = 5
 

@@ -13,7 +13,7 @@ from tests.e2e.cluster import MACHINES, Cluster
 from tests.e2e.manifests import counter, fill, postgres, sleeper, web
 from tests.e2e.manifests import namespace as ns
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 FETCH = """
 import sys, urllib.request

@@ -11,7 +11,7 @@ from tests.e2e.cluster import MACHINES, Answer, Cluster, eventually
 from tests.e2e.manifests import fill, namespace_of, sleeper, web
 from tests.e2e.manifests import namespace as ns
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 @contextmanager

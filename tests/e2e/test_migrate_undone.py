@@ -10,7 +10,7 @@ from tests.e2e.cluster import Answer, Cluster, eventually, no_trace_on
 from tests.e2e.manifests import QUICK, count, counter, fill, namespace_of, web
 from tests.e2e.manifests import namespace as ns
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 MIB = 1 << 20
 

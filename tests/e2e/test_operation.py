@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.manifests import count, fill
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def test_an_operation_is_ended_and_begun_again_from_any_machine(cluster: Cluster, service: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.cluster import Answer, Cluster
 from tests.e2e.manifests import count, counter, fill, namespace_of
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def sending(line: dict[str, Any]) -> bool:

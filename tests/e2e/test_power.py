@@ -11,7 +11,7 @@ from tests.e2e.cluster import MACHINES, Cluster, eventually, no_trace_on
 from tests.e2e.manifests import HTTP, count, counter, fill, namespace_of, postgres, web
 from tests.e2e.manifests import namespace as ns
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def test_a_restart_of_ployzd_disturbs_nothing(cluster: Cluster, namespace: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.cluster import MACHINES, Cluster, eventually
 from tests.e2e.manifests import Json, counter, fill, web
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 FILE = "/run/secrets/db-password"
 CHUNK_BYTES = 16 << 20

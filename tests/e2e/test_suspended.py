@@ -17,7 +17,7 @@ from tests.e2e.cluster import Cluster, eventually, no_trace_on
 from tests.e2e.manifests import count, namespace_of
 from tests.e2e.test_crashes import RECOVERED_S, SOURCE, TARGET, check_nothing_was_lost, leases
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def running_there(cluster: Cluster, machine: str, service: str) -> bool:

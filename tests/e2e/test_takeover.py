@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.cluster import Answer, Cluster, eventually
 from tests.e2e.manifests import count, namespace_of
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def take_over(cluster: Cluster, service: str, to: str) -> Answer:

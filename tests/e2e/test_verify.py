@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.cluster import MACHINES, Cluster
 from tests.e2e.manifests import count, fill
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.moves]
 
 
 def digests(cluster: Cluster, machine: str, operation: str) -> dict[str, str]:
