@@ -53,12 +53,20 @@ class Bench(Protocol):
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes: ...
 
+    async def run(self, argv: Sequence[str]) -> bytes:
+        """What a program that sends writes."""
+        ...
+
     async def receive(self, dataset: Dataset, stream: bytes) -> None: ...
+
+    async def receive_half(self, dataset: Dataset, stream: bytes) -> None:
+        """It breaks off in the middle; what the pool can keep of it is kept."""
+        ...
 
 
 class FakeBench:
     def __init__(self) -> None:
-        self._fake = FakeZfs(SystemClock(), pool="tank", size_bytes=256 * MIB)
+        self._fake = FakeZfs(SystemClock(), pool="tank", size_bytes=256 * MIB, resumes=True)
         self.zfs: Zfs = self._fake
         self.pool = "tank"
         self.folder = "/var/lib/test"
@@ -84,10 +92,16 @@ class FakeBench:
         return lambda: self._fake.let_go(dataset)
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes:
-        return self._fake.stream_out(self.zfs.send_argv(dataset, base, snapshot))
+        return await self.run(self.zfs.send_argv(dataset, base, snapshot))
+
+    async def run(self, argv: Sequence[str]) -> bytes:
+        return self._fake.stream_out(argv)
 
     async def receive(self, dataset: Dataset, stream: bytes) -> None:
         self._fake.stream_in(self.zfs.receive_argv(dataset), stream)
+
+    async def receive_half(self, dataset: Dataset, stream: bytes) -> None:
+        self._fake.stream_cut(self.zfs.receive_argv(dataset, resumable=True), stream[: len(stream) // 2])
 
 
 class RealBench:
@@ -131,13 +145,20 @@ class RealBench:
         return end
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes:
-        argv = self.zfs.send_argv(dataset, base, snapshot)
+        return await self.run(self.zfs.send_argv(dataset, base, snapshot))
+
+    async def run(self, argv: Sequence[str]) -> bytes:
         return (await program.run(argv, deadline_s=60 * PATIENCE, check=Code.STREAM_FAILED)).stdout
 
     async def receive(self, dataset: Dataset, stream: bytes) -> None:
         done = await program.run(self.zfs.receive_argv(dataset), deadline_s=60 * PATIENCE, stdin=stream)
         if done.exit_code != 0:
             raise stream_failure(done.words)
+
+    async def receive_half(self, dataset: Dataset, stream: bytes) -> None:
+        argv = self.zfs.receive_argv(dataset, resumable=(await self.zfs.features()).resume)
+        done = await program.run(argv, deadline_s=60 * PATIENCE, stdin=stream[: len(stream) // 2])
+        assert done.exit_code != 0
 
     def _at(self, dataset: Dataset, path: str) -> str:
         mountpoint = self._pool.run("zfs", "get", "-H", "-o", "value", "mountpoint", dataset).decode().strip()

@@ -69,10 +69,19 @@ class VolumeDataset:
         if await self.parts.zfs.state(self.namespace) is None:
             await self.parts.zfs.create(self.namespace, {"canmount": "off"})
 
+    async def drop_partial(self) -> DatasetState | None:
+        """What a receive that was broken off has left here goes. The state after that."""
+        found = await self.state()
+        if found is None or found.resume_token is None:
+            return found
+        await self.parts.zfs.abort_receive(self.name)
+        return await self.state()
+
     async def destroy(self, reason: str) -> None:
         found = await self.state()
         if found is None:
             return
+        await self.drop_partial()  # after which it may be gone: the rest minds that as little as a second time
         await self.parts.zfs.unmount(self.name)
         for snapshot in found.snapshots:
             await self.parts.zfs.release(self.name, snapshot.name, names.HOLD_TAG)
@@ -121,6 +130,7 @@ class VolumeDataset:
             snapshots=tuple(each.name for each in found.snapshots if names.is_ours(each.name)),
             touched_by=touch.operation_id if touch else None,
             touched_base=touch.base if touch else None,
+            broken_off=found.resume_token is not None,
         )
 
     async def carry_out(self, action: settle.VolumeAction) -> None:
@@ -134,10 +144,10 @@ class VolumeDataset:
                 await self.unmount()
             case settle.SetAside(_, operation_id):
                 await self._set_aside(operation_id)
-            case settle.DiscardPartial(_, None):
-                await self.destroy("its operation did not commit it")
-            case settle.DiscardPartial(_, str(base)):
-                await self._go_back_to(base)
+            case settle.DiscardPartial(_, base):
+                await self._discard(base)
+            case settle.AbortReceive():
+                await self.drop_partial()
             case settle.Prune(_, snapshots):
                 for name in snapshots:
                     await self.parts.zfs.release(self.name, name, names.HOLD_TAG)
@@ -145,7 +155,14 @@ class VolumeDataset:
             case settle.Missing(problem):
                 raise Failed(problem.code, problem.text, problem.advice)
 
+    async def _discard(self, base: str | None) -> None:
+        if base is None:
+            await self.destroy("its operation did not commit it")
+        else:
+            await self._go_back_to(base)
+
     async def _go_back_to(self, snapshot: str) -> None:
+        await self.drop_partial()
         await self.parts.zfs.unmount(self.name)
         await self.parts.zfs.rollback(self.name, snapshot)
 

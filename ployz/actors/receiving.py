@@ -43,31 +43,44 @@ class Receiving:
             f"{message.snapshot} from {message.source}",
             lambda: self._prepare(message),
         )
+        zfs = self._dataset.parts.zfs
+        partial = await self._dataset.state() if prepared.resumed else None
         self._awaited[key] = self._dataset.parts.streams.expect(
             f"{message.operation_id} {self._dataset.volume} {message.round}",
-            self._dataset.parts.zfs.receive_argv(self._dataset.name),
+            zfs.receive_argv(self._dataset.name, resumable=(await zfs.features()).resume),
             deadline_s=TRANSFER_TIMEOUT_S,
         )
         # The two sides may have different names for it: the sender is told its own.
         base = next((each.name for each in message.bases if each.guid == prepared.base_guid), None)
-        return ReceiveReady(base, self._awaited[key].ticket)
+        return ReceiveReady(base, self._awaited[key].ticket, partial.resume_token if partial else None)
 
     async def _prepare(self, message: BeginReceive) -> ReceivePrepared:
-        """Onto the newest common snapshot; or into nothing, when there is none."""
+        """Onto the newest common snapshot; or into nothing, when there is none. Or onto what an attempt of this very
+        round has left.
+        """
         zfs, volume = self._dataset.parts.zfs, self._dataset.volume
         found = await self._dataset.state()
-        base = None
+        resumed = False
         if found is not None:
             self._check_may_change(found, message)
-            base = common_base(message.bases, (SnapshotReport(each.name, each.guid) for each in found.snapshots))
-        if found is None or base is None:
+            resumed = message.resumes and found.resume_token is not None
+            found = found if resumed else await self._dataset.drop_partial()
+        there = found.snapshots if found else ()
+        base = common_base(message.bases, (SnapshotReport(each.name, each.guid) for each in there))
+        name = next((each.name for each in there if base is not None and each.guid == base.guid), None)
+        if name is None and not resumed:
             await self._dataset.destroy("an older epoch without a snapshot in common with the owner")
             await self._dataset.make_room()
-            return ReceivePrepared(volume, base=None, base_guid=None, rolled_back=False)
-        name = next(each.name for each in found.snapshots if each.guid == base.guid)
-        await zfs.unmount(self._dataset.name)
-        await zfs.rollback(self._dataset.name, name)
-        return ReceivePrepared(volume, base=name, base_guid=base.guid, rolled_back=True)
+        elif name is not None and not resumed:
+            await zfs.unmount(self._dataset.name)
+            await zfs.rollback(self._dataset.name, name)
+        return ReceivePrepared(
+            volume,
+            base=name,
+            base_guid=base.guid if base else None,
+            rolled_back=name is not None and not resumed,
+            resumed=resumed,
+        )
 
     def _check_may_change(self, found: DatasetState, message: BeginReceive) -> None:
         touch = self._dataset.parts.local.touch(self._dataset.volume)

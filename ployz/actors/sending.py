@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import anyio
@@ -80,6 +81,12 @@ class Sending:
             self._running.pop(message.operation_id)
             running.ended.set()
 
+    async def _argv(self, message: SendVolume) -> Sequence[str]:
+        zfs, dataset = self._dataset.parts.zfs, self._dataset.name
+        if message.resume_token is not None:
+            return await zfs.resume_argv(dataset, message.snapshot, message.resume_token)
+        return zfs.send_argv(dataset, message.base, message.snapshot)
+
     async def _send(self, message: SendVolume, running: _Running) -> VolumeSent:
         parts, dataset = self._dataset.parts, self._dataset.name
 
@@ -91,8 +98,8 @@ class Sending:
             running.progress = evolve(running.progress, lost=why)
 
         async def stream() -> Sent:
-            argv = parts.zfs.send_argv(dataset, message.base, message.snapshot)
             try:
+                argv = await self._argv(message)
                 return await parts.streams.send(
                     message.ticket,
                     argv,

@@ -127,10 +127,10 @@ class Transfer:
     # ------------------------------------------------------------ one round
 
     async def _begin(self, number: int) -> dict[VolumeRef, ReceiveReady]:
-        calls = [partial(self._begin_one, number, 1, volume) for volume in self.volumes]
+        calls = [partial(self._begin_one, number, 1, volume, resumes=False) for volume in self.volumes]
         return dict(zip((each.volume for each in self.volumes), await together(*calls), strict=True))
 
-    async def _begin_one(self, number: int, attempt: int, volume: VolumePlan) -> ReceiveReady:
+    async def _begin_one(self, number: int, attempt: int, volume: VolumePlan, *, resumes: bool) -> ReceiveReady:
         message = BeginReceive(
             operation_id=self.operation_id,
             position=self.position,
@@ -141,6 +141,7 @@ class Transfer:
             bases=self.bases[volume.volume],
             epoch=volume.epoch - 1,
             attempt=attempt,
+            resumes=resumes,
         )
         return await self._ask(self._volume(volume.machine, volume), message, timeout_s=EFFECT_TIMEOUT_S)
 
@@ -174,18 +175,22 @@ class Transfer:
         self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
     ) -> tuple[ReceiveReady, SendDone]:
         """With what it began from in the end. A stream outlives a lost link by itself; where it could not, because
-        an end of it is gone, it is begun again from what is there then.
+        an end of it is gone, it is begun again from what is there then; and where what is there cannot be gone on
+        with, from the last snapshot in common.
         """
         attempt = 1
         while True:
             try:
                 return ready, await self._try_one(number, attempt, volume, taken, ready)
             except PloyzError as error:
-                if error.code != Code.RECEIVER_GONE or attempt == self._attempts_max:
+                gone = error.code == Code.RECEIVER_GONE
+                if not (gone or ready.resume_token) or attempt == self._attempts_max:
                     raise
-                self.story.tell(f"{volume.volume}: round {number} begins again: {error.problem.text}")
+                why = error.problem.text
             attempt += 1
-            ready = await self._begin_one(number, attempt, volume)
+            ready = await self._begin_one(number, attempt, volume, resumes=gone)
+            how = "goes on where it was" if ready.resume_token else "begins again"
+            self.story.tell(f"{volume.volume}: round {number} {how}: {why}")
 
     async def _try_one(
         self, number: int, attempt: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
@@ -199,6 +204,7 @@ class Transfer:
             ticket=ready.ticket,
             base=ready.base,
             snapshot=taken.snapshot,
+            resume_token=ready.resume_token,
             attempt=attempt,
             patience_s=self._patience_s,
             bandwidth_bytes_s=volume.bandwidth_bytes_s,

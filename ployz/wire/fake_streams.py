@@ -34,6 +34,10 @@ class Programs(Protocol):
         """All that it reads. `Failed`: it took nothing."""
         ...
 
+    def cut(self, argv: Sequence[str], beginning: bytes) -> None:
+        """No more than this is read, and then its end."""
+        ...
+
 
 class FakeAwaited:
     """One stream that may come to a fake machine."""
@@ -46,6 +50,8 @@ class FakeAwaited:
         self._claimed = anyio.Event()
         self._over = anyio.Event()
         self._outcome: Received | Failed | None = None
+        self.on_broken: Callable[[], None] | None = None
+        """While a stream comes: its program reads its end here."""
 
     async def result(self) -> Received:
         try:
@@ -83,6 +89,8 @@ class FakeAwaited:
             self._outcome = outcome
             self._claimed.set()
             self._over.set()
+            if self.on_broken is not None and isinstance(outcome, Failed):
+                self.on_broken()
 
 
 @define(eq=False)
@@ -97,6 +105,8 @@ class StreamLinks:
 
     def at(self, address: str, programs: Programs) -> FakeStreams:
         """A machine's streams, from its start on. Those of its life before are gone, with every ticket."""
+        if (before := self._ends.get(address)) is not None:
+            before.end()
         self._ends[address] = FakeStreams(self, address, programs)
         return self._ends[address]
 
@@ -113,6 +123,13 @@ class FakeStreams:
     address: str
     programs: Programs
     _awaited: dict[bytes, FakeAwaited] = field(factory=dict, init=False)
+    coming: list[FakeAwaited] = field(factory=list, init=False)
+    """Those whose streams are on their way to here."""
+
+    def end(self) -> None:
+        """Its process is gone."""
+        for each in self.coming:
+            each.settle(failed(f"{each.purpose}: its receiver ended"))
 
     def expect(self, purpose: str, argv: Sequence[str], *, deadline_s: float) -> FakeAwaited:
         ticket = Ticket(self.address, PORT, self.links.token())
@@ -144,6 +161,7 @@ class FakeStreams:
         moving = _Moving(self, receiver, awaited, patience_s, on_progress or _nobody, on_lost or _nobody)
         if limit is not None and limit.bytes_per_s is not None:
             moving.rate_bytes_per_s = min(moving.rate_bytes_per_s, limit.bytes_per_s)
+        receiver.coming.append(awaited)
         try:
             await moving.move(self.programs.output_of(argv))
         except Failed as error:
@@ -151,6 +169,7 @@ class FakeStreams:
             raise
         finally:
             awaited.settle(failed(f"{awaited.purpose}: the sender broke it off"))
+            receiver.coming.remove(awaited)
         duration_ms = round((anyio.current_time() - began_s) * 1000)
         return Sent(moving.size_bytes, duration_ms, moving.again_bytes, moving.links_lost)
 
@@ -175,7 +194,17 @@ class _Moving:
         self.rate_bytes_per_s = self.sender.links.rate_bytes_per_s
 
     async def move(self, content: bytes) -> None:
-        rate, self.size_bytes = self.rate_bytes_per_s, len(content)
+        self.size_bytes = len(content)
+        self.awaited.on_broken = lambda: self.receiver.programs.cut(self.awaited.argv, content[: round(self.arrived)])
+        await self._arrive()
+        try:
+            self.receiver.programs.give(self.awaited.argv, content)
+        except PloyzError as error:
+            raise failed(f"the receiver failed: {error.problem.text}") from error
+        self.awaited.settle(Received(self.size_bytes, ""))
+
+    async def _arrive(self) -> None:
+        rate = self.rate_bytes_per_s
         while self.arrived < self.size_bytes:
             step_s = min(TICK_S, (self.size_bytes - self.arrived) / rate)
             await anyio.sleep(step_s)
@@ -185,11 +214,6 @@ class _Moving:
                 continue
             self.arrived = min(self.size_bytes, self.arrived + step_s * rate)
             self.on_progress(round(self.arrived))
-        try:
-            self.receiver.programs.give(self.awaited.argv, content)
-        except PloyzError as error:
-            raise failed(f"the receiver failed: {error.problem.text}") from error
-        self.awaited.settle(Received(self.size_bytes, ""))
 
     def _passes(self) -> bool:
         return self.sender.links.passes(self.sender.address, self.receiver.address)

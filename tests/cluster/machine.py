@@ -80,6 +80,10 @@ class Disk:
             image_id, size = content.decode().split()
             self.docker.images[image_id] = Image(image_id, int(size), ())
 
+    def cut(self, argv: Sequence[str], beginning: bytes) -> None:
+        if argv[0] == RECEIVE:
+            self.zfs.stream_cut(argv, beginning)
+
 
 @define(eq=False)
 class Shared:
@@ -249,7 +253,8 @@ def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
     secret_files = FakeSecretFiles(str(config.secrets_dir))
     docker.path_exists = lambda path: path in folders.modes or secret_files.has(path)
     disk = Disk(
-        zfs=FakeZfs(shared.clock, seed=name, size_bytes=POOL_BYTES),
+        # As in a fleet that is being renewed: one machine's ZFS is older than the others'.
+        zfs=FakeZfs(shared.clock, seed=name, size_bytes=POOL_BYTES, resumes=name != "machine-b"),
         docker=docker,
         guards=FakeGuards(docker),
         folders=folders,

@@ -62,6 +62,7 @@ def left_by(cluster: Cluster, machine: MachineId, operation_id: OperationId) -> 
     found = [name for name in there.docker.names() if operation_id in name]
     for each, content in there.zfs.contents():
         found += [f"{each}@{snap.name}" for snap in content.snapshots if operation_id in snap.name]
+        found += [f"{each}: the beginning of a stream"] if content.partial else []
     return found
 
 

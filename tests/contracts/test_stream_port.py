@@ -80,6 +80,9 @@ class FakePrograms:
             raise Failed(Code.PART_FAILED, "broken")
         self.read.append(content)
 
+    def cut(self, argv: Sequence[str], beginning: bytes) -> None:
+        """These keep nothing."""
+
 
 @define
 class FakeBench:

@@ -27,6 +27,18 @@ Payload = dict[str, Any]
 
 
 @frozen
+class Migration:
+    process: subprocess.Popen[str]
+
+    def result(self) -> Payload:
+        """When it is committed."""
+        stdout, _ = self.process.communicate(timeout=OPERATION_S)
+        assert self.process.returncode == 0, stdout
+        payload: Payload = json.loads(stdout.splitlines()[-1])["payload"]
+        return payload
+
+
+@frozen
 class GuestCluster:
     guests: Mapping[str, Guest]
 
@@ -48,6 +60,16 @@ class GuestCluster:
 
     def migrate(self, service: str, to: str, *options: str, on: str = "machine-a") -> Payload:
         return self.get("migrate", "apply", service, "--to", to, *options, on=on)
+
+    @contextmanager
+    def migrating(self, service: str, to: str, *options: str) -> Iterator[Migration]:
+        """A migration that goes on meanwhile."""
+        argv = ["env", SLOW_NODE, "ployzctl", "--json", "migrate", "apply", service, "--to", to, *options]
+        with subprocess.Popen(self.guests["machine-a"].enter(*argv), stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield Migration(process)
+            finally:
+                process.kill()
 
     def slot(self, service: str, on: str = "machine-a") -> Payload:
         rows = self.get("service", "ls", on=on)["slots"]

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ployz.lab.guest.guest import Guest
+from ployz.lab.programs import wait_until
 from tests.e2e.clients import counts, machines
 from tests.e2e.manifests import counter
 from tests.openzfs.cluster import GuestCluster
@@ -89,6 +90,34 @@ def test_a_service_moves_there_and_back_with_all_that_it_acknowledged(
     assert cluster.inside("machine-b", "zfs", "get", "-H", "-o", "value", "readonly", "tank/ployz/production/data") == (
         "on\n"
     )
+
+
+def test_a_round_whose_receiver_dies_goes_on_with_what_the_pool_has_kept(
+    cluster: GuestCluster, service: str, say: Say
+) -> None:
+    """By the resume token of `zfs receive -s`. A namespace of its own: nothing of it is on the target yet."""
+    assert service, "the image is there"
+    cluster.deploy(counter("kept"))
+    if cluster.slot("kept/web")["machine"] != "machine-a":
+        cluster.migrate("kept/web", "machine-a")
+    cluster.in_container("kept/web", "sh", "-c", "dd if=/dev/urandom of=/data/bulk bs=1M count=64 conv=fsync")
+    written = cluster.in_container("kept/web", "sha256sum", "/data/bulk")
+    with cluster.migrating("kept/web", "machine-b", "--bandwidth", "2M") as migration:
+        wait_until("half of it there", lambda: received_bytes(cluster, "kept") > 32 * MIB, deadline_s=STEP_S)
+        cluster.inside("machine-b", "systemctl", "kill", "--signal=KILL", "ployzd")
+        result = migration.result()
+    first, *_ = result["rounds"]
+    say(f"the first round: {first}")
+    assert first["sent_bytes"] < 40 * MIB
+    assert cluster.slot("kept/web")["machine"] == "machine-b"
+    assert cluster.in_container("kept/web", "sha256sum", "/data/bulk") == written
+    token = ("zfs", "get", "-H", "-o", "value", "receive_resume_token", "tank/ployz/kept/data")
+    assert cluster.inside("machine-b", *token) == "-\n"
+
+
+def received_bytes(cluster: GuestCluster, namespace: str) -> int:
+    used = cluster.guests["machine-b"].try_("zfs", "get", "-Hp", "-o", "value", "used", f"tank/ployz/{namespace}/data")
+    return int(used.stdout) if used.returncode == 0 else 0
 
 
 def test_a_restart_of_ployzd_disturbs_nothing_that_runs(cluster: GuestCluster, service: str) -> None:

@@ -165,6 +165,7 @@ def _datasets(machine: Machine) -> list[DatasetSeen]:
                 readonly=content.properties.get("readonly") == "on",
                 snapshots=tuple(each.name for each in ours),
                 held=tuple(each.name for each in ours if each.holds),
+                partial=bool(content.partial),
             )
         )
     return found

@@ -68,6 +68,8 @@ class ReceiveReady:
     base: str | None
     """The send must begin from this snapshot; None: a full one."""
     ticket: Ticket
+    resume_token: str | None
+    """The send must write what is missing by this token, instead."""
 
 
 @message("volume.begin_receive", senders=PEER)
@@ -87,6 +89,8 @@ class BeginReceive(Message[ReceiveReady]):
     """Of the owner's copy: only a copy of an older epoch may be rolled back or replaced."""
     attempt: int
     """Counted from 1. Another one begins from what is there then."""
+    resumes: bool
+    """It may go on with what an attempt before it has left of this round."""
 
 
 @frozen
@@ -113,6 +117,7 @@ class SendVolume(Message[SendDone]):
     ticket: Ticket
     base: str | None
     snapshot: str
+    resume_token: str | None
     attempt: int
     patience_s: float
     """How long it waits for a link that is gone."""

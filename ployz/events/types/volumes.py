@@ -55,7 +55,7 @@ class VolumesSnapshotTaken(Event):
     snapshots: tuple[SnapshotTaken, ...]
 
 
-@event("volume.receive_prepared", 1)
+@event("volume.receive_prepared", 2)
 @frozen
 class ReceivePrepared(Event):
     volume: VolumeRef
@@ -63,6 +63,8 @@ class ReceivePrepared(Event):
     """By its name here; None: into nothing."""
     base_guid: int | None
     rolled_back: bool
+    resumed: bool = False
+    """It goes on with what an attempt before it has left."""
 
 
 @event("volume.sent", 1)

@@ -1,7 +1,8 @@
 """A ZFS pool in memory that passes the contract of the real one: datasets have files, and streams carry them.
 
-Its stream programs cannot be run. Their argv are `("fake-zfs-send", DATASET, BASE or "", SNAPSHOT)` and
-`("fake-zfs-receive", DATASET)`: a simulation gives them to `stream_out` and `stream_in`, which do what they would.
+Its stream programs cannot be run. Their argv are `("fake-zfs-send", DATASET, BASE or "", SNAPSHOT, TOKEN or "")` and
+`("fake-zfs-receive", DATASET, "-s" or "")`: a simulation gives them to `stream_out`, `stream_in` and `stream_cut`,
+which do what they would.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from collections.abc import Mapping, Sequence
 
 from ployz.clock import Clock
 from ployz.errors import Code, Failed
-from ployz.host.fakes.zfs_content import DatasetContent, Files, Snap, Stream, difference, parse_size, total_bytes
+from ployz.host.fakes.zfs_content import (
+    DatasetContent,
+    Files,
+    Snap,
+    Stream,
+    difference,
+    is_whole,
+    missing,
+    parse_size,
+    total_bytes,
+)
 from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures
 from ployz.host.zfs.parse import USER_PREFIX
@@ -26,11 +37,20 @@ class FakeZfs:
     are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
     """
 
-    def __init__(self, clock: Clock, *, pool: str = "tank", seed: str = "", size_bytes: int = 1 << 40) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        pool: str = "tank",
+        seed: str = "",
+        size_bytes: int = 1 << 40,
+        resumes: bool = False,
+    ) -> None:
         self._clock = clock
         self._pool = pool
         self._seed = seed
         self._size_bytes = size_bytes
+        self._resumes = resumes
         self._serial = 0
         self._sets: dict[Dataset, DatasetContent] = {pool: DatasetContent(self._guid(), {})}
         self._holders: dict[Dataset, list[Holder]] = {}
@@ -73,7 +93,9 @@ class FakeZfs:
     # ---------------------------------------------------------------- looking
 
     async def features(self) -> ZfsFeatures:
-        return ZfsFeatures(estimate=True, resume=False, multi_snapshot=True, multi_set=True, receive_unmounted=True)
+        return ZfsFeatures(
+            estimate=True, resume=self._resumes, multi_snapshot=True, multi_set=True, receive_unmounted=True
+        )
 
     async def pool_space(self, pool: str) -> PoolSpace:
         self._require_pool(pool)
@@ -99,6 +121,7 @@ class FakeZfs:
                 if key.startswith(USER_PREFIX)
             },
             snapshots=tuple(self._snapshot(its, each) for each in its.snapshots),
+            resume_token=its.resume_token,
         )
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
@@ -218,15 +241,37 @@ class FakeZfs:
         return total_bytes(difference({} if base is None else self._snap(dataset, base).files, files))
 
     def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
-        return (SEND, dataset, base or "", snapshot)
+        return (SEND, dataset, base or "", snapshot, "")
 
-    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
-        return (RECEIVE, dataset)
+    async def resume_argv(self, dataset: Dataset, snapshot: str, token: str) -> Sequence[str]:
+        instant = self._snap(dataset, snapshot).instant
+        earlier = [each.name for each in self._set(dataset).snapshots if each.instant < instant]
+        for base in ("", *earlier):
+            if missing(self._stream(dataset, base, snapshot), token) is not None:
+                return (SEND, dataset, base, snapshot, token)
+        raise failures.stream_failure(f"the resume token is not one of {dataset}@{snapshot}")
+
+    def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
+        return (RECEIVE, dataset, "-s" if resumable else "")
+
+    async def abort_receive(self, dataset: Dataset) -> None:
+        its = self._sets.get(dataset)
+        if its is not None and its.partial:
+            its.partial = b""
+            if not its.snapshots:
+                del self._sets[dataset]
 
     def stream_out(self, argv: Sequence[str]) -> bytes:
         """What the program of `send_argv` would write."""
-        program, dataset, base_name, name = argv
+        program, dataset, base_name, name, token = argv
         assert program == SEND, argv  # noqa: S101 - a bug of the caller
+        stream = self._stream(dataset, base_name, name)
+        rest = missing(stream, token) if token else stream
+        if rest is None:
+            raise failures.stream_failure(f"cannot resume send: '{dataset}@{name}' is another one")
+        return rest
+
+    def _stream(self, dataset: Dataset, base_name: str, name: str) -> bytes:
         base = self._snap(dataset, base_name) if base_name else None
         snap = self._snap(dataset, name)
         if base is not None and base.instant >= snap.instant:
@@ -238,10 +283,10 @@ class FakeZfs:
 
     def stream_in(self, argv: Sequence[str], stream: bytes) -> None:
         """What the program of `receive_argv` would do with it: all of it, or `Failed` and nothing."""
-        program, dataset = argv
+        program, dataset, _ = argv
         assert program == RECEIVE, argv  # noqa: S101 - a bug of the caller
-        what = Stream.decode(stream)
         its = self._sets.get(dataset)
+        what = Stream.decode(self._kept(its, stream) + stream)
         refusal = self._refusal(dataset, its, what)
         if refusal:
             raise failures.stream_failure(refusal)
@@ -250,12 +295,34 @@ class FakeZfs:
             its = self._sets[dataset] = DatasetContent(self._guid(), {})
         its.files = {path: content for path, content in its.files.items() if path not in what.removed}
         its.files |= what.changed
+        its.partial = b""
         its.snapshots.append(Snap(what.name, what.guid, self._next(), what.created_s, dict(its.files)))
+
+    def stream_cut(self, argv: Sequence[str], beginning: bytes) -> None:
+        """What the program of `receive_argv` would leave after no more than this of a stream."""
+        program, dataset, option = argv
+        assert program == RECEIVE, argv  # noqa: S101 - a bug of the caller
+        its = self._sets.get(dataset)
+        if not option or not beginning or (its is None and dataset.rpartition("/")[0] not in self._sets):
+            return
+        if its is not None and its.partial and is_whole(beginning):
+            return
+        if its is None:
+            its = self._sets[dataset] = DatasetContent(self._guid(), {})
+        its.partial = self._kept(its, beginning) + beginning
+
+    def _kept(self, its: DatasetContent | None, stream: bytes) -> bytes:
+        """What the stream is the rest of."""
+        if its is None or not its.partial:
+            return b""
+        if is_whole(stream):
+            raise failures.stream_failure('the destination contains partially-complete state from "zfs receive -s"')
+        return its.partial
 
     def _refusal(self, dataset: Dataset, its: DatasetContent | None, what: Stream) -> str:
         parent = dataset.rpartition("/")[0]
         if not what.base_guid:
-            if its is not None:
+            if its is not None and not (its.partial and not its.snapshots):
                 return f"cannot receive new filesystem stream: destination '{dataset}' exists must specify -F"
             return "" if parent in self._sets else f"cannot open '{parent}': dataset does not exist"
         if its is None:

@@ -6,6 +6,7 @@ Values and plain functions; the rules of ZFS about them are in `zfs.py`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 
 from attrs import Factory, define, frozen
@@ -15,6 +16,7 @@ from ployz.host.zfs import failures
 
 Files = Mapping[str, bytes]
 
+_TOKEN = re.compile(r"1-([0-9a-f]+)-([0-9a-f]{64})")
 _MAGIC = b"fake-zfs-stream"
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -37,6 +39,8 @@ class DatasetContent:
     snapshots: list[Snap] = Factory(list)
     mounted_at: str | None = None
     mounted_readonly: bool = False
+    partial: bytes = b""
+    """What a receive that was broken off has kept of its stream."""
 
     def snap(self, name: str) -> Snap | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -44,7 +48,12 @@ class DatasetContent:
     def used_bytes(self, without: Snap | None = None) -> int:
         """Equal content at one path counts once, however many snapshots share it."""
         versions = [self.files, *(each.files for each in self.snapshots if each is not without)]
-        return sum(len(content) for _, content in {item for files in versions for item in files.items()})
+        kept = {item for files in versions for item in files.items()}
+        return len(self.partial) + sum(len(content) for _, content in kept)
+
+    @property
+    def resume_token(self) -> str | None:
+        return f"1-{len(self.partial):x}-{_digest(self.partial)}" if self.partial else None
 
 
 @frozen
@@ -71,6 +80,23 @@ class Stream:
         if hashlib.sha256(body).digest() != digest:
             raise failures.stream_failure("cannot receive: invalid backup stream")
         return cls(*strict.unpack(body, limit_bytes=len(body)))
+
+
+def is_whole(stream: bytes) -> bool:
+    """It is no rest of one."""
+    return stream.startswith(_MAGIC)
+
+
+def missing(stream: bytes, token: str) -> bytes | None:
+    """What `DatasetContent.resume_token` asks for, if it is a token of this stream."""
+    if (parts := _TOKEN.fullmatch(token)) is None:
+        return None
+    kept = stream[: int(parts[1], 16)]
+    return stream[len(kept) :] if _digest(kept) == parts[2] else None
+
+
+def _digest(kept: bytes) -> str:
+    return hashlib.sha256(kept).hexdigest()
 
 
 def total_bytes(files: Files) -> int:

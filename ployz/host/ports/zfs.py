@@ -51,6 +51,8 @@ class DatasetState:
     """The user properties that begin with `ployz:`, without that prefix (`epoch`, `operation`)."""
     snapshots: tuple[Snapshot, ...]
     """Oldest first."""
+    resume_token: str | None = None
+    """Of a receive that was broken off and can be gone on with, or that runs now."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -169,11 +171,25 @@ class Zfs(Protocol):
         """The program that writes the stream to its standard output."""
         ...
 
-    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
-        """The program that reads a stream from its standard input. Never forces, never mounts.
+    async def resume_argv(self, dataset: Dataset, snapshot: str, token: str) -> Sequence[str]:
+        """The program that writes what is missing of a stream of this snapshot. `token`: another machine's word.
+
+        `Failed` (STREAM_FAILED): it is a token of something else, or what it needs is gone.
+        """
+        ...
+
+    def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
+        """The program that reads a stream from its standard input. Never forces, never mounts. `resumable`: what it has
+        got when the stream breaks off is kept, and takes space; only where `ZfsFeatures.resume`.
 
         An increment's dataset must be there, and only the caller can see to it: where it is not, zfs-fuse gives the
         increment to another dataset of the pool that has the base, or to none, and exits with 0. A dataset received in
         full has `canmount=on`: set it to `noauto` before it gets a mountpoint.
+        """
+        ...
+
+    async def abort_receive(self, dataset: Dataset) -> None:
+        """Drops what a receive that was broken off has kept: the dataset is as before it, or absent. Nothing there is
+        done; one that still runs is `Failed`.
         """
         ...

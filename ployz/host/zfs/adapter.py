@@ -211,8 +211,22 @@ class SystemZfs:
     def send_argv(self, dataset: Dataset, base: str | None, snapshot: str) -> Sequence[str]:
         return (*self._zfs.prefix, "zfs", "send", *_stream(dataset, base, snapshot))
 
-    def receive_argv(self, dataset: Dataset) -> Sequence[str]:
-        return (*self._zfs.prefix, "zfs", "receive", "-u", dataset)
+    async def resume_argv(self, dataset: Dataset, snapshot: str, token: str) -> Sequence[str]:
+        if parse.RESUME_TOKEN.fullmatch(token) is None:
+            raise failures.stream_failure(f"{token[:40]!r} is no resume token")
+        told = await self._zfs.run("zfs", "send", "-nvP", "-t", token)
+        if told.exit_code != 0:
+            raise failures.stream_failure(told.words)
+        if (of := parse.resumed(told.text + told.stderr.decode(errors="replace"))) != f"{dataset}@{snapshot}":
+            raise failures.stream_failure(f"the resume token is one of {of}, and not of {dataset}@{snapshot}")
+        return (*self._zfs.prefix, "zfs", "send", "-t", token)
+
+    def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
+        return (*self._zfs.prefix, "zfs", "receive", *(("-s",) if resumable else ()), "-u", dataset)
+
+    async def abort_receive(self, dataset: Dataset) -> None:
+        if (await self.features()).resume:
+            await self._zfs.change(dataset, "zfs", "receive", "-A", dataset, settled=Says.NOTHING_KEPT)
 
     # ---------------------------------------------------------------- below
 

@@ -24,6 +24,7 @@ class Says(Enum):
     MOUNTED = ("already mounted",)
     NOT_MOUNTED = ("not currently mounted", "does not exist")
     NO_SPACE = ("out of space", "quota exceeded", "no space left")
+    NOTHING_KEPT = ("does not have any resumable receive state", "does not exist")
     OTHER_HISTORY = ("has been modified", "does not match incremental source", "must specify -F")
 
     def found_in(self, words: str) -> bool:

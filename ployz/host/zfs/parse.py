@@ -21,6 +21,8 @@ TREE_PROPERTIES = "guid,createtxg,creation,used,referenced,userrefs"
 _SEND_FLAGS = re.compile(r"^\s*send \[-(\w+)\]", re.MULTILINE)
 _RECEIVE_FLAGS = re.compile(r"^\s*receive \[-(\w+)\]", re.MULTILINE)
 _MANY_SNAPSHOTS = re.compile(r"^\s*snapshot .*> \.\.\.$", re.MULTILINE)
+_RESUMED = re.compile(r"^\s*toname = (.*)$", re.MULTILINE)
+RESUME_TOKEN = re.compile(r"[0-9]+(-[0-9a-f]+)+")
 _MANY_SETTINGS = re.compile(r"^\s*set .*<property=value> \.\.\. <", re.MULTILINE)
 
 
@@ -115,7 +117,14 @@ def state(
         readonly=own.get("readonly") == "on",
         properties={key.removeprefix(USER_PREFIX): value for key, value in own.items() if key.startswith(USER_PREFIX)},
         snapshots=tuple(snapshot(name, values) for name, values in snapshots),
+        resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
     )
+
+
+def resumed(text: str) -> str | None:
+    """The snapshot's full name, in what `zfs send -nvP -t` tells of its token."""
+    found = _RESUMED.search(text)
+    return found[1] if found else None
 
 
 def estimate(text: str) -> int:

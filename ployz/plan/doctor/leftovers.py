@@ -131,6 +131,8 @@ def _of_volume(
             case settle.DiscardPartial() if (why := ended.why(found.touched_by)) is not None:
                 going = True
                 yield Leftover("dataset", name, f"{why}, and holds what it never committed", RESTART)
+            case settle.AbortReceive() if (why := ended.why(found.touched_by)) is not None:
+                yield Leftover("dataset", name, f"{why}, and holds the beginning of a stream", RESTART)
             case _:
                 pass
     owned = ended.view.placement.volumes.get(volume)

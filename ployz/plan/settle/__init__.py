@@ -15,6 +15,7 @@ from ployz.plan.settle.containers import (
     settle_containers,
 )
 from ployz.plan.settle.volumes import (
+    AbortReceive,
     Adopt,
     DiscardPartial,
     FoundDataset,
@@ -28,6 +29,7 @@ from ployz.plan.settle.volumes import (
 )
 
 __all__ = [
+    "AbortReceive",
     "Adopt",
     "ContainerAction",
     "Create",

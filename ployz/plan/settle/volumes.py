@@ -33,6 +33,8 @@ class FoundDataset:
     """The last operation that prepared a receive into it, by this machine's log."""
     touched_base: str | None
     """The snapshot that receive began from; None: in full, so that the dataset itself was made by it."""
+    broken_off: bool = False
+    """A stream into it broke off, and the pool has kept its beginning."""
 
 
 @frozen
@@ -79,6 +81,13 @@ class DiscardPartial:
 
 
 @frozen
+class AbortReceive:
+    """The beginning of a stream, beside all that was received whole: it takes space, and is in the way of others."""
+
+    volume: VolumeRef
+
+
+@frozen
 class Prune:
     """Snapshots of ended operations that no way back needs."""
 
@@ -93,7 +102,7 @@ class Missing:
     problem: Problem
 
 
-VolumeAction = Adopt | TakeOver | Retire | SetAside | DiscardPartial | Prune | Missing
+VolumeAction = Adopt | TakeOver | Retire | SetAside | DiscardPartial | AbortReceive | Prune | Missing
 
 
 def settle_volume(
@@ -121,7 +130,7 @@ def settle_volume(
     at_work = {found.touched_by, *makers.values()}
     if any(status_of(each) is Status.UNDECIDED for each in at_work if each is not None):
         return []
-    actions: list[VolumeAction] = []
+    actions: list[VolumeAction] = list(_broken_off(found, status_of))
     discarded: OperationId | None = None
     if owned is not None and taken is not None and found.epoch < owned.epoch:
         return [_take_over(owned, taken, found, found.quota_bytes if quota_bytes is None else quota_bytes)]
@@ -147,6 +156,11 @@ def settle_volume(
     if doomed:
         actions.append(Prune(volume, doomed))
     return actions
+
+
+def _broken_off(found: FoundDataset, status_of: Callable[[OperationId], Status | None]) -> Iterator[VolumeAction]:
+    if found.broken_off and found.touched_by is not None and _ended(status_of(found.touched_by)):
+        yield AbortReceive(found.volume)
 
 
 def _aborted_receive(

@@ -80,6 +80,8 @@ def _of_dataset(seen: MachineSeen, dataset: DatasetSeen, truth: Truth) -> Iterat
             yield f"{me} owns {volume} at epoch {epoch}, and has {dataset}"
     elif dataset.mounted or not dataset.readonly or not epoch or not 0 < dataset.epoch < epoch:
         yield f"{me} has a copy of {volume}, which is no base of the owner's: {dataset}"
+    if dataset.partial:
+        yield f"{me} still has the beginning of a stream in {volume}"
     left = [each for each in dataset.snapshots if each != base]
     if owner == me and left:
         yield f"{me} still has snapshots of {volume} that nothing needs: {', '.join(left)}"

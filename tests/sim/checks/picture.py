@@ -26,6 +26,8 @@ class DatasetSeen:
     snapshots: tuple[str, ...]
     """Names of ployz's own."""
     held: tuple[str, ...]
+    partial: bool
+    """What a receive that was broken off has left is in it."""
 
 
 @frozen

@@ -7,8 +7,9 @@ import re
 import anyio
 import pytest
 
-from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.operations import AbortOperation, ApplyMigration
 from ployz.actors.messages.storage import EndReceive, SendVolume
+from ployz.errors import Code, Failed
 from ployz.ids import MachineId
 from ployz.wire.stream_window import WINDOW_BYTES
 from tests.cluster.cluster import Cluster, Outcome, simulate
@@ -52,11 +53,11 @@ def again_bytes(outcome: Outcome) -> int:
     return int(found[1])
 
 
-def assert_moved(cluster: Cluster, *, by: MachineId = A) -> None:
-    assert running(cluster) == {B: ["db/slot-1"]}
-    assert owner(cluster, by=by) == (B, 2)
-    assert starts(cluster, B) == ["a", "b"]
-    assert len(cluster[B].zfs.files(dataset())["big"]) == SIZE
+def assert_moved(cluster: Cluster, *, to: MachineId = B, by: MachineId = A) -> None:
+    assert running(cluster) == {to: ["db/slot-1"]}
+    assert owner(cluster, by=by) == (to, 2)
+    assert starts(cluster, to) == ["a", to.removeprefix("machine-")]
+    assert len(cluster[to].zfs.files(dataset())["big"]) == SIZE
 
 
 @pytest.mark.parametrize("percent", [10, 50, 90])
@@ -140,19 +141,67 @@ def test_an_answer_that_is_lost_is_asked_for_again(lost: type[object]) -> None:
     simulate(body)
 
 
-def test_a_target_whose_ployzd_dies_in_the_middle_is_sent_to_again_from_the_last_common_snapshot() -> None:
+async def interrupted(cluster: Cluster, target: MachineId) -> Outcome:
+    """ployzd there dies in the middle of the first round."""
+    await with_data(cluster)
+    operation_id = await cluster.begin(A, ApplyMigration(DB, target))
+    await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+    await anyio.sleep(10)
+    cluster.kill(target)
+    await anyio.sleep(5)
+    await cluster.start(target)
+    return await cluster.watch(A, operation_id)
+
+
+def test_a_target_whose_ployzd_dies_in_the_middle_is_sent_what_its_pool_has_not_kept() -> None:
     async def body(cluster: Cluster) -> None:
-        await with_data(cluster)
-        operation_id = await cluster.begin(A, ApplyMigration(DB, B))
-        await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
-        await anyio.sleep(10)
-        cluster.kill(B)
-        await anyio.sleep(5)
-        await cluster.start(B)
-        outcome = await cluster.watch(A, operation_id)
+        outcome = await interrupted(cluster, C)
+        assert outcome.exit_code == 0, outcome.text
+        assert "goes on where it was" in told(outcome)
+        assert outcome.result.rounds[0].sent_bytes < 0.7 * SIZE
+        assert_moved(cluster, to=C)
+
+    simulate(body)
+
+
+def test_a_target_whose_pool_keeps_nothing_is_sent_to_again_from_the_last_common_snapshot() -> None:
+    async def body(cluster: Cluster) -> None:
+        outcome = await interrupted(cluster, B)
         assert outcome.exit_code == 0, outcome.text
         assert "begins again" in told(outcome)
+        assert outcome.result.rounds[0].sent_bytes >= SIZE
         assert_moved(cluster)
+
+    simulate(body)
+
+
+def test_what_was_kept_and_cannot_be_gone_on_with_is_dropped_and_all_is_sent() -> None:
+    async def body(cluster: Cluster) -> None:
+        cluster.effects.fail(A, "zfs.resume_argv", Failed(Code.STREAM_FAILED, "cannot resume send: it is gone"))
+        outcome = await interrupted(cluster, C)
+        assert outcome.exit_code == 0, outcome.text
+        assert "goes on where it was" in told(outcome)
+        assert "begins again" in told(outcome)
+        assert "it is gone" in told(outcome)
+        assert outcome.result.rounds[0].sent_bytes >= SIZE
+        assert_moved(cluster, to=C)
+
+    simulate(body)
+
+
+def test_what_was_kept_goes_with_a_move_that_is_given_up() -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        operation_id = await cluster.begin(A, ApplyMigration(DB, C))
+        await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
+        await anyio.sleep(10)
+        cluster.kill(C)
+        await cluster.ask(A, "operations", AbortOperation(operation_id))
+        outcome = await cluster.watch(A, operation_id)
+        assert not outcome.result.committed
+        await cluster.start(C)
+        await cluster.until(lambda: datasets(cluster, C) == [], within_s=60, what="the target is clean")
+        assert (running(cluster), starts(cluster, A)) == ({A: ["db/slot-1"]}, ["a"])
 
     simulate(body)
 

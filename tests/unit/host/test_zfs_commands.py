@@ -45,7 +45,8 @@ class Script:
 
     @property
     def calls(self) -> list[str]:
-        return [line for line in (self._folder / "calls").read_text().splitlines() if line != "receive -u"]
+        told = self._folder / "calls"
+        return [line for line in told.read_text().splitlines() if line != "receive -u"] if told.exists() else []
 
 
 @pytest.fixture
@@ -116,3 +117,36 @@ def test_a_stream_is_sent_plain_and_received_unmounted_and_unforced() -> None:
     assert SystemZfs().send_argv("tank/a", None, "x") == ("zfs", "send", "tank/a@x")
     assert SystemZfs().send_argv("tank/a", "w", "x") == ("zfs", "send", "-i", "@w", "tank/a@x")
     assert SystemZfs().receive_argv("tank/a") == ("zfs", "receive", "-u", "tank/a")
+    assert SystemZfs().receive_argv("tank/a", resumable=True) == ("zfs", "receive", "-s", "-u", "tank/a")
+
+
+TOLD = (
+    r"resume token contents:\nnvlist version: 0\n\ttoguid = 0x69be\n\ttoname = tank/a@x\nfull\ttank/a@x\t65\nsize\t65\n"
+)
+
+
+def test_a_stream_is_resumed_by_a_token_of_its_own_snapshot_alone(zfs: Script) -> None:
+    zfs.answer(TOLD)
+    argv = go(lambda: SystemZfs().resume_argv("tank/a", "x", "1-bbecd29da-b8-789c"))
+    assert argv == ("zfs", "send", "-t", "1-bbecd29da-b8-789c")
+    assert zfs.calls == ["send -nvP -t 1-bbecd29da-b8-789c"]
+    zfs.answer(TOLD, "fail:cannot resume send: 'tank/a@x' used in the initial send no longer exists")
+    for dataset, why in (("tank/b", "one of tank/a@x, and not of tank/b@x"), ("tank/a", "no longer exists")):
+        with pytest.raises(Failed, match=why):
+            go(lambda dataset=dataset: SystemZfs().resume_argv(dataset, "x", "1-bbecd29da-b8-789c"))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("token", ["", "-t", "--help", "1-abc; reboot", "1-abc\n", "x" * 1000])
+def test_what_is_no_token_reaches_no_program(zfs: Script, token: str) -> None:
+    with pytest.raises(Failed, match="is no resume token"):
+        go(lambda: SystemZfs().resume_argv("tank/a", "x", token))
+    assert zfs.calls == []
+
+
+def test_dropping_what_was_kept_where_nothing_was_is_done(zfs: Script) -> None:
+    zfs.answer("", "fail:'tank/a' does not have any resumable receive state to abort")
+    go(lambda: SystemZfs().abort_receive("tank/a"))
+    assert zfs.calls == ["receive -A tank/a"]
+    zfs.answer("", "fail:cannot destroy 'tank/a': permission denied")
+    with pytest.raises(Failed, match="permission denied"):
+        go(lambda: SystemZfs().abort_receive("tank/a"))

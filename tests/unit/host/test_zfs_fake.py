@@ -39,7 +39,7 @@ def machine(name: str, *, size_bytes: int = 1 << 20) -> FakeZfs:
 def test_a_stream_moves_from_one_machine_to_another_by_the_argv_of_both() -> None:
     a, b = machine("a"), FakeZfs(SystemClock(), seed="b")
     go(lambda: b.create("tank/production", {}))
-    assert a.send_argv(SOURCE, None, "one") == ("fake-zfs-send", SOURCE, "", "one")
+    assert a.send_argv(SOURCE, None, "one") == ("fake-zfs-send", SOURCE, "", "one", "")
     b.stream_in(b.receive_argv(SOURCE), a.stream_out(a.send_argv(SOURCE, None, "one")))
     assert b.files(SOURCE) == {"file": b"content"}
 

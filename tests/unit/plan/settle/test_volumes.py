@@ -10,6 +10,7 @@ from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, OperationId
 from ployz.plan import names
 from ployz.plan.settle import (
+    AbortReceive,
     Adopt,
     DiscardPartial,
     FoundDataset,
@@ -53,8 +54,9 @@ def found(
     touched_by: OperationId | None = None,
     touched_base: str | None = None,
     quota_bytes: int = QUOTA,
+    broken_off: bool = False,
 ) -> FoundDataset:
-    return FoundDataset(PGDATA, epoch, mounted, readonly, quota_bytes, snapshots, touched_by, touched_base)
+    return FoundDataset(PGDATA, epoch, mounted, readonly, quota_bytes, snapshots, touched_by, touched_base, broken_off)
 
 
 def settled(
@@ -163,6 +165,14 @@ def test_a_copy_that_went_back_is_not_rolled_back_again() -> None:
     assert settled(None, found(1, BASE, readonly=True, touched_by=ABORTED, touched_base=BASE), BASE) == []
 
 
+def test_the_beginning_of_a_stream_that_broke_off_goes_when_its_operation_has_ended() -> None:
+    for made_by, actions in ((ABORTED, [AbortReceive(PGDATA)]), (RUNNING, []), (UNKNOWN, []), (None, [])):
+        there = found(1, BASE, readonly=True, touched_by=made_by, touched_base=BASE, broken_off=True)
+        assert settled(None, there, BASE) == actions
+    whole = found(0, touched_by=ABORTED, broken_off=True)
+    assert settled(None, whole) == [DiscardPartial(PGDATA, None)]
+
+
 def test_a_copy_that_an_aborted_operation_had_only_begun_to_use_is_kept() -> None:
     begun = found(1, BASE, readonly=False, touched_by=ABORTED, touched_base=BASE)
     assert settled(None, begun, BASE) == [Retire(PGDATA)]
@@ -246,7 +256,9 @@ class World:
                 case DiscardPartial(_, str(base)):
                     assert base in there.snapshots
                     kept = there.snapshots[: there.snapshots.index(base) + 1]
-                    there = evolve(there, mounted=False, snapshots=kept)
+                    there = evolve(there, mounted=False, snapshots=kept, broken_off=False)
+                case AbortReceive():
+                    there = evolve(there, broken_off=False)
                 case Prune(_, snapshots):
                     assert set(snapshots) <= set(there.snapshots)
                     kept = tuple(each for each in there.snapshots if each not in snapshots)
@@ -274,6 +286,7 @@ def _worlds(draw: st.DrawFn) -> World:
         snapshots=tuple(older + [each for each in snapshots if each not in older]),
         touched_by=touched_by,
         touched_base=older[-1] if older and touched_by and draw(st.booleans()) else None,
+        broken_off=draw(st.booleans()),
     )
     fact = draw(st.none() | st.integers(1, 3).map(owned))
     return World(fact, draw(st.none() | st.just(there)), draw(st.none() | st.just(BASE)))
