@@ -51,7 +51,7 @@ from ployz.clock import Clock, SystemClock
 from ployz.config import LINK_PATIENCE_S, STALL_S, Config
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.feed import Feed
-from ployz.events.sqlite_log import SqliteLog
+from ployz.events.sqlite_log import TAIL_CHECKED, SqliteLog
 from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined, NodeStarted
 from ployz.facts.killable import KillableFactLog
 from ployz.facts.mirror import Mirror
@@ -224,7 +224,8 @@ async def _authority(config: Config, clock: Clock, system: ActorSystem) -> Async
         async with FollowingFactLog(None, founder, config.etcd_path, clock) as facts:
             yield facts
         return
-    embedded = await EmbeddedFactLog.open(config.facts_path, clock)
+    # What a crash or a failing disk would have hurt. Who follows checks what it is given, and a copy or a move all.
+    embedded = await EmbeddedFactLog.open(config.facts_path, clock, checked=TAIL_CHECKED)
     try:
         system.spawn("facts", partial(FactsActor, embedded))
         async with FollowingFactLog(embedded, founder, config.etcd_path, clock) as facts:

@@ -40,15 +40,15 @@ class EmbeddedFactLog:
         self._news = News()
 
     @classmethod
-    async def open(cls, path: Path, clock: Clock) -> Self:
-        """Makes the file if it is not there; walks the chain if it is.
+    async def open(cls, path: Path, clock: Clock, *, checked: int | None = None) -> Self:
+        """Makes the file if it is not there; walks the chain if it is, or the last `checked` facts of it.
 
         `Refused`: in use (LOG_LOCKED), of a newer ployz (LOG_NEWER). `Corrupt` (LOG_CORRUPT, UNKNOWN_EVENT,
         MALFORMED_EVENT): not a fact log, or damaged. `Failed` (LOG_FAILED): the storage does not work.
         """
         connection = await Connection.open(path, tables.FACT_LOG)
         try:
-            await connection.read(tables.verify)
+            await connection.read(lambda database: tables.verify(database, checked))
             head = await connection.read(tables.head)
             leases = Leases()
             for lease, ttl_s in await connection.read(tables.leases):

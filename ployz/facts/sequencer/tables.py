@@ -57,10 +57,17 @@ def head(database: Database) -> Head:
     return Head(revision, *last) if last else Head(revision)
 
 
-def verify(database: Database) -> None:
-    """Walks all facts. `Corrupt` (LOG_CORRUPT): one is missing, swapped, changed, or not readable."""
-    previous, expected = GENESIS_HASH, 1
-    for position, _, name, version, payload, stored in database.execute("SELECT * FROM facts ORDER BY position"):
+def verify(database: Database, last: int | None = None) -> None:
+    """Walks all facts, or the last so many. `Corrupt` (LOG_CORRUPT): one is missing, swapped, changed, or malformed."""
+    after = 0 if last is None else max(0, head(database).position - last)
+    previous, expected = GENESIS_HASH, after + 1
+    if after:
+        before = database.execute("SELECT hash FROM facts WHERE position = ?", (after,)).fetchone()
+        if before is None:
+            raise _corrupt(f"fact {after} is not what was committed")
+        previous = before[0]
+    rows = database.execute("SELECT * FROM facts WHERE position > ? OR position < 1 ORDER BY position", (after,))
+    for position, _, name, version, payload, stored in rows:
         fact = _fact(name, version, payload, position)
         computed = stored_hash(previous, position, Encoded(name, version, payload, fact))
         if position != expected or computed != stored:

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import again, bulk, cutover, drain, facts, gateway, log, node, report, start
+from ployz.lab.bench import again, authority, bulk, cutover, drain, facts, gateway, log, node, report, start
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "drain": drain.measure,
     "log": log.measure,
     "start": start.measure,
+    "authority": authority.measure,
     "facts": facts.measure,  # last: from then on the facts are on etcd
 }
 QUICK = "quick"

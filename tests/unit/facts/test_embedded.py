@@ -244,6 +244,28 @@ def test_a_damaged_chain_of_facts_stops_the_start(tmp_path: Path, damage: str) -
     run(test)
 
 
+@pytest.mark.parametrize("at", [1, 5, 8, 9, 10, 12])
+def test_a_start_that_checks_the_end_alone_finds_what_is_wrong_there(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "facts.db"
+
+    async def test() -> None:
+        async with opened(path) as log:
+            await applied(log, Transaction((), (), tuple(joined(A, number) for number in range(1, 13))))
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("UPDATE facts SET hash = zeroblob(32) WHERE position = ?", (at,))
+            database.commit()
+        if at < 8:  # which is the one that the last four follow
+            log = await EmbeddedFactLog.open(path, HandClock(), checked=4)
+            assert (await log.head()).position == 12
+            await log.aclose()
+            assert isinstance(await _refused_at_open(path), Corrupt), "a copy or a move checks all of it"
+        else:
+            with pytest.raises(Corrupt):
+                await EmbeddedFactLog.open(path, HandClock(), checked=4)
+
+    run(test)
+
+
 def test_an_unreadable_fact_stops_the_start(tmp_path: Path) -> None:
     path = tmp_path / "facts.db"
 
