@@ -28,8 +28,8 @@ def data_option(folder: Path) -> str:
 
 
 def arguments(seat: Seat, folder: Path) -> tuple[str, ...]:
-    """A transaction holds all that a deploy relies on, which is more than etcd's usual 128 operations; nobody here needs
-    old values; and the facts of years are more than its usual 2 GiB, past which it takes no more writes.
+    """A transaction holds all that a deploy relies on, which is more than etcd's usual 128 operations; old values are
+    needed by nobody; and the facts of years are more than its usual 2 GiB, past which it takes no more writes.
     """
     ca, certificate, key = (folder / each for each in FILES)
     options = {
