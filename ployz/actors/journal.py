@@ -5,10 +5,11 @@ A step is an (operation, step) pair. Performed again, it returns the outcome tha
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
-from attrs import frozen
+from attrs import define, field
 
 from ployz.errors import PloyzError
 from ployz.events.log import Entry, EventLog
@@ -18,13 +19,18 @@ from ployz.projections.local import LocalView
 
 E = TypeVar("E", bound=Event)
 
+APPLIED_KNOWN: Final = 1_000
+"""More than were ever appended beside one another."""
 
-@frozen
+
+@define(eq=False)
 class Journal:
     """Appends to the machine's log and keeps its local view up to date."""
 
     log: EventLog
     view: LocalView
+    _applied: deque[int] = field(factory=lambda: deque(maxlen=APPLIED_KNOWN), init=False)
+    """The last ones, by their place in the log."""
 
     async def record(
         self, stream: str, event: Event, *, operation_id: OperationId | None = None, step: str | None = None
@@ -33,8 +39,12 @@ class Journal:
         await self.append([Entry(stream, event, operation_id, step)])
 
     async def append(self, entries: list[Entry]) -> None:
+        before = self.log.head
         for record in await self.log.append(entries):
-            self.view.apply(record)
+            # A step that the log has already comes back as the record of then: replay meets it once, and so must this.
+            if record.seq > before and record.seq not in self._applied:
+                self._applied.append(record.seq)
+                self.view.apply(record)
 
     async def perform(
         self,

@@ -1,0 +1,62 @@
+"""The journal: the local view of a running node is what a replay of its log would be."""
+
+from __future__ import annotations
+
+import anyio
+
+from ployz.actors.journal import Journal
+from ployz.clock import SystemClock
+from ployz.events.log import Record
+from ployz.events.memory_log import MemoryLog
+from ployz.events.replay import replay
+from ployz.events.types import RoutesHeld, RoutesReleased
+from ployz.ids import OperationId, ServiceRef
+from ployz.projections.local import LocalView
+
+WEB = ServiceRef.parse("production/web")
+OPERATION = OperationId("op-1")
+HELD, RELEASED = RoutesHeld(WEB, (), 30_000), RoutesReleased(WEB, 0, 0)
+
+
+class Counting(LocalView):
+    def __init__(self, applied: list[int]) -> None:
+        super().__init__()
+        self._seqs = applied
+
+    def apply(self, record: Record) -> None:
+        self._seqs.append(record.seq)
+        super().apply(record)
+
+
+async def told(log: MemoryLog) -> LocalView:
+    view = LocalView()
+    await replay(log, view.apply)
+    return view
+
+
+def test_a_step_that_is_recorded_again_changes_nothing() -> None:
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        journal = Journal(log, LocalView())
+        await journal.record("service/production/web", HELD, operation_id=OPERATION, step="hold")
+        assert WEB in journal.view.holds
+        await journal.record("service/production/web", RELEASED, operation_id=OPERATION, step="release")
+        await journal.record("service/production/web", HELD, operation_id=OPERATION, step="hold")
+        assert log.head == 2
+        assert journal.view == await told(log)
+        assert WEB not in journal.view.holds
+
+    anyio.run(main, backend="trio")
+
+
+def test_one_step_recorded_by_two_at_once_is_applied_once() -> None:
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        applied: list[int] = []
+        journal = Journal(log, Counting(applied))
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(lambda: journal.record("web", HELD, operation_id=OPERATION, step="hold"))
+        assert applied == [1]
+
+    anyio.run(main, backend="trio")
