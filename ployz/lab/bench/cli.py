@@ -14,6 +14,8 @@ import attrs
 
 from ployz.errors import Code, PloyzError, Refused
 from ployz.lab.bench import again, authority, bulk, cutover, drain, facts, gateway, log, node, report, start
+from ployz.lab.bench.lxd import daemon as lxd_daemon
+from ployz.lab.bench.lxd import measure as lxd
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
@@ -25,6 +27,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "memory": node.measure_memory,  # first: before anything has happened
     "ls": node.measure_ls,
     "cutover": cutover.measure,
+    "lxd": lxd.measure,
     "bulk": bulk.measure,
     "again": again.measure,
     "gateway": gateway.measure,
@@ -34,6 +37,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "authority": authority.measure,
     "facts": facts.measure,  # last: from then on the facts are on etcd
 }
+PEER = "lxd"
 QUICK = "quick"
 MISSED = 1
 INTERRUPTED = 130
@@ -67,8 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[Row]:
     effort = Effort.quick() if QUICK in arguments.words else Effort.whole()
     if arguments.moves:
-        effort = attrs.evolve(effort, cutover_moves=arguments.moves, gateway_moves=arguments.moves)
-    chosen = [word for word in arguments.words if word != QUICK] or list(BENCHMARKS)
+        effort = attrs.evolve(
+            effort, cutover_moves=arguments.moves, gateway_moves=arguments.moves, lxd_rounds=arguments.moves
+        )
+    chosen = _chosen(arguments.words, say)
     rows: list[Row] = []
     with temporary_lab("bench", ["writer", "web"], say, pool_size="24G") as lab:
         stage = Stage(lab, Operator(lab), effort, say)
@@ -78,15 +84,31 @@ def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[
     return rows
 
 
+def _chosen(words: Sequence[str], say: Callable[[str], None]) -> Sequence[str]:
+    """`Refused` if what was asked for by name cannot run here; of all of them it is left out."""
+    named = [word for word in words if word != QUICK]
+    refused = lxd_daemon.refusal()
+    if refused is None:
+        return named or list(BENCHMARKS)
+    if PEER in named:
+        raise refused
+    if not named:
+        say(f"{PEER} is left out: {refused.problem.text}. {refused.problem.advice}")
+    return named or [name for name in BENCHMARKS if name != PEER]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/bench",
         description="Measures ployz on a lab of three machines, each number beside the same thing done by hand.",
         epilog="Exit codes: 0 every target is reached, 1 one is missed, 2 usage, 3 failed.",
     )
-    known = f"`{QUICK}`: smaller and fewer, under five minutes; and which ones: {', '.join(BENCHMARKS)} (default: all)"
+    known = (
+        f"`{QUICK}`: smaller and fewer, under five minutes; and which ones: {', '.join(BENCHMARKS)} "
+        "(default: all that can run here)"
+    )
     parser.add_argument("words", nargs="*", type=_word, metavar="WORD", help=known)
-    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover` and `gateway` make")
+    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover`, `lxd` and `gateway` make")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser
 

@@ -20,7 +20,7 @@ THERE, BACK = "machine-a", "machine-b"
 
 
 @define
-class _Moves:
+class Moves:
     """What one volume's moves took."""
 
     writer: Writer
@@ -56,7 +56,7 @@ class _Moves:
 
 def measure(stage: Stage) -> Sequence[Row]:
     sizes = (SMALL_MIB, LARGE_MIB) if stage.effort.with_large else (SMALL_MIB,)
-    by_ployz = [_deployed(stage, mib) for mib in sizes]
+    by_ployz = [deployed(stage, f"size-{mib}", mib) for mib in sizes]
     floor = Floor(stage, SMALL_MIB)
     stage.say(f"by hand: a writer with {SMALL_MIB} MiB")
     floor.set_up(THERE, (THERE, BACK))
@@ -73,17 +73,18 @@ def measure(stage: Stage) -> Sequence[Row]:
     return list(_rows(by_ployz, by_hand))
 
 
-def _deployed(stage: Stage, mib: int) -> _Moves:
-    writer = Writer(stage, f"size-{mib}")
+def deployed(stage: Stage, namespace: str, mib: int) -> Moves:
+    """A frozen writer at `THERE` with `mib` of data, that has not been measured yet."""
+    writer = Writer(stage, namespace)
     stage.say(f"{writer.service}: a writer with {mib} MiB")
     machine = writer.deploy(mib)
     if machine != THERE:
         stage.operator.migrate(writer.service, THERE)
     writer.pause()
-    return _Moves(writer)
+    return Moves(writer)
 
 
-def _rows(by_ployz: Sequence[_Moves], by_hand: Sequence[HandMove]) -> Sequence[Row]:
+def _rows(by_ployz: Sequence[Moves], by_hand: Sequence[HandMove]) -> Sequence[Row]:
     small, *large = by_ployz
     rows = [
         Row.of_medians(

@@ -27,6 +27,7 @@ class Effort:
 
     cutover_moves: int
     with_large: bool
+    lxd_rounds: int
     bulk_moves: int
     bulk_mib: int
     gateway_moves: int
@@ -38,6 +39,7 @@ class Effort:
         return cls(
             cutover_moves=4,
             with_large=False,
+            lxd_rounds=2,
             bulk_moves=2,
             bulk_mib=128,
             gateway_moves=4,
@@ -50,6 +52,7 @@ class Effort:
         return cls(
             cutover_moves=8,
             with_large=True,
+            lxd_rounds=5,
             bulk_moves=3,
             bulk_mib=512,
             gateway_moves=20,

@@ -38,8 +38,7 @@ class Image:
 def write(image: Image, path: Path) -> None:
     """As `docker save` would: one layer, its configuration, and a manifest."""
     with NamedTemporaryFile(dir=path.parent) as layer_file:
-        with tarfile.open(fileobj=layer_file, mode="w", format=tarfile.GNU_FORMAT) as layer:
-            _write_root(layer, image.root)
+        write_root(image.root, layer_file)
         layer_file.flush()
         layer_file.seek(0)
         layer_id = _sha256(layer_file)
@@ -73,13 +72,15 @@ def _config(image: Image, layer_id: str) -> dict[str, object]:
     }
 
 
-def _write_root(layer: tarfile.TarFile, root: Root) -> None:
+def write_root(root: Root, file: IO[bytes]) -> None:
+    """The bare root folder as a tar archive, without an image around it."""
     written: set[PurePosixPath] = {PurePosixPath()}
-    for path in sorted(root.entries):
-        for parent in (*reversed(path.parents), path):
-            if parent not in written:
-                written.add(parent)
-                _write_entry(layer, str(parent), root.entries.get(parent, Folder()))
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as layer:
+        for path in sorted(root.entries):
+            for parent in (*reversed(path.parents), path):
+                if parent not in written:
+                    written.add(parent)
+                    _write_entry(layer, str(parent), root.entries.get(parent, Folder()))
 
 
 def _write_entry(layer: tarfile.TarFile, name: str, entry: Folder | File | Link) -> None:
