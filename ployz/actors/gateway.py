@@ -54,7 +54,7 @@ RELEASE_LOOK_S: Final = 0.02
 FIRST_ANSWER_S: Final = 0.05
 """The first look whether the service answers at its new place. What was sent before that machine let it in is lost, and
 TCP would say it again after a second only: a fresh look is sooner there."""
-LAST_ANSWER_S: Final = 1.0
+LAST_ANSWER_S: Final = 0.5
 """Each look is given twice as long as the one before it, up to this: machines may be far from each other."""
 
 _log = logging.getLogger("ployz.gateway")

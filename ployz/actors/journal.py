@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, cast
 
+import anyio
 from attrs import define, field
 
 from ployz.errors import PloyzError
@@ -40,7 +41,10 @@ class Journal:
 
     async def append(self, entries: list[Entry]) -> None:
         before = self.log.head
-        for record in await self.log.append(entries):
+        # Cancelled in between, the log would be ahead of the view, and nothing would bring it up to date.
+        with anyio.CancelScope(shield=True):
+            records = await self.log.append(entries)
+        for record in records:
             # A step that the log has already comes back as the record of then: replay meets it once, and so must this.
             if record.seq > before and record.seq not in self._applied:
                 self._applied.append(record.seq)

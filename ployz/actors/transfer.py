@@ -55,6 +55,9 @@ ASK_AGAIN_S: Final = 1.0
 GONE: Final = frozenset({Code.MACHINE_UNREACHABLE, Code.OUTCOME_UNKNOWN, Code.STOPPED})
 """What an ask fails with when a machine, its ployzd, or the link to it is gone: it may come back."""
 
+UNFIT: Final = frozenset({Code.STREAM_FAILED, Code.GUID_MISMATCH, Code.DATASET_IN_THE_WAY})
+"""What a send ends with that went on with something that it could not be gone on with."""
+
 R = TypeVar("R")
 
 
@@ -77,6 +80,10 @@ class Transfer:
     """When the last one was taken."""
     _patience_s: float = field(default=LINK_PATIENCE_S, init=False)
     _attempts_max: int = field(default=ATTEMPTS_MAX, init=False)
+    _resumes: bool = field(default=True, init=False)
+    """The last round is small, and must not fail for what an attempt before has left."""
+    _progress_bytes: dict[VolumeRef, int] = field(factory=dict, init=False)
+    """How far each send was when it was last asked."""
 
     # ------------------------------------------------------------ warm
 
@@ -105,7 +112,7 @@ class Transfer:
         self._last = await self._begin(self.last_round)
 
     async def send_last(self, snapshots: Sequence[SnapshotTaken]) -> list[SendDone]:
-        self._patience_s, self._attempts_max = CUTOVER_PATIENCE_S, CUTOVER_ATTEMPTS_MAX
+        self._patience_s, self._attempts_max, self._resumes = CUTOVER_PATIENCE_S, CUTOVER_ATTEMPTS_MAX, False
         return await self._round(self.last_round, snapshots, self._last) if self.volumes else []
 
     async def cancel(self) -> None:
@@ -159,36 +166,39 @@ class Transfer:
             )
         )
         took_s = anyio.current_time() - began_s
-        sent_bytes = sum(sent.sent_bytes for _, sent in done)
+        sent_bytes = sum(sent.sent_bytes + kept_bytes for _, sent, kept_bytes in done)
         self.rounds.append(Round(sent_bytes, round(took_s * 1000), round(written_s * 1000)))
-        for each, (began_with, sent) in zip(self.volumes, done, strict=True):
+        for each, (began_with, sent, _) in zip(self.volumes, done, strict=True):
             self._took(number, taken[each.volume], began_with, sent)
-        return [sent for _, sent in done]
+        return [sent for _, sent, _ in done]
 
     async def _send_in_turn(
         self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
-    ) -> tuple[ReceiveReady, SendDone]:
+    ) -> tuple[ReceiveReady, SendDone, int]:
         async with self._sends:
             return await self._send_one(number, volume, taken, ready)
 
     async def _send_one(
         self, number: int, volume: VolumePlan, taken: SnapshotTaken, ready: ReceiveReady
-    ) -> tuple[ReceiveReady, SendDone]:
-        """With what it began from in the end. A stream outlives a lost link by itself; where it could not, because
-        an end of it is gone, it is begun again from what is there then; and where what is there cannot be gone on
-        with, from the last snapshot in common.
+    ) -> tuple[ReceiveReady, SendDone, int]:
+        """With what it began from in the end, and about how much it had kept of attempts before, in bytes. It outlives
+        a lost link by itself; where it could not, because an end of it is gone, it is begun again from what is there
+        then; and where what is there cannot be gone on with, from the last snapshot in common.
         """
-        attempt = 1
+        attempt, kept_bytes = 1, 0
         while True:
+            self._progress_bytes[volume.volume] = 0
             try:
-                return ready, await self._try_one(number, attempt, volume, taken, ready)
+                return ready, await self._try_one(number, attempt, volume, taken, ready), kept_bytes
             except PloyzError as error:
                 gone = error.code == Code.RECEIVER_GONE
-                if not (gone or ready.resume_token) or attempt == self._attempts_max:
+                unfit = ready.resume_token is not None and error.code in UNFIT
+                if not (gone or unfit) or attempt == self._attempts_max:
                     raise
                 why = error.problem.text
             attempt += 1
-            ready = await self._begin_one(number, attempt, volume, resumes=gone)
+            ready = await self._begin_one(number, attempt, volume, resumes=gone and self._resumes)
+            kept_bytes = kept_bytes + self._progress_bytes[volume.volume] if ready.resume_token else 0
             how = "goes on where it was" if ready.resume_token else "begins again"
             self.story.tell(f"{volume.volume}: round {number} {how}: {why}")
 
@@ -312,6 +322,7 @@ class Transfer:
                 )
             except PloyzError:
                 continue
+            self._progress_bytes[volume.volume] = progress.sent_bytes
             waiting = f", and waiting: the link is lost ({progress.lost})" if progress.lost else ""
             self.story.tell(
                 f"{volume.volume}: sending round {number}{waiting}",

@@ -175,7 +175,9 @@ class VolumeActor(Actor):
         seen = self._dataset.seen(found) if found is not None else None
         actions = decide_volume(view, self._parts.me, self._volume, seen)
         for action in actions:
-            if isinstance(action, settle.DiscardPartial) and owned is not None and owned.owner in view.machines.members:
+            # Without a snapshot it is the beginning of a first stream, and nobody could read it.
+            is_a_copy = isinstance(action, settle.DiscardPartial) and found is not None and found.snapshots
+            if is_a_copy and owned is not None and owned.owner in view.machines.members:
                 await self._check_not_the_last(owned.owner)
             await self._dataset.carry_out(action)
         return Done()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,8 @@ from ployz.projections.folded import Folded
 _MODE: Final = 0o600
 FOLDING: Final = ("projections", "facts", "manifest", "events", "wire", "strict", "config", "clock", "errors", "ids")
 """What a fold can depend on: the layer of projections, and those below it."""
+READING: Final = ("attrs", "cattrs", "msgpack")
+"""What turns a log and a snapshot into values."""
 
 
 class SnapshotFile:
@@ -60,4 +64,5 @@ def digest(package: Path) -> bytes:
 
 @cache
 def _this_ployz() -> bytes:
-    return digest(Path(snapshot.__file__).parents[1])
+    versions = [*sys.version_info[:2], *(metadata.version(each) for each in READING)]
+    return hashlib.sha256(repr(versions).encode() + digest(Path(snapshot.__file__).parents[1])).digest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from ployz.errors import Code, Refused, Unreachable
+from ployz.errors import Code, Corrupt, Refused, Unreachable
 from ployz.facts import keys
 from ployz.facts.etcd.forms import Json
 from ployz.facts.etcd.gateway import Gateway
@@ -147,6 +149,29 @@ class Failing(Gateway):
         if self.requests == self.fails_at:
             raise Unreachable(Code.OUTCOME_UNKNOWN, "cut before the answer came")
         return answer
+
+
+def test_what_is_damaged_however_long_ago_is_found_before_the_log_commits_nothing_any_more(
+    server: Etcd, tmp_path: Path
+) -> None:
+    path = tmp_path / "facts.db"
+
+    async def main() -> None:
+        source = await EmbeddedFactLog.open(path, HandClock())
+        await fill(source)
+        await source.aclose()
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("UPDATE facts SET hash = zeroblob(32) WHERE position = 5")
+            database.commit()
+        source = await EmbeddedFactLog.open(path, HandClock(), checked=10)
+        async with Gateway(server.access(f"move-{next(_serials)}/")) as gateway:
+            with pytest.raises(Corrupt, match="fact 5 is not what was committed"):
+                await move(source, gateway, LOG_ID)
+        assert source.move is None
+        await applied(source, Transaction((), (), (FOUNDED,)))
+        await source.aclose()
+
+    anyio.run(main, backend="trio")
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -45,6 +45,7 @@ async def move(source: EmbeddedFactLog, gateway: Gateway, log_id: bytes) -> Head
         return await source.head()
     names = Names(gateway.access.prefix)
     if not await _is_begun(gateway, names, intent):
+        await source.verify()  # before anything is sealed: what is damaged could not be moved, and nothing else be done
         copied = await _copy_facts(source, gateway, names, 0)
         head = await source.seal(intent)
         await _copy_facts(source, gateway, names, copied)

@@ -120,6 +120,10 @@ class EmbeddedFactLog:
 
     # ------------------------------------------------------------ moving away
 
+    async def verify(self) -> None:
+        """`Corrupt` (LOG_CORRUPT): the chain is broken somewhere, however long ago."""
+        await self._connection.read(tables.verify)
+
     @property
     def move(self) -> Move | None:
         """Whether it is being moved, or was."""

@@ -66,7 +66,9 @@ def verify(database: Database, last: int | None = None) -> None:
         if before is None:
             raise _corrupt(f"fact {after} is not what was committed")
         previous = before[0]
-    rows = database.execute("SELECT * FROM facts WHERE position > ? OR position < 1 ORDER BY position", (after,))
+    if database.execute("SELECT 1 FROM facts WHERE position < 1").fetchone() is not None:
+        raise _corrupt("a fact stands before the first one")
+    rows = database.execute("SELECT * FROM facts WHERE position > ? ORDER BY position", (after,))
     for position, _, name, version, payload, stored in rows:
         fact = _fact(name, version, payload, position)
         computed = stored_hash(previous, position, Encoded(name, version, payload, fact))

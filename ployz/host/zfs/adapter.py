@@ -217,8 +217,12 @@ class SystemZfs:
         told = await self._zfs.run("zfs", "send", "-nvP", "-t", token)
         if told.exit_code != 0:
             raise failures.stream_failure(told.words)
-        if (of := parse.resumed(told.text + told.stderr.decode(errors="replace"))) != f"{dataset}@{snapshot}":
-            raise failures.stream_failure(f"the resume token is one of {of}, and not of {dataset}@{snapshot}")
+        wanted = f"{dataset}@{snapshot}"
+        there = await self._zfs.get("guid", wanted)
+        # zfs finds what it sends by the guid; the name is what its complaints are about.
+        of = parse.resumed(told.text + told.stderr.decode(errors="replace"))
+        if there is None or of != (wanted, parse.number(there[wanted], "guid")):
+            raise failures.stream_failure(f"the resume token is one of {of}, and not of {wanted}")
         return (*self._zfs.prefix, "zfs", "send", "-t", token)
 
     def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:

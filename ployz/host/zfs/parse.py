@@ -21,7 +21,8 @@ TREE_PROPERTIES = "guid,createtxg,creation,used,referenced,userrefs"
 _SEND_FLAGS = re.compile(r"^\s*send \[-(\w+)\]", re.MULTILINE)
 _RECEIVE_FLAGS = re.compile(r"^\s*receive \[-(\w+)\]", re.MULTILINE)
 _MANY_SNAPSHOTS = re.compile(r"^\s*snapshot .*> \.\.\.$", re.MULTILINE)
-_RESUMED = re.compile(r"^\s*toname = (.*)$", re.MULTILINE)
+_TO_NAME = re.compile(r"^\s*toname = (.*)$", re.MULTILINE)
+_TO_GUID = re.compile(r"^\s*toguid = 0x([0-9a-f]+)$", re.MULTILINE)
 RESUME_TOKEN = re.compile(r"[0-9]+(-[0-9a-f]+)+")
 _MANY_SETTINGS = re.compile(r"^\s*set .*<property=value> \.\.\. <", re.MULTILINE)
 
@@ -121,10 +122,10 @@ def state(
     )
 
 
-def resumed(text: str) -> str | None:
-    """The snapshot's full name, in what `zfs send -nvP -t` tells of its token."""
-    found = _RESUMED.search(text)
-    return found[1] if found else None
+def resumed(text: str) -> tuple[str, int] | None:
+    """The snapshot's full name and its guid, in what `zfs send -nvP -t` tells of its token."""
+    name, guid = _TO_NAME.search(text), _TO_GUID.search(text)
+    return (name[1], int(guid[1], 16)) if name and guid else None
 
 
 def estimate(text: str) -> int:

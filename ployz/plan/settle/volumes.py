@@ -159,7 +159,9 @@ def settle_volume(
 
 
 def _broken_off(found: FoundDataset, status_of: Callable[[OperationId], Status | None]) -> Iterator[VolumeAction]:
-    if found.broken_off and found.touched_by is not None and _ended(status_of(found.touched_by)):
+    """Whose it was is known, and is over; or this log knows of nobody, and the dataset is proven to be ours."""
+    over = found.epoch > 0 if found.touched_by is None else _ended(status_of(found.touched_by))
+    if found.broken_off and over:
         yield AbortReceive(found.volume)
 
 

@@ -189,6 +189,48 @@ def test_what_was_kept_and_cannot_be_gone_on_with_is_dropped_and_all_is_sent() -
     simulate(body)
 
 
+def test_a_cut_over_sends_its_round_anew_whatever_was_kept_of_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+
+        async def dies(effect: Effect) -> None:
+            cluster.kill(C)
+            await cluster.start(C)
+
+        # The last round's: the service is stopped, and what it wrote is on its way.
+        cluster.shared.links.rate_bytes_per_s = 200
+        stopped = [False]
+
+        async def stops(effect: Effect) -> None:
+            stopped[0] = True
+
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (A, "docker.stop", True), stops)
+        sending = lambda each: stopped[0] and (each.machine, each.name, each.done) == (A, "streams.send", False)  # noqa: E731
+        cluster.effects.at(sending, dies)
+        outcome = await cluster.run(B, ApplyMigration(DB, C))
+        assert outcome.exit_code == 0, outcome.text
+        assert "begins again" in told(outcome)
+        assert "zfs.resume_argv" not in [each.name for each in cluster.effects.seen]
+
+    simulate(body)
+
+
+def test_the_beginning_of_a_first_stream_goes_although_its_owner_is_away() -> None:
+    async def body(cluster: Cluster) -> None:
+        await with_data(cluster)
+        assert (await cluster.run(A, ApplyMigration(DB, B))).exit_code == 0
+        before = sends(cluster)
+        operation_id = await cluster.begin(A, ApplyMigration(DB, C))
+        await cluster.until(lambda: sends(cluster) > before, within_s=30, what="it sends")
+        await anyio.sleep(10)
+        cluster.crash(B)
+        await cluster.ask(A, "operations", AbortOperation(operation_id))
+        assert not (await cluster.watch(A, operation_id)).result.committed
+        await cluster.until(lambda: datasets(cluster, C) == [], within_s=120, what="the target is clean")
+
+    simulate(body)
+
+
 def test_what_was_kept_goes_with_a_move_that_is_given_up() -> None:
     async def body(cluster: Cluster) -> None:
         await with_data(cluster)

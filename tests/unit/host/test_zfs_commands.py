@@ -126,14 +126,20 @@ TOLD = (
 
 
 def test_a_stream_is_resumed_by_a_token_of_its_own_snapshot_alone(zfs: Script) -> None:
-    zfs.answer(TOLD)
+    guid = r"tank/a@x\tguid\t27070\n"
+    zfs.answer(TOLD, guid)
     argv = go(lambda: SystemZfs().resume_argv("tank/a", "x", "1-bbecd29da-b8-789c"))
     assert argv == ("zfs", "send", "-t", "1-bbecd29da-b8-789c")
-    assert zfs.calls == ["send -nvP -t 1-bbecd29da-b8-789c"]
-    zfs.answer(TOLD, "fail:cannot resume send: 'tank/a@x' used in the initial send no longer exists")
-    for dataset, why in (("tank/b", "one of tank/a@x, and not of tank/b@x"), ("tank/a", "no longer exists")):
+    assert zfs.calls[0] == "send -nvP -t 1-bbecd29da-b8-789c"
+    for answers, why in (
+        ((TOLD, guid.replace("27070", "27071")), "and not of tank/a@x"),
+        ((TOLD.replace("tank/a@x", "tank/b@x"), guid), "and not of tank/a@x"),
+        ((TOLD, "fail:cannot open 'tank/a@x': dataset does not exist"), "and not of tank/a@x"),
+        (("fail:cannot resume send: 'tank/a@x' used in the initial send no longer exists",), "no longer exists"),
+    ):
+        zfs.answer(*answers)
         with pytest.raises(Failed, match=why):
-            go(lambda dataset=dataset: SystemZfs().resume_argv(dataset, "x", "1-bbecd29da-b8-789c"))  # type: ignore[misc]
+            go(lambda: SystemZfs().resume_argv("tank/a", "x", "1-bbecd29da-b8-789c"))
 
 
 @pytest.mark.parametrize("token", ["", "-t", "--help", "1-abc; reboot", "1-abc\n", "x" * 1000])

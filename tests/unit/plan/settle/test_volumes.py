@@ -166,9 +166,15 @@ def test_a_copy_that_went_back_is_not_rolled_back_again() -> None:
 
 
 def test_the_beginning_of_a_stream_that_broke_off_goes_when_its_operation_has_ended() -> None:
-    for made_by, actions in ((ABORTED, [AbortReceive(PGDATA)]), (RUNNING, []), (UNKNOWN, []), (None, [])):
+    for made_by, actions in (
+        (ABORTED, [AbortReceive(PGDATA)]),
+        (RUNNING, []),
+        (UNKNOWN, []),
+        (None, [AbortReceive(PGDATA)]),
+    ):
         there = found(1, BASE, readonly=True, touched_by=made_by, touched_base=BASE, broken_off=True)
         assert settled(None, there, BASE) == actions
+    assert settled(None, found(0, broken_off=True)) == [], "nobody knows whose that is"
     whole = found(0, touched_by=ABORTED, broken_off=True)
     assert settled(None, whole) == [DiscardPartial(PGDATA, None)]
 
