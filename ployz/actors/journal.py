@@ -5,12 +5,10 @@ A step is an (operation, step) pair. Performed again, it returns the outcome tha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar, cast
 
-import anyio
-from attrs import define, field
+from attrs import Factory, define, field
 
 from ployz.errors import PloyzError
 from ployz.events.log import Entry, EventLog
@@ -30,8 +28,10 @@ class Journal:
 
     log: EventLog
     view: LocalView
-    _applied: deque[int] = field(factory=lambda: deque(maxlen=APPLIED_KNOWN), init=False)
-    """The last ones, by their place in the log."""
+    _before: int = field(default=Factory(lambda self: self.log.head, takes_self=True), init=False)
+    """All up to this place in the log are in the view."""
+    _applied: dict[int, None] = field(factory=dict, init=False)
+    """Of those behind it, the ones that are."""
 
     async def record(
         self, stream: str, event: Event, *, operation_id: OperationId | None = None, step: str | None = None
@@ -40,15 +40,16 @@ class Journal:
         await self.append([Entry(stream, event, operation_id, step)])
 
     async def append(self, entries: list[Entry]) -> None:
-        before = self.log.head
-        # Cancelled in between, the log would be ahead of the view, and nothing would bring it up to date.
-        with anyio.CancelScope(shield=True):
-            records = await self.log.append(entries)
-        for record in records:
+        for record in await self.log.append(entries):
             # A step that the log has already comes back as the record of then: replay meets it once, and so must this.
-            if record.seq > before and record.seq not in self._applied:
-                self._applied.append(record.seq)
+            # It may not have been met yet: whoever appended it may have been cancelled before the answer came.
+            if record.seq > self._before and record.seq not in self._applied:
+                self._applied[record.seq] = None
                 self.view.apply(record)
+        while len(self._applied) > APPLIED_KNOWN:
+            oldest = next(iter(self._applied))
+            del self._applied[oldest]
+            self._before = max(self._before, oldest)
 
     async def perform(
         self,

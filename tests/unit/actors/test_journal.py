@@ -6,7 +6,7 @@ import anyio
 
 from ployz.actors.journal import Journal
 from ployz.clock import SystemClock
-from ployz.events.log import Record
+from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
 from ployz.events.replay import replay
 from ployz.events.types import RoutesHeld, RoutesReleased
@@ -58,5 +58,30 @@ def test_one_step_recorded_by_two_at_once_is_applied_once() -> None:
             for _ in range(3):
                 tasks.start_soon(lambda: journal.record("web", HELD, operation_id=OPERATION, step="hold"))
         assert applied == [1]
+
+    anyio.run(main, backend="trio")
+
+
+def test_a_step_whose_answer_never_came_is_applied_when_it_is_recorded_again() -> None:
+    """As when an actor breaks, and is made anew, while its record is being written."""
+
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        journal = Journal(log, LocalView())
+        await log.append([Entry("web", HELD, OPERATION, "hold")])
+        assert WEB not in journal.view.holds
+        await journal.record("web", HELD, operation_id=OPERATION, step="hold")
+        assert journal.view == await told(log)
+
+    anyio.run(main, backend="trio")
+
+
+def test_what_was_folded_at_the_start_is_applied_no_second_time() -> None:
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        await log.append([Entry("web", HELD, OPERATION, "hold"), Entry("web", RELEASED, OPERATION, "release")])
+        journal = Journal(log, await told(log))
+        await journal.record("web", HELD, operation_id=OPERATION, step="hold")
+        assert WEB not in journal.view.holds
 
     anyio.run(main, backend="trio")
