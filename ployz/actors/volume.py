@@ -37,6 +37,7 @@ from ployz.actors.verifying import Verifying
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.types import VolumeMounted
+from ployz.host.ports import DatasetState
 from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.plan import names, settle
 from ployz.plan.settle.by_facts import decide_volume
@@ -175,9 +176,8 @@ class VolumeActor(Actor):
         seen = self._dataset.seen(found) if found is not None else None
         actions = decide_volume(view, self._parts.me, self._volume, seen)
         for action in actions:
-            # Without a snapshot it is the beginning of a first stream, and nobody could read it.
-            is_a_copy = isinstance(action, settle.DiscardPartial) and found is not None and found.snapshots
-            if is_a_copy and owned is not None and owned.owner in view.machines.members:
+            is_discarded = isinstance(action, settle.DiscardPartial) and not _is_a_beginning(found)
+            if is_discarded and owned is not None and owned.owner in view.machines.members:
                 await self._check_not_the_last(owned.owner)
             await self._dataset.carry_out(action)
         return Done()
@@ -193,6 +193,11 @@ class VolumeActor(Actor):
                 f"newest there is ({error.problem.text})",
                 f"It goes when {owner} is back.",
             ) from error
+
+
+def _is_a_beginning(found: DatasetState | None) -> bool:
+    """Of a first stream, which the pool has kept: without a snapshot, nobody could read it."""
+    return found is not None and found.resume_token is not None and not found.snapshots
 
 
 def _owner(text: str) -> tuple[int, int] | None:
