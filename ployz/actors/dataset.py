@@ -81,7 +81,10 @@ class VolumeDataset:
         found = await self.state()
         if found is None:
             return
-        await self.drop_partial()  # after which it may be gone: the rest minds that as little as a second time
+        if found.resume_token is not None:
+            await self.parts.zfs.abort_receive(
+                self.name
+            )  # may be all of it: the rest minds that as little as a second time
         await self.parts.zfs.unmount(self.name)
         for snapshot in found.snapshots:
             await self.parts.zfs.release(self.name, snapshot.name, names.HOLD_TAG)

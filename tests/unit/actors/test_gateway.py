@@ -444,7 +444,7 @@ def test_a_hold_outlives_ployzd_and_ends_as_the_operation_was_decided(ready_s: f
         await cluster.until(lambda: cluster[C].life is None, within_s=30)
         assert gateway.held == {BACKEND: 1}
         await cluster.start(C)
-        await anyio.sleep(0.1)
+        await anyio.sleep(0.2)
         if ready_s > 1:
             assert gateway.is_held(BACKEND)
         outcome = await cluster.watch(A, operation_id)
