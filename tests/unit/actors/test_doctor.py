@@ -7,7 +7,7 @@ from attrs import evolve
 
 from ployz.actors.messages.doctor import Diagnose, ListVersions
 from ployz.actors.messages.machine import SetMachine
-from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.operations import AbortOperation, ApplyMigration
 from ployz.errors import Code, Failed
 from ployz.host.fakes.docker import Program
 from ployz.host.ports import ContainerSpec, ExpiringCertificate
@@ -234,6 +234,28 @@ def test_what_an_aborted_move_could_not_take_away_is_a_leftover_once_it_had_its_
         assert ("leftover-container", B) in await told(cluster)
         text, remedy = await text_of(cluster, "leftover-container")
         assert text.endswith("which was aborted")
+        assert "systemctl restart ployzd" in remedy
+
+    simulate(body)
+
+
+def test_the_beginning_of_a_stream_that_could_not_be_dropped_is_a_leftover_once_it_had_its_time() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        await deployed(cluster)
+        for target in (C, A):  # so that C has a copy of an older epoch, which the next stream goes on from
+            assert (await cluster.run(A, ApplyMigration(DB, target))).exit_code == 0
+        cluster.effects.fail(C, "zfs.abort_receive", Failed(Code.DATASET_BUSY, "dataset is busy"), times=1_000_000)
+        cluster.shared.links.rate_bytes_per_s = 1
+        operation_id = await cluster.begin(A, ApplyMigration(DB, C))
+        await anyio.sleep(20)
+        await cluster.ask(A, "operations", AbortOperation(operation_id))
+        await cluster.watch(A, operation_id)
+        assert await told(cluster) == set()
+        await anyio.sleep(GRACE_MS / 1000)
+        assert ("leftover-dataset", C) in await told(cluster)
+        text, remedy = await text_of(cluster, "leftover-dataset")
+        assert text.endswith("which was aborted, and holds the beginning of a stream")
         assert "systemctl restart ployzd" in remedy
 
     simulate(body)

@@ -141,21 +141,27 @@ def test_an_answer_that_is_lost_is_asked_for_again(lost: type[object]) -> None:
     simulate(body)
 
 
-async def interrupted(cluster: Cluster, target: MachineId) -> Outcome:
-    """ployzd there dies in the middle of the first round."""
+async def interrupted(cluster: Cluster, target: MachineId, *, power: bool = False) -> Outcome:
+    """ployzd there dies in the middle of the first round; or the machine loses its power."""
     await with_data(cluster)
     operation_id = await cluster.begin(A, ApplyMigration(DB, target))
     await cluster.until(lambda: sends(cluster) > 0, within_s=30, what="it sends")
     await anyio.sleep(10)
-    cluster.kill(target)
-    await anyio.sleep(5)
-    await cluster.start(target)
+    if power:
+        cluster.crash(target)
+        await anyio.sleep(5)
+        await cluster.boot(target)
+    else:
+        cluster.kill(target)
+        await anyio.sleep(5)
+        await cluster.start(target)
     return await cluster.watch(A, operation_id)
 
 
-def test_a_target_whose_ployzd_dies_in_the_middle_is_sent_what_its_pool_has_not_kept() -> None:
+@pytest.mark.parametrize("power", [False, True], ids=["ployzd", "power"])
+def test_a_target_whose_ployzd_dies_in_the_middle_is_sent_what_its_pool_has_not_kept(power: bool) -> None:
     async def body(cluster: Cluster) -> None:
-        outcome = await interrupted(cluster, C)
+        outcome = await interrupted(cluster, C, power=power)
         assert outcome.exit_code == 0, outcome.text
         assert "goes on where it was" in told(outcome)
         assert outcome.result.rounds[0].sent_bytes < 0.7 * SIZE
