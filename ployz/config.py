@@ -129,6 +129,11 @@ class Config:
         return self.state_dir / "log.snapshot"
 
     @property
+    def compaction_path(self) -> Path:
+        """Which of the log's records still count, up to one of them."""
+        return self.state_dir / "log.compaction"
+
+    @property
     def facts_path(self) -> Path:
         return self.state_dir / "facts.db"
 

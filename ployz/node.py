@@ -18,6 +18,7 @@ import anyio
 from ployz import __version__
 from ployz.actors.authority import AuthorityActor
 from ployz.actors.cell import Make
+from ployz.actors.compacting import Compactor
 from ployz.actors.distance import DistanceActor
 from ployz.actors.doctor import DoctorActor
 from ployz.actors.doorkeeper import Doorkeeper
@@ -39,7 +40,7 @@ from ployz.actors.rotation import RotationActor
 from ployz.actors.routing import RoutingActor, overlay_config
 from ployz.actors.secrets import SecretsActor
 from ployz.actors.services import ServicesActor
-from ployz.actors.snapshots import SnapshotKeeper
+from ployz.actors.snapshots import EVERY_RECORDS, SnapshotKeeper
 from ployz.actors.storage import StorageActor
 from ployz.actors.system import ActorSystem, Spawner
 from ployz.actors.takeover import TakeoverActor
@@ -70,6 +71,7 @@ from ployz.host.supervisor import Supervisor
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, VolumeName, VolumeRef
+from ployz.install.compaction_file import CompactionFile
 from ployz.install.identity import read_identity, read_sealing_key, vouch_for
 from ployz.install.premises import SystemPremises
 from ployz.install.snapshot_file import SnapshotFile
@@ -98,10 +100,12 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
     clock = SystemClock()
     async with (
         _event_log(config, clock) as log,
+        CompactionFile(config.compaction_path) as compactions,
         DockerEngine(socket=str(config.docker_socket), network=BRIDGE_NETWORK_NAME) as docker,
     ):
         identity = partial(Identity, config.machine, cluster)
-        snapshots = SnapshotKeeper(log, SnapshotFile(config.snapshot_path))
+        compactor = Compactor(log, compactions, EVERY_RECORDS)
+        snapshots = SnapshotKeeper(log, SnapshotFile(config.snapshot_path), compactor)
         folded = await snapshots.fold()
         view = folded.view
         certificate = read_identity(config.identity)
@@ -132,6 +136,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 tasks.start_soon(log.run)
                 tasks.start_soon(parts.mirror.run)
                 tasks.start_soon(snapshots.run)
+                tasks.start_soon(compactor.run)
                 tasks.start_soon(doorkeeper.end_strangers)
                 tasks.start_soon(doorkeeper.receive_newcomers)
                 await tasks.start(server.serve_peers, own_ipv6, config.peer_port)

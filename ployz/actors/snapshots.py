@@ -10,11 +10,12 @@ import logging
 from math import inf
 from typing import Final, Protocol
 
+from ployz.actors.compacting import Compactor
 from ployz.errors import PloyzError
 from ployz.events.feed import Feed
 from ployz.events.replay import replay
 from ployz.projections.folded import Folded
-from ployz.projections.snapshot import UnusableSnapshot
+from ployz.projections.snapshot import Unusable
 
 EVERY_RECORDS: Final = 10_000
 """A start reads at most about so many records beside the snapshot."""
@@ -26,7 +27,7 @@ class Snapshots(Protocol):
     """The last snapshot of one log."""
 
     async def read(self) -> Folded | None:
-        """None: there is none. `UnusableSnapshot`; `Failed`: the disk."""
+        """None: there is none. `Unusable`; `Failed`: the disk."""
         ...
 
     async def write(self, folded: Folded) -> None:
@@ -35,9 +36,12 @@ class Snapshots(Protocol):
 
 
 class SnapshotKeeper:
-    def __init__(self, log: Feed, snapshots: Snapshots, every_records: int = EVERY_RECORDS) -> None:
+    def __init__(
+        self, log: Feed, snapshots: Snapshots, compactor: Compactor, every_records: int = EVERY_RECORDS
+    ) -> None:
         self._log = log
         self._snapshots = snapshots
+        self._compactor = compactor
         self._every_records = every_records
         self._seq = 0
         """Of the last snapshot, or of the last try to make one."""
@@ -50,8 +54,9 @@ class SnapshotKeeper:
         was_collecting = gc.isenabled()
         gc.disable()  # nothing here is made of cycles, and looking for them takes a fifth of the time
         try:
-            folded = await self._last() or Folded()
-            self._seq = folded.seq
+            snapshot = await self._last()
+            self._seq = snapshot.seq if snapshot is not None else 0
+            folded = snapshot or await self._compactor.fold()
             await replay(self._log, folded.apply, after=folded.seq)
         finally:
             if was_collecting:
@@ -69,14 +74,14 @@ class SnapshotKeeper:
     async def _last(self) -> Folded | None:
         try:
             folded = await self._snapshots.read()
-        except (UnusableSnapshot, PloyzError) as error:
-            _log.warning("the snapshot %s: all of the log is read instead", error)
+        except (Unusable, PloyzError) as error:
+            _log.warning("the snapshot %s: it is made anew from the log", error)
             return None
         if folded is None or folded.seq == 0:
             return None
         there = await self._log.read(folded.seq - 1, 1)
         if not there or there[0].hash != folded.hash:
-            _log.warning("the snapshot is of another log: all of this one is read instead")
+            _log.warning("the snapshot is of another log: it is made anew from this one")
             return None
         return folded
 

@@ -122,6 +122,10 @@ class Walk:
         return f"it is really event {home}: rows were swapped"
 
 
+def missing_row(seq: int) -> Finding:
+    return Finding(seq, Code.LOG_CORRUPT, "it is missing")
+
+
 def _gap(expected: int, seq: int) -> str | None:
     if seq == expected:
         return None

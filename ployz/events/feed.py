@@ -70,6 +70,9 @@ class Feed:
     async def read(self, after: int, limit: int) -> Sequence[Record]:
         return await self._log.read(after, limit)
 
+    async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
+        return await self._log.at(seqs)
+
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         return await self._log.rows(after, limit)
 

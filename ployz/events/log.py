@@ -81,6 +81,13 @@ class EventLog(Protocol):
         """
         ...
 
+    async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
+        """Those records, in the order of their seqs, which they name once each.
+
+        `Corrupt`: one is not there, or is not what was written there. Whether it follows those before is not looked at.
+        """
+        ...
+
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         """As `read`, but as they are stored, checked by nobody: for verifying and for exporting."""
         ...

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from ployz.clock import Clock
 from ployz.errors import Code, Failed, Unreachable
-from ployz.events.chain import prepare, record_of, seal, to_record
+from ployz.events.chain import missing_row, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.ids import OperationId
@@ -60,6 +60,13 @@ class MemoryLog:
         await checkpoint()
         self._refuse_if_failed()
         return self._records[after : after + limit]
+
+    async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
+        await checkpoint()
+        self._refuse_if_failed()
+        if missing := [seq for seq in seqs if not 0 < seq <= self.head]:
+            raise missing_row(missing[0]).error()
+        return [self._records[seq - 1] for seq in sorted(seqs)]
 
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         await checkpoint()

@@ -16,7 +16,7 @@ from attrs import define
 from sqlite_utils import Database
 
 from ployz.clock import Clock
-from ployz.events.chain import Walk, prepare, record_of, seal, to_record
+from ployz.events.chain import Walk, missing_row, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec, Encoded
 from ployz.events.connection import Connection
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
@@ -94,6 +94,9 @@ class SqliteLog:
 
     async def read(self, after: int, limit: int) -> Sequence[Record]:
         return await self._connection.read(lambda database: self._read(database, after, limit))
+
+    async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
+        return await self._connection.read(lambda database: self._at(database, seqs))
 
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         return await self._connection.read(
@@ -173,6 +176,16 @@ class SqliteLog:
             if (finding := walk.step(row)) is not None:
                 raise finding.error()
             records.append(to_record(row, self._codec))
+        return records
+
+    def _at(self, database: Database, seqs: Sequence[int]) -> list[Record]:
+        records = []
+        for seq in sorted(seqs):
+            rows = select(database, "WHERE seq = ?", seq)
+            finding = Walk(seq - 1, None).step(rows[0]) if rows else missing_row(seq)
+            if finding is not None:
+                raise finding.error()
+            records.append(to_record(rows[0], self._codec))
         return records
 
     def _find_head(self, database: Database) -> None:

@@ -43,7 +43,7 @@ class SnapshotFile:
             return None
         except OSError as error:
             raise Failed(Code.PART_FAILED, f"{self._path} cannot be read: {error.strerror}") from error
-        return snapshot.load(data, _this_ployz())
+        return snapshot.load(data, Folded, _this_ployz())
 
     def _write(self, folded: Folded) -> None:
         write_durably(self._path, snapshot.dump(folded, _this_ployz()), mode=_MODE)

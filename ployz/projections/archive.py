@@ -15,7 +15,7 @@ from ployz.ids import OperationId
 _KEY_BYTES: Final = 12
 """The number of an id has 95 bits; the last one says whether it was committed."""
 _POSITION_BYTES: Final = 6
-_ENTRY_BYTES: Final = _KEY_BYTES + 2 * _POSITION_BYTES
+ENTRY_BYTES: Final = _KEY_BYTES + 2 * _POSITION_BYTES
 
 
 @frozen
@@ -25,6 +25,16 @@ class Archived:
     started_position: int
     position: int
     """Of the fact that decided it."""
+
+
+def entry(operation_id: OperationId, archived: Archived) -> bytes | None:
+    """Its 24 bytes; they sort as ids do. None: no `OperationId.make` has made the id."""
+    number = operation_id.number
+    if number is None:
+        return None
+    key = number << 1 | archived.committed
+    positions = (archived.started_position, archived.position)
+    return b"".join((key.to_bytes(_KEY_BYTES), *(each.to_bytes(_POSITION_BYTES) for each in positions)))
 
 
 @define
@@ -39,10 +49,10 @@ class Archive:
         if number is None:
             return self._others.get(operation_id)
         index = self._index(number)
-        start = index * _ENTRY_BYTES
-        entry = self._entries[start : start + _ENTRY_BYTES]
-        key, places = entry[:_KEY_BYTES], entry[_KEY_BYTES:]
-        if not entry or int.from_bytes(key) >> 1 != number:
+        start = index * ENTRY_BYTES
+        found = self._entries[start : start + ENTRY_BYTES]
+        key, places = found[:_KEY_BYTES], found[_KEY_BYTES:]
+        if not found or int.from_bytes(key) >> 1 != number:
             return None
         return Archived(
             bool(key[-1] & 1),
@@ -51,24 +61,24 @@ class Archive:
         )
 
     def add(self, operation_id: OperationId, archived: Archived) -> None:
-        number = operation_id.number
-        if number is None:
+        made = entry(operation_id, archived)
+        if made is None:
             self._others[operation_id] = archived
-            return
-        key = number << 1 | archived.committed
-        positions = (archived.started_position, archived.position)
-        start = self._index(number) * _ENTRY_BYTES
-        self._entries[start:start] = b"".join(
-            (key.to_bytes(_KEY_BYTES), *(each.to_bytes(_POSITION_BYTES) for each in positions))
-        )
+        else:
+            self.add_entry(made)
+
+    def add_entry(self, made: bytes) -> None:
+        """What `entry` made of one."""
+        start = self._index(int.from_bytes(made[:_KEY_BYTES]) >> 1) * ENTRY_BYTES
+        self._entries[start:start] = made
 
     def _index(self, number: int) -> int:
         """Of the first entry that is not before it."""
-        entries = range(len(self._entries) // _ENTRY_BYTES)
+        entries = range(len(self._entries) // ENTRY_BYTES)
         if entries and self._number(entries[-1]) < number:
             return len(entries)
         return bisect_left(entries, number, key=self._number)
 
     def _number(self, index: int) -> int:
-        start = index * _ENTRY_BYTES
+        start = index * ENTRY_BYTES
         return int.from_bytes(self._entries[start : start + _KEY_BYTES]) >> 1

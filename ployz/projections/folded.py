@@ -38,3 +38,9 @@ class Folded:
             self.view.apply(mirrored.fact, mirrored.position, record.at_ms)
             self.fact_hash = mirrored.hash
         self.seq, self.hash = record.seq, record.hash
+
+    def take_up(self, record: Record) -> None:
+        """As `apply`, where records before this one were passed over: those that say nothing any more."""
+        if isinstance(record.event, FactMirrored):
+            self.view.position = record.event.position - 1
+        self.apply(record)

@@ -1,44 +1,44 @@
-"""What a log folds into, as bytes and back: so that a start need not fold all of it again.
+"""What is derived from a log, as bytes and back: so that a start need not read all of it again.
 
-Never the truth, which is the log: bytes that are not exactly what this very ployz wrote are refused, and nothing is
+Never the truth, which is the log: bytes that are not exactly what the same ployz wrote are refused, and nothing is
 lost.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from cattrs import Converter
 from cattrs.cols import is_mapping
 
-from ployz.projections.folded import Folded
 from ployz.strict import Malformed, make_converter, pack, structure, unpack
 from ployz.strict.collections import Structure, Unstructure
 
+T = TypeVar("T")
 _DIGEST_BYTES: Final = 32
 
 
-class UnusableSnapshot(ValueError):
+class Unusable(ValueError):
     """Another ployz made it, or it is damaged. `str(error)` says which, as the end of a sentence about it."""
 
 
-def dump(folded: Folded, ployz: bytes) -> bytes:
-    """`ployz`: 32 bytes that are different for every ployz that may fold or write in another way."""
-    body = pack(_CONVERTER.unstructure(folded, Folded))
+def dump(derived: object, ployz: bytes) -> bytes:
+    """`ployz`: 32 bytes that are different for every ployz that may derive or write it in another way."""
+    body = pack(_CONVERTER.unstructure(derived))
     return ployz + hashlib.sha256(body).digest() + body
 
 
-def load(data: bytes, ployz: bytes) -> Folded:
+def load(data: bytes, kind: type[T], ployz: bytes) -> T:
     if data[:_DIGEST_BYTES] != ployz:
-        raise UnusableSnapshot("was made by another ployz")
+        raise Unusable("was made by another ployz")
     digest, body = data[_DIGEST_BYTES : 2 * _DIGEST_BYTES], data[2 * _DIGEST_BYTES :]
     if hashlib.sha256(body).digest() != digest:
-        raise UnusableSnapshot("is damaged")
+        raise Unusable("is damaged")
     try:
-        return structure(_CONVERTER, unpack(body, limit_bytes=len(body)), Folded)
+        return structure(_CONVERTER, unpack(body, limit_bytes=len(body)), kind)
     except Malformed as error:
-        raise UnusableSnapshot(f"cannot be read: {error}") from error
+        raise Unusable(f"cannot be read: {error}") from error
 
 
 # ---------------------------------------------------------------- what only projections have

@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 from attrs import define, field
 
 from ployz.actors.cell import declared_error
+from ployz.actors.compacting import Compactor
 from ployz.actors.facts import FactsActor, RemoteFactLog
 from ployz.actors.journal import Journal
 from ployz.actors.parts import Parts
@@ -48,7 +49,7 @@ from tests.cluster.effects import Effects, Interposed
 from tests.cluster.looks import OverlayLooks, Station
 from tests.cluster.network import Network
 from tests.cluster.ordering import Ordering, TellsWhoOrders
-from tests.cluster.snapshots import EVERY_RECORDS, MemorySnapshots
+from tests.cluster.snapshots import EVERY_RECORDS, MemoryCompactions, MemorySnapshots
 from tests.cluster.virtual_time import VirtualClock
 
 POOL_BYTES = 1 << 30
@@ -64,6 +65,8 @@ class Disk:
     folders: FakeFolders
     log: MemoryLog
     snapshots: MemorySnapshots = field(factory=MemorySnapshots)
+    compactions: MemoryCompactions = field(factory=MemoryCompactions)
+    starts: int = 0
 
     def output_of(self, argv: Sequence[str]) -> bytes:
         if argv[0] == SEND:
@@ -108,6 +111,7 @@ class Life:
     machine: Machine
     system: ActorSystem = field(init=False)
     parts: Parts = field(init=False)
+    compactor: Compactor = field(init=False)
     snapshots: SnapshotKeeper = field(init=False)
     scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
     ended: anyio.Event = field(factory=anyio.Event, init=False)
@@ -144,6 +148,7 @@ class Life:
                 tasks.start_soon(self.parts.log.run)
                 tasks.start_soon(self.parts.mirror.run)
                 tasks.start_soon(self.snapshots.run)
+                tasks.start_soon(self.compactor.run)
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
                 self.is_up = True
                 task_status.started()
@@ -152,7 +157,11 @@ class Life:
     async def _load(self, system: ActorSystem) -> None:
         machine, shared, disk = self.machine, self.machine.shared, self.machine.disk
         log = Feed(self._port("log", disk.log))
-        self.snapshots = SnapshotKeeper(log, self._port("snapshots", disk.snapshots), EVERY_RECORDS)
+        disk.starts += 1
+        if disk.starts % 2 == 0:
+            disk.snapshots.data = None  # lost: this life begins by the compaction
+        self.compactor = Compactor(log, self._port("compactions", disk.compactions), EVERY_RECORDS)
+        self.snapshots = SnapshotKeeper(log, self._port("snapshots", disk.snapshots), self.compactor, EVERY_RECORDS)
         folded = await self.snapshots.fold()
         self.parts = Parts(
             config=machine.config,

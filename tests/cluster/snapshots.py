@@ -1,10 +1,13 @@
-"""The snapshot on a simulated machine's disk: the same bytes as in the real file."""
+"""What a simulated machine's disk keeps beside its log: the same bytes as in the real files."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from anyio.lowlevel import checkpoint
 
 from ployz.projections import snapshot
+from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
 
 EVERY_RECORDS = 10
@@ -20,8 +23,29 @@ class MemorySnapshots:
 
     async def read(self) -> Folded | None:
         await checkpoint()
-        return None if self.data is None else snapshot.load(self.data, PLOYZ)
+        return None if self.data is None else snapshot.load(self.data, Folded, PLOYZ)
 
     async def write(self, folded: Folded) -> None:
         self.data = snapshot.dump(folded, PLOYZ)
+        await checkpoint()
+
+
+class MemoryCompactions:
+    """`Compactions`."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        self.kept: list[bytes] = []
+
+    async def read(self) -> Compaction | None:
+        await checkpoint()
+        return None if self.data is None else snapshot.load(self.data, Compaction, PLOYZ)
+
+    async def pieces(self) -> Sequence[bytes]:
+        await checkpoint()
+        return self.kept
+
+    async def write(self, compaction: Compaction) -> None:
+        self.kept = [*self.kept[: compaction.pieces], compaction.cut()]
+        self.data = snapshot.dump(compaction, PLOYZ)
         await checkpoint()

@@ -15,7 +15,8 @@ import anyio
 from attrs import frozen
 from sqlite_utils import Database
 
-from ployz.actors.snapshots import SnapshotKeeper
+from ployz.actors.compacting import Compactor
+from ployz.actors.snapshots import EVERY_RECORDS, SnapshotKeeper
 from ployz.clock import SystemClock
 from ployz.errors import Code, Failed
 from ployz.events.chain import Walk, seal
@@ -28,6 +29,7 @@ from ployz.events.tables import EVENT_LOG, insert, select
 from ployz.events.types import Event, FactMirrored, MachineSettingChanged
 from ployz.facts.chain import stored_hash
 from ployz.facts.mirror import STREAM
+from ployz.install.compaction_file import CompactionFile
 from ployz.install.snapshot_file import SnapshotFile
 from ployz.lab.bench import history, report
 from ployz.lab.bench.stage import MIB, Stage
@@ -37,6 +39,7 @@ from ployz.strict import pack, unpack
 PAGE: Final = 1_000
 PROJECTIONS_MIB_MAX: Final = 60.0
 WITH_S_MAX: Final = 2.0
+WITHOUT_S_MAX: Final = 10.0
 TAKEN: Final = 200
 TAKEN_RATIO_MAX: Final = 2.0
 
@@ -44,6 +47,7 @@ TAKEN_RATIO_MAX: Final = 2.0
 @frozen
 class _Read:
     bare_s: float
+    whole_s: float
     without_s: float
     with_s: float
     grown_mib: float
@@ -62,12 +66,13 @@ def measure(stage: Stage) -> Sequence[report.Row]:
         beginning = anyio.run(_read, short, backend="trio")
     return [
         report.Row(f"start: {many} facts, with a snapshot, of processor", "s", read.with_s, at_most=WITH_S_MAX),
+        report.Row(f"start: {many} facts, without one, of processor", "s", read.without_s, at_most=WITHOUT_S_MAX),
         report.Row(
-            f"start: {many} facts, without one, of processor / hashes checked and unpacked alone",
+            f"start: {many} facts, without a compaction either / hashes checked and unpacked alone",
             "s",
-            read.without_s,
+            read.whole_s,
             read.bare_s,
-            read.without_s / read.bare_s,
+            read.whole_s / read.bare_s,
         ),
         report.Row(
             f"start: projections of {history.MACHINES} machines, {history.SERVICES} services, "
@@ -123,24 +128,32 @@ async def _read(path: Path) -> _Read:
     bare_s = await _bare_s(path)
     log = Feed(await SqliteLog.open(path, SystemClock()))
     try:
-        snapshots = SnapshotFile(path.with_suffix(".snapshot"))
-        before_mib = _resident_mib()
-        without_s, folded = await _fold(log, snapshots)
-        grown_mib = _resident_mib() - before_mib
-        with_s, again = await _fold(log, snapshots)
-        if again != folded:
-            raise Failed(Code.PART_FAILED, "a start with a snapshot knows something else than one without")
-        return _Read(bare_s, without_s, with_s, grown_mib, await _taken_ms(log, folded))
+        async with CompactionFile(path.with_suffix(".compaction")) as compactions:
+            starts = _Starts(log, Compactor(log, compactions, EVERY_RECORDS))
+            before_mib = _resident_mib()
+            whole_s, folded = await starts.one(path.with_suffix(".snapshot"))
+            grown_mib = _resident_mib() - before_mib
+            await starts.compactor.compact()
+            without_s, compacted = await starts.one(path.with_suffix(".another"))
+            with_s, again = await starts.one(path.with_suffix(".snapshot"))
+            if not folded == compacted == again:
+                raise Failed(Code.PART_FAILED, "three ways to start, and they do not know the same")
+            return _Read(bare_s, whole_s, without_s, with_s, grown_mib, await _taken_ms(log, folded))
     finally:
         await log.aclose()
 
 
-async def _fold(log: Feed, snapshots: SnapshotFile) -> tuple[float, Folded]:
-    """As a node does: the first one leaves a snapshot for the second one. In processor time, which is what it takes."""
-    keeper = SnapshotKeeper(log, snapshots)
-    began_s = time.process_time()
-    folded = await keeper.fold()
-    return time.process_time() - began_s, folded
+@frozen
+class _Starts:
+    log: Feed
+    compactor: Compactor
+
+    async def one(self, path: Path) -> tuple[float, Folded]:
+        """As a node does. One without a snapshot leaves one. In processor time, which is what it takes."""
+        keeper = SnapshotKeeper(self.log, SnapshotFile(path), self.compactor)
+        began_s = time.process_time()
+        folded = await keeper.fold()
+        return time.process_time() - began_s, folded
 
 
 async def _taken_ms(log: Feed, folded: Folded) -> Sequence[float]:

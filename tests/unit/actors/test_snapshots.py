@@ -7,6 +7,7 @@ import logging
 import anyio
 import pytest
 
+from ployz.actors.compacting import Compactor
 from ployz.actors.messages.operations import ApplyMigration, ShowDeploy
 from ployz.actors.snapshots import SnapshotKeeper
 from ployz.errors import Code, Failed
@@ -21,7 +22,7 @@ from ployz.projections.folded import Folded
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DB, A, B, C
 from tests.cluster.scenes import deployed
-from tests.cluster.snapshots import MemorySnapshots
+from tests.cluster.snapshots import MemoryCompactions, MemorySnapshots
 from tests.cluster.virtual_time import VirtualClock
 
 STARTED = Entry("node", NodeStarted(A, "1"))
@@ -31,9 +32,13 @@ class Host:
     def __init__(self) -> None:
         self.log = MemoryLog(VirtualClock())
         self.snapshots = MemorySnapshots()
+        self.compactions = MemoryCompactions()
 
     def keeper(self, every_records: int = 10) -> SnapshotKeeper:
-        return SnapshotKeeper(Feed(self.log), self.snapshots, every_records)
+        return SnapshotKeeper(Feed(self.log), self.snapshots, self.compactor(every_records), every_records)
+
+    def compactor(self, every_records: int = 10) -> Compactor:
+        return Compactor(Feed(self.log), self.compactions, every_records)
 
     async def folded(self) -> Folded:
         """All of the log, whatever snapshot there is."""
@@ -96,7 +101,7 @@ def test_a_snapshot_that_is_damaged_or_of_another_ployz_is_not_used(
 
     with caplog.at_level(logging.WARNING):
         anyio.run(main, backend="trio")
-    assert "all of the log is read instead" in caplog.text
+    assert "it is made anew from the log" in caplog.text
 
 
 def test_a_disk_that_takes_no_snapshot_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:

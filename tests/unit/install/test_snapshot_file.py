@@ -10,7 +10,7 @@ import pytest
 from ployz.errors import Code, Failed
 from ployz.install.snapshot_file import FOLDING, SnapshotFile, digest
 from ployz.projections.folded import Folded
-from ployz.projections.snapshot import UnusableSnapshot
+from ployz.projections.snapshot import Unusable
 
 
 def written(path: Path, *snapshots: Folded) -> SnapshotFile:
@@ -43,7 +43,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_last_one(tmp_path: Path) -
 def test_a_file_that_is_no_snapshot_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "log.snapshot"
     path.write_bytes(content)
-    with pytest.raises(UnusableSnapshot):
+    with pytest.raises(Unusable):
         anyio.run(SnapshotFile(path).read, backend="trio")
 
 
@@ -66,7 +66,7 @@ def test_a_snapshot_outlives_a_change_that_is_not_one_of_folding(tmp_path: Path)
 
 def test_folding_is_made_of_nothing_else() -> None:
     code = (
-        "import sys, ployz.projections.snapshot, ployz.events.codec, ployz.events.replay\n"
+        "import sys, ployz.projections.folded, ployz.projections.snapshot, ployz.events.codec, ployz.events.replay\n"
         "print(*(each for each in sys.modules if each.startswith('ployz.')))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

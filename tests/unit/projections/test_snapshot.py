@@ -8,7 +8,7 @@ from ployz.errors import Code, Corrupt
 from ployz.events.log import Record
 from ployz.projections import operations
 from ployz.projections.folded import Folded
-from ployz.projections.snapshot import UnusableSnapshot, dump, load
+from ployz.projections.snapshot import Unusable, dump, load
 from tests.golden.samples import samples
 from tests.unit.plan.bounds import BOUNDED
 from tests.unit.projections.any_history import OPERATIONS, folded, histories, of_every_event
@@ -24,7 +24,7 @@ def test_a_snapshot_and_the_rest_of_the_log_fold_into_what_all_of_the_log_does(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "WHOLE_MAX", data.draw(st.integers(0, 3), label="whole"))
         cut = data.draw(st.integers(0, len(history)), label="cut")
-        kept = load(dump(folded(history[:cut]), PLOYZ), PLOYZ)
+        kept = load(dump(folded(history[:cut]), PLOYZ), Folded, PLOYZ)
         assert kept == folded(history[:cut])
         resumed, whole = folded(history[cut:], kept), folded(history)
         assert resumed == whole
@@ -35,10 +35,10 @@ def test_a_snapshot_and_the_rest_of_the_log_fold_into_what_all_of_the_log_does(
 
 
 def test_a_snapshot_of_another_ployz_is_refused() -> None:
-    with pytest.raises(UnusableSnapshot, match="made by another ployz"):
-        load(dump(Folded(), ANOTHER), PLOYZ)
-    with pytest.raises(UnusableSnapshot, match="made by another ployz"):
-        load(b"", PLOYZ)
+    with pytest.raises(Unusable, match="made by another ployz"):
+        load(dump(Folded(), ANOTHER), Folded, PLOYZ)
+    with pytest.raises(Unusable, match="made by another ployz"):
+        load(b"", Folded, PLOYZ)
 
 
 @BOUNDED
@@ -51,8 +51,8 @@ def test_a_snapshot_with_one_wrong_byte_or_without_its_end_is_refused(
     wrong = bytearray(good)
     wrong[place] ^= data.draw(st.integers(1, 255), label="flip")
     for bad in (bytes(wrong), good[:place]):
-        with pytest.raises(UnusableSnapshot):
-            load(bad, PLOYZ)
+        with pytest.raises(Unusable):
+            load(bad, Folded, PLOYZ)
 
 
 def test_what_any_event_leaves_survives_in_a_snapshot() -> None:
@@ -60,7 +60,7 @@ def test_what_any_event_leaves_survives_in_a_snapshot() -> None:
     events = {getattr(record.event, "fact", record.event).event_name for record in history}
     assert events == {each.event_name for each in samples()} - {"fact.mirrored"}
     for cut in range(len(history) + 1):
-        kept = load(dump(folded(history[:cut]), PLOYZ), PLOYZ)
+        kept = load(dump(folded(history[:cut]), PLOYZ), Folded, PLOYZ)
         assert folded(history[cut:], kept) == folded(history)
 
 

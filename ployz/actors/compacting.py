@@ -1,0 +1,97 @@
+"""Keeping a log's compaction, and folding by it: a start that has no snapshot reads what still counts, and not all.
+
+A snapshot is of no use to a ployz that folds otherwise; a compaction is, as it only says which records to read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from math import inf
+from typing import Final, Protocol
+
+from ployz.errors import PloyzError
+from ployz.events.feed import Feed
+from ployz.events.replay import replay
+from ployz.projections import operations
+from ployz.projections.compaction import Compaction
+from ployz.projections.folded import Folded
+from ployz.projections.snapshot import Unusable
+
+PAGE_RECORDS: Final = 1_000
+
+_log = logging.getLogger("ployz.compaction")
+
+
+class Compactions(Protocol):
+    """Where the compaction of one log is kept, for a ployz that notes as the one that wrote it."""
+
+    async def read(self) -> Compaction | None:
+        """None: there is none. `Unusable`; `Failed`, `Corrupt`: the disk."""
+        ...
+
+    async def pieces(self) -> Sequence[bytes]:
+        """In order. `Failed`, `Corrupt`: the disk."""
+        ...
+
+    async def write(self, compaction: Compaction) -> None:
+        """Replaces it, and adds its next piece, for good, or leaves all as it was. `Failed`: so."""
+        ...
+
+
+class Compactor:
+    def __init__(self, log: Feed, compactions: Compactions, every_records: int) -> None:
+        self._log = log
+        self._compactions = compactions
+        self._every_records = every_records
+
+    async def fold(self) -> Folded:
+        """What the log says up to where its compaction goes: nothing where there is none of use."""
+        try:
+            compaction = await self._last()
+            if compaction.seq == 0:
+                return Folded()
+            needed = compaction.needed(await self._compactions.pieces(), operations.WHOLE_MAX)
+            folded = compaction.begin(needed)
+            for start in range(0, len(needed.seqs), PAGE_RECORDS):
+                for record in await self._log.at(needed.seqs[start : start + PAGE_RECORDS]):
+                    folded.take_up(record)
+            compaction.end(folded)
+        except (Unusable, PloyzError) as error:
+            _log.warning("the compaction %s: all of the log is read instead", error)
+            return Folded()
+        return folded
+
+    async def run(self) -> None:
+        """Until it is cancelled: kept up to date, aside of what runs, after so many records."""
+        seq = 0
+        while True:
+            await self._log.wait(seq + self._every_records - 1, timeout_s=inf)
+            seq = await self.compact()
+
+    async def compact(self) -> int:
+        """Up to the log's head, whose seq it returns; after a disk's failure too, which is only said."""
+        compaction = await self._usable()
+        if self._log.head - compaction.seq >= self._every_records:
+            await replay(self._log, compaction.note, after=compaction.seq)
+            try:
+                await self._compactions.write(compaction)
+            except PloyzError as error:
+                _log.warning("the compaction of the log was not kept at event %d: %s", compaction.seq, error)
+        return compaction.seq
+
+    async def _usable(self) -> Compaction:
+        try:
+            return await self._last()
+        except (Unusable, PloyzError) as error:
+            _log.warning("the compaction %s: it is made anew", error)
+            return Compaction()
+
+    async def _last(self) -> Compaction:
+        compaction = await self._compactions.read()
+        if compaction is None or compaction.seq == 0:
+            return Compaction()
+        there = await self._log.read(compaction.seq - 1, 1)
+        if not there or there[0].hash != compaction.hash:
+            raise Unusable("is of another log")
+        return compaction

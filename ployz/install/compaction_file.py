@@ -1,0 +1,114 @@
+"""The file of a log's compaction: what it says now, and the pieces of what was decided, which are only ever added to.
+
+Beside the log and not in it: a disk that has no room for what can be made anew shall not stop the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from sqlite_utils import Database
+
+from ployz import projections
+from ployz.errors import Corrupt, PloyzError
+from ployz.events.connection import Connection
+from ployz.events.files import FileKind
+from ployz.projections.compaction import Compaction
+from ployz.projections.snapshot import dump, load
+
+T = TypeVar("T")
+
+_BODY: Final = "body"
+_PIECES: Final = "pieces"
+_RULE: Final = ("compaction.py", "archive.py")
+
+
+def _create(database: Database) -> None:
+    for table in (_BODY, _PIECES):
+        database.table(table).create({"place": int, "content": bytes}, pk="place", not_null={"content"}, strict=True)
+
+
+_KIND: Final = FileKind(what="compaction of a log", application_id=0x504C636D, version=1, create=_create)  # "PLcm"
+
+
+class CompactionFile:
+    """`Compactions`. Opened when it is first used; one that is damaged is made anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def read(self) -> Compaction | None:
+        def work(database: Database) -> Compaction | None:
+            found = _contents(database, _BODY)
+            return load(found[0], Compaction, _rule()) if found else None
+
+        return await self._read(work)
+
+    async def pieces(self) -> Sequence[bytes]:
+        return await self._read(partial(_contents, table=_PIECES))
+
+    async def write(self, compaction: Compaction) -> None:
+        def work(database: Database) -> None:
+            place, piece = compaction.pieces, compaction.cut()
+            database.table(_PIECES).delete_where("place >= ?", [place])
+            database.table(_PIECES).insert({"place": place, "content": piece})
+            database.table(_BODY).insert({"place": 0, "content": dump(compaction, _rule())}, replace=True)
+
+        connection = await self._open()
+        try:
+            await connection.write(work)
+        except PloyzError:
+            await self.aclose()  # it would refuse from now on; the next one may find room again
+            raise
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.aclose()
+
+    async def _read(self, work: Callable[[Database], T]) -> T:
+        try:
+            return await (await self._open()).read(work)
+        except Corrupt:
+            await self._remove()
+            raise
+
+    async def _open(self) -> Connection:
+        if self._connection is None:
+            try:
+                self._connection = await Connection.open(self._path, _KIND)
+            except Corrupt:
+                await self._remove()
+                self._connection = await Connection.open(self._path, _KIND)
+        return self._connection
+
+    async def _remove(self) -> None:
+        await self.aclose()
+        for end in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+
+
+@cache
+def _rule() -> bytes:
+    """A digest of every line that says which records count: after a change there, a compaction is made anew."""
+    folder = Path(projections.__path__[0])
+    lines = ((folder / name).read_bytes() for name in _RULE)
+    return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in lines)).digest()
+
+
+def _contents(database: Database, table: str) -> list[bytes]:
+    return [row["content"] for row in database.table(table).rows_where(order_by="place")]

@@ -1,0 +1,193 @@
+"""Which records of a log still count: what a start without a snapshot reads, in the place of all of them.
+
+As in a compacted topic of Kafka ("Log Compaction" in its manual) the last word on each key stays. But nothing is
+deleted here: a compaction only says where to look, and the log stays whole, for whoever tails or replays it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from struct import Struct
+from typing import Final
+
+from attrs import define, field, frozen
+
+from ployz.events.log import GENESIS_HASH, Record
+from ployz.events.types import (
+    AddressClaimed,
+    AddressReserved,
+    ContainerCreated,
+    ContainerRemoved,
+    ContainerRestarted,
+    ContainerStarted,
+    ContainerStopped,
+    DeployCommitted,
+    Fact,
+    FactMirrored,
+    OperationAborted,
+    OperationFinished,
+    OperationStarted,
+    ReceivePrepared,
+    RoutesHeld,
+    RoutesReleased,
+    ServiceFenced,
+    ServiceUnfenced,
+    VolumeCreated,
+    VolumeDestroyed,
+    VolumeTakenOver,
+)
+from ployz.ids import Namespace, OperationId
+from ployz.projections.archive import ENTRY_BYTES, Archive, Archived, entry
+from ployz.projections.folded import Folded
+from ployz.projections.operations import Operations
+from ployz.projections.snapshot import Unusable
+
+_LOCAL: Final = (
+    AddressClaimed,
+    AddressReserved,
+    ContainerCreated,
+    ContainerRemoved,
+    ContainerRestarted,
+    ContainerStarted,
+    ContainerStopped,
+    OperationFinished,
+    ReceivePrepared,
+    RoutesHeld,
+    RoutesReleased,
+    ServiceFenced,
+    ServiceUnfenced,
+    VolumeCreated,
+    VolumeDestroyed,
+)
+"""What `LocalView` looks at. Every other event that is no fact changes nothing there."""
+_DECIDED: Final = Struct(f">QQ{ENTRY_BYTES}s")
+"""Of an operation: where the log has its decision and its start, and its entry in the archive."""
+
+
+@frozen
+class Place:
+    seq: int
+    position: int
+    """Of the fact that the record there mirrors."""
+
+
+@define
+class Compaction:
+    """Of a log's records up to `seq`, each noted in order, exactly once.
+
+    Decided operations are one in two facts, and grow without an end: `cut` takes those that are new, in a piece of its
+    own, and leaves a digest over all pieces so far. Whoever keeps a compaction keeps its pieces in order.
+    """
+
+    seq: int = 0
+    hash: bytes = GENESIS_HASH
+    position: int = 0
+    """Of the last fact; 0: none."""
+    fact_hash: bytes = GENESIS_HASH
+    pieces: int = 0
+    pieces_digest: bytes = b""
+    _always: list[int] = field(factory=list)
+    _last: dict[str, int] = field(factory=dict)
+    """Of each key, the last record that says what it is, whole."""
+    _undecided: dict[OperationId, Place] = field(factory=dict)
+    _decided: bytearray = field(factory=bytearray)
+
+    def note(self, record: Record) -> None:
+        if record.seq != self.seq + 1:
+            raise AssertionError(f"event {record.seq} noted behind event {self.seq}")
+        self.seq, self.hash = record.seq, record.hash
+        mirrored = record.event
+        if isinstance(mirrored, FactMirrored):
+            self.position, self.fact_hash = mirrored.position, mirrored.hash
+            self._note_fact(mirrored.fact, Place(record.seq, mirrored.position))
+        elif isinstance(mirrored, _LOCAL):
+            self._always.append(record.seq)
+
+    def _note_fact(self, fact: Fact, place: Place) -> None:
+        match fact:
+            case OperationStarted():
+                self._undecided[fact.operation_id] = place
+            case DeployCommitted():
+                self._last[_commit(fact.namespace)] = place.seq
+                for volume in fact.volumes:
+                    self._last[f"volume {volume.volume}"] = place.seq
+                for evidence in fact.evidence:
+                    self._last[f"base {evidence.volume}"] = place.seq
+                self._decide(fact.operation_id, place, committed=True)
+            case OperationAborted():
+                self._last[f"abort {fact.namespace}"] = place.seq  # else nobody knew that there was such a namespace
+                self._decide(fact.operation_id, place, committed=False)
+            case VolumeTakenOver():
+                # It says what is new in its namespace, on top of what the last commit there says.
+                self._always += (self._last[_commit(fact.namespace)], place.seq)
+                self._decide(fact.operation_id, place, committed=True)
+            case _:
+                self._always.append(place.seq)
+
+    def _decide(self, operation_id: OperationId, decided: Place, *, committed: bool) -> None:
+        started = self._undecided.pop(operation_id, decided)
+        archived = entry(operation_id, Archived(committed, started.position, decided.position))
+        if archived is None:
+            self._always += (started.seq, decided.seq)
+        else:
+            self._decided += _DECIDED.pack(decided.seq, started.seq, archived)
+
+    def cut(self) -> bytes:
+        """The piece of what was decided since the last one. To be kept together with what is left here."""
+        piece = bytes(self._decided)
+        self._decided.clear()
+        self.pieces += 1
+        self.pieces_digest = _chained(self.pieces_digest, piece)
+        return piece
+
+    # ---------------------------------------------------------------- reading by it
+
+    def needed(self, pieces: Sequence[bytes], whole: int) -> Needed:
+        """`whole`: so many of the last decided operations are kept whole. `Unusable`: a piece is damaged."""
+        digest = b""
+        for piece in pieces:
+            digest = _chained(digest, piece)
+        if (len(pieces), digest) != (self.pieces, self.pieces_digest):
+            raise Unusable("lacks what was decided, or has it damaged")
+        wanted = {*self._always, *self._last.values(), *(place.seq for place in self._undecided.values())}
+        decided = sum(len(piece) for piece in pieces) // _DECIDED.size
+        archive = Archive()
+        seqs = set(wanted)
+        for number, (seq, started, archived) in enumerate(_unpacked(pieces)):
+            if number >= decided - whole or seq in wanted:
+                seqs |= {seq, started}
+            else:
+                archive.add_entry(archived)
+        return Needed(sorted(seqs), archive)
+
+    def begin(self, needed: Needed) -> Folded:
+        """Takes up the records of `needed.seqs`, in order, and then is to be ended here."""
+        folded = Folded()
+        folded.view.operations = Operations(archive=needed.archive)
+        return folded
+
+    def end(self, folded: Folded) -> None:
+        folded.seq, folded.hash = self.seq, self.hash
+        folded.view.position, folded.fact_hash = self.position, self.fact_hash
+
+
+@frozen
+class Needed:
+    seqs: Sequence[int]
+    """Of the records that count, in order."""
+    archive: Archive
+    """Of the operations that none of them is of."""
+
+
+def _commit(namespace: Namespace) -> str:
+    return f"commit {namespace}"
+
+
+def _chained(digest: bytes, piece: bytes) -> bytes:
+    return hashlib.sha256(digest + piece).digest()
+
+
+def _unpacked(pieces: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
+    for piece in pieces:
+        yield from _DECIDED.iter_unpack(piece)
