@@ -57,8 +57,8 @@ class Compactor:
                 for record in await self._log.at(needed.seqs[start : start + PAGE_RECORDS]):
                     folded.take_up(record)
             compaction.end(folded)
-        except (Unusable, PloyzError) as error:
-            _log.warning("the compaction %s: all of the log is read instead", error)
+        except (Unusable, PloyzError, KeyError) as error:  # KeyError: something counts that was not noted
+            _log.warning("the compaction cannot be used (%s): all of the log is read instead", error)
             return Folded()
         return folded
 
@@ -84,7 +84,7 @@ class Compactor:
         try:
             return await self._last()
         except (Unusable, PloyzError) as error:
-            _log.warning("the compaction %s: it is made anew", error)
+            _log.warning("the compaction cannot be used (%s): it is made anew", error)
             return Compaction()
 
     async def _last(self) -> Compaction:

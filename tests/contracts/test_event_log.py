@@ -10,7 +10,7 @@ import anyio
 import pytest
 from attrs import define
 
-from ployz.errors import Code, PloyzError, Refused
+from ployz.errors import Code, Corrupt, PloyzError, Refused
 from ployz.events.chain import verify
 from ployz.events.codec import CODEC, PAYLOAD_LIMIT_BYTES
 from ployz.events.log import GENESIS_HASH, Entry, EventLog
@@ -215,6 +215,18 @@ def test_a_value_is_returned_in_its_stored_form(open_log: OpenLog) -> None:
         (record,) = await log.append([Entry("volume/production/pgdata", loose)])
         assert record.event == VolumesSnapshotTaken((taken,))
         assert list(await log.read(0, 1)) == [record]
+
+    run(open_log, test)
+
+
+def test_single_records_are_read_in_the_order_of_their_places(open_log: OpenLog) -> None:
+    async def test(log: EventLog) -> None:
+        appended = await log.append([started(str(number)) for number in range(5)])
+        assert list(await log.at([4, 1, 2])) == [appended[0], appended[1], appended[3]]
+        assert list(await log.at([])) == []
+        for seqs in ([1, 6], [0]):
+            with pytest.raises(Corrupt, match="it is missing"):
+                await log.at(seqs)
 
     run(open_log, test)
 

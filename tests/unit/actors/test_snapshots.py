@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import anyio
 import pytest
@@ -10,14 +11,16 @@ import pytest
 from ployz.actors.compacting import Compactor
 from ployz.actors.messages.operations import ApplyMigration, ShowDeploy
 from ployz.actors.snapshots import SnapshotKeeper
+from ployz.clock import Clock
 from ployz.errors import Code, Failed
 from ployz.events.feed import Feed
-from ployz.events.log import Entry
+from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
 from ployz.events.replay import replay
 from ployz.events.types import NodeStarted, ServiceFenced
 from ployz.ids import OperationId
 from ployz.projections import operations
+from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DB, A, B, C
@@ -28,9 +31,19 @@ from tests.cluster.virtual_time import VirtualClock
 STARTED = Entry("node", NodeStarted(A, "1"))
 
 
+class WatchedLog(MemoryLog):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.asked: list[int] = []
+
+    async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
+        self.asked += seqs
+        return await super().at(seqs)
+
+
 class Host:
     def __init__(self) -> None:
-        self.log = MemoryLog(VirtualClock())
+        self.log = WatchedLog(VirtualClock())
         self.snapshots = MemorySnapshots()
         self.compactions = MemoryCompactions()
 
@@ -153,5 +166,105 @@ def test_an_operation_of_long_ago_is_shown_from_the_log(monkeypatch: pytest.Monk
             assert await cluster.ask(C, "operations", ShowDeploy(operation_id)) == shown
             assert shown.evidence
             assert shown.cutover is not None
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- without a snapshot
+
+
+async def compacted(host: Host) -> list[int]:
+    """A fenced service, a compaction behind the fence, and no snapshot. The seqs that single reads are asked for."""
+    await fenced(host)
+    await host.compactor().compact()
+    await host.log.append([STARTED] * 3)
+    host.snapshots.data = None
+    return host.log.asked
+
+
+def test_a_start_without_a_snapshot_reads_what_counts_and_what_came_since(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        host = Host()
+        asked = await compacted(host)
+        folded = await host.keeper(1_000).fold()
+        assert folded == await host.folded()
+        assert folded.local.fences == {DB: OperationId("op-a")}
+        assert asked == [1]
+
+    anyio.run(main, backend="trio")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("wrong", ["body", "pieces", "another log", "shorter log"])
+def test_a_compaction_that_is_not_of_this_log_and_whole_is_not_used(
+    wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        host = Host()
+        await compacted(host)
+        match wrong:
+            case "body":
+                host.compactions.data = b"simulated".ljust(32) + b"?" * 99
+            case "pieces":
+                host.compactions.kept = []
+            case _:
+                compactions, host = host.compactions, Host()
+                host.compactions = compactions
+                await host.log.append([STARTED] * (30 if wrong == "another log" else 5))
+        folded = await host.keeper(1_000).fold()
+        assert folded == await host.folded()
+        assert host.log.asked == []
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "the compaction cannot be used" in caplog.text
+    assert "all of the log is read instead" in caplog.text
+
+
+def test_a_compaction_is_made_anew_when_it_cannot_be_used() -> None:
+    async def main() -> None:
+        host = Host()
+        await compacted(host)
+        host.compactions.data = b"?"
+        assert await host.compactor().compact() == host.log.head
+        assert len(host.compactions.kept) == 1
+        assert await host.compactor().fold() == await host.folded()
+
+    anyio.run(main, backend="trio")
+
+
+def test_a_disk_that_takes_no_compaction_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(MemoryCompactions):
+        async def write(self, compaction: Compaction) -> None:
+            raise Failed(Code.LOG_FAILED, "log.compaction: no space left on device")
+
+    async def main() -> None:
+        host = Host()
+        host.compactions = Full()
+        await host.log.append([STARTED] * 20)
+        assert await host.compactor().compact() == 20
+        assert await host.compactor().fold() == Folded()
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "no space left" in caplog.text
+
+
+def test_a_running_node_keeps_its_compaction_up_to_date() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        assert (await cluster.run(C, ApplyMigration(DB, B))).exit_code == 0
+        for machine in (A, B, C):
+            disk = cluster[machine].disk
+            whole = Folded()
+            await replay(disk.log, whole.apply)
+            compaction = await disk.compactions.read()
+            assert compaction is not None
+            assert whole.seq - 10 < compaction.seq <= whole.seq
+            disk.snapshots.data = None
+            cluster.kill(machine)
+            await cluster.start(machine)
+            assert cluster[machine].parts.view.placement == whole.view.placement
+            assert cluster[machine].parts.local.fences == whole.local.fences
 
     simulate(body)

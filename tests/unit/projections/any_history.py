@@ -16,10 +16,10 @@ from ployz.ids import InviteId, OperationId
 from ployz.projections.folded import Folded
 from tests.golden import samples
 
-_EVENTS: Final = tuple(each for each in samples.samples() if not isinstance(each, FactMirrored))
-_FACTS: Final = tuple(each for each in _EVENTS if isinstance(each, Fact))
+EVENTS: Final = tuple(each for each in samples.samples() if not isinstance(each, FactMirrored))
+_FACTS: Final = tuple(each for each in EVENTS if isinstance(each, Fact))
 _JOINED: Final = next(each for each in _FACTS if isinstance(each, MachineJoined))
-_BEGINNING: Final[tuple[Event, ...]] = (_EVENTS[0], evolve(_JOINED, machine=samples.A, number=1), _JOINED)
+BEGINNING: Final[tuple[Event, ...]] = (EVENTS[0], evolve(_JOINED, machine=samples.A, number=1), _JOINED)
 _INVITE: Final = InviteId("inv-06bqk8v1h2c4000abcd")
 OPERATIONS: Final = (
     *(OperationId.make(1_700_000_000_000 + number, bytes([7 - number] * 6)) for number in range(6)),
@@ -29,21 +29,21 @@ OPERATIONS: Final = (
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Record]:
-    events = st.one_of(st.sampled_from(_FACTS), st.sampled_from(_EVENTS))
+    events = st.one_of(st.sampled_from(_FACTS), st.sampled_from(EVENTS))
     drawn = draw(st.lists(st.tuples(events, st.sampled_from(OPERATIONS)), max_size=80))
-    return _possible([*((event, OPERATIONS[0]) for event in _BEGINNING), *drawn])
+    return _possible([*((event, OPERATIONS[0]) for event in BEGINNING), *drawn])
 
 
 def of_every_event() -> list[Record]:
     """One history with all of them: what removes something comes last."""
-    events = sorted((*_BEGINNING, *_EVENTS[1:]), key=lambda each: each.event_name.endswith("removed"))
+    events = sorted((*BEGINNING, *EVENTS[1:]), key=lambda each: each.event_name.endswith("removed"))
     return _possible([(event, OPERATIONS[0]) for event in events])
 
 
 def _possible(events: Sequence[tuple[Event, OperationId]]) -> list[Record]:
     records: list[Record] = []
     for event, operation_id in events:
-        longer = [*records, _record(records, _of(event, operation_id), operation_id)]
+        longer = [*records, record(records, of_operation(event, operation_id), operation_id)]
         try:
             folded(longer)
         except KeyError:
@@ -59,7 +59,7 @@ def folded(records: Sequence[Record], onto: Folded | None = None) -> Folded:
     return known
 
 
-def _of(event: Any, operation_id: OperationId) -> Event:
+def of_operation(event: Any, operation_id: OperationId) -> Event:
     """The same of this operation, and of the one invitation there is."""
     changes = {
         "operation_id": operation_id,
@@ -71,7 +71,8 @@ def _of(event: Any, operation_id: OperationId) -> Event:
     return changed
 
 
-def _record(before: Sequence[Record], event: Event, operation_id: OperationId) -> Record:
+def record(before: Sequence[Record], event: Event, operation_id: OperationId) -> Record:
+    """The next one behind those, of a fact or of an event of this machine."""
     seq = len(before) + 1
     hash_ = hashlib.sha256(bytes([seq])).digest()
     if isinstance(event, Fact):
