@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final, Protocol
 
-from ployz.errors import PloyzError
+import anyio
+
+from ployz.errors import Corrupt, PloyzError
 from ployz.events.feed import Feed
+from ployz.events.log import Record
 from ployz.events.replay import replay
 from ployz.projections import operations
 from ployz.projections.compaction import Compaction
@@ -19,6 +22,8 @@ from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 
 PAGE_RECORDS: Final = 1_000
+GENTLE_RECORDS: Final = 100
+GENTLE_PAUSE_S: Final = 0.02
 
 _log = logging.getLogger("ployz.compaction")
 
@@ -44,13 +49,53 @@ class Compactor:
         self._log = log
         self._compactions = compactions
         self._every_records = every_records
+        self._alone = anyio.Lock()
 
     async def fold(self) -> Folded:
-        """What the log says up to where its compaction goes: nothing where there is none of use."""
+        """All that the log has: by its compaction, and what came since. Where that was much it is compacted too.
+
+        `Corrupt`: the log cannot be read, or a fact is missing in it.
+        """
+        async with self._alone:
+            compaction, folded = await self._begin()
+            noted = compaction.seq
+
+            def take(record: Record) -> None:
+                folded.apply(record)
+                compaction.note(record)
+
+            await replay(self._log, take, after=noted)
+            if compaction.seq - noted >= self._every_records:
+                await self._keep(compaction)
+            return folded
+
+    async def run(self) -> None:
+        """Until it is cancelled: compacts after so many records."""
+        seq = 0
+        while True:
+            await self._log.wait(seq + self._every_records - 1, timeout_s=inf)
+            seq = await self.compact()
+
+    async def compact(self) -> int:
+        """Up to the log's head, whose seq it returns: also of a try that failed, which is only said."""
+        async with self._alone:
+            head = self._log.head
+            try:
+                compaction = await self._usable()
+                if head - compaction.seq < self._every_records:
+                    return compaction.seq
+                await self._note_gently(compaction)
+            except PloyzError as error:
+                _log.warning("the log was not compacted: %s", error)
+                return head
+            await self._keep(compaction)
+            return compaction.seq
+
+    async def _begin(self) -> tuple[Compaction, Folded]:
         try:
             compaction = await self._last()
             if compaction.seq == 0:
-                return Folded()
+                return compaction, Folded()
             needed = compaction.needed(await self._compactions.pieces(), operations.WHOLE_MAX)
             folded = compaction.begin(needed)
             for start in range(0, len(needed.seqs), PAGE_RECORDS):
@@ -59,31 +104,28 @@ class Compactor:
             compaction.end(folded)
         except (Unusable, PloyzError, KeyError) as error:  # KeyError: something counts that was not noted
             _log.warning("the compaction cannot be used (%s): all of the log is read instead", error)
-            return Folded()
-        return folded
+            return Compaction(), Folded()
+        return compaction, folded
 
-    async def run(self) -> None:
-        """Until it is cancelled: kept up to date, aside of what runs, after so many records."""
-        seq = 0
-        while True:
-            await self._log.wait(seq + self._every_records - 1, timeout_s=inf)
-            seq = await self.compact()
+    async def _note_gently(self, compaction: Compaction) -> None:
+        """Appends wait for a page at most: this may be a long log, beside a cut-over."""
+        while page := await self._log.read(compaction.seq, GENTLE_RECORDS):
+            for record in page:
+                compaction.note(record)
+            if len(page) == GENTLE_RECORDS:
+                await anyio.sleep(GENTLE_PAUSE_S)
 
-    async def compact(self) -> int:
-        """Up to the log's head, whose seq it returns; after a disk's failure too, which is only said."""
-        compaction = await self._usable()
-        if self._log.head - compaction.seq >= self._every_records:
-            await replay(self._log, compaction.note, after=compaction.seq)
-            try:
-                await self._compactions.write(compaction)
-            except PloyzError as error:
-                _log.warning("the compaction of the log was not kept at event %d: %s", compaction.seq, error)
-        return compaction.seq
+    async def _keep(self, compaction: Compaction) -> None:
+        try:
+            await self._compactions.write(compaction)
+        except PloyzError as error:
+            _log.warning("the compaction of the log was not kept at event %d: %s", compaction.seq, error)
 
     async def _usable(self) -> Compaction:
+        """`Failed`, `Refused`: it may be there and good, and cannot be read now."""
         try:
             return await self._last()
-        except (Unusable, PloyzError) as error:
+        except (Unusable, Corrupt) as error:
             _log.warning("the compaction cannot be used (%s): it is made anew", error)
             return Compaction()
 

@@ -57,7 +57,7 @@ class SnapshotKeeper:
             snapshot = await self._last()
             self._seq = snapshot.seq if snapshot is not None else 0
             folded = snapshot or await self._compactor.fold()
-            await replay(self._log, folded.apply, after=folded.seq)
+            await replay(self._log, folded.apply, after=folded.seq)  # without a snapshot, what came meanwhile
         finally:
             if was_collecting:
                 gc.enable()

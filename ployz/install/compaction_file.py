@@ -1,12 +1,13 @@
 """The file of a log's compaction: what it says now, and the pieces of what was decided, which are only ever added to.
 
-Beside the log and not in it: a disk that has no room for what can be made anew shall not stop the log.
+Beside the log and not in it: what fails in a file that can be made anew shall not end the log.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -15,17 +16,17 @@ from typing import Final, Self, TypeVar
 from sqlite_utils import Database
 
 from ployz import projections
-from ployz.errors import Corrupt, PloyzError
+from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
 from ployz.events.connection import Connection
 from ployz.events.files import FileKind
 from ployz.projections.compaction import Compaction
-from ployz.projections.snapshot import dump, load
+from ployz.projections.snapshot import Unusable, dump, load
 
 T = TypeVar("T")
 
 _BODY: Final = "body"
 _PIECES: Final = "pieces"
-_RULE: Final = ("compaction.py", "archive.py")
+_RULE: Final = ("compaction.py", "local_places.py", "archive.py")
 
 
 def _create(database: Database) -> None:
@@ -81,25 +82,34 @@ class CompactionFile:
             await connection.aclose()
 
     async def _read(self, work: Callable[[Database], T]) -> T:
+        connection = await self._open()
         try:
-            return await (await self._open()).read(work)
-        except Corrupt:
-            await self._remove()
+            return await connection.read(work)
+        except (Unusable, Refused):
             raise
+        except Exception as error:  # whatever damage in such a file makes of SQLite, and of what SQLite returns
+            await self._remove()
+            raise self._damaged(error) from error
 
     async def _open(self) -> Connection:
         if self._connection is None:
             try:
                 self._connection = await Connection.open(self._path, _KIND)
-            except Corrupt:
+            except (Refused, Failed):
+                raise
+            except Exception as error:  # as above
                 await self._remove()
-                self._connection = await Connection.open(self._path, _KIND)
+                raise self._damaged(error) from error
         return self._connection
 
     async def _remove(self) -> None:
         await self.aclose()
         for end in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+            with suppress(OSError):  # it is found damaged again, then
+                self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+
+    def _damaged(self, error: Exception) -> Corrupt:
+        return Corrupt(Code.LOG_CORRUPT, f"{self._path} was damaged ({error}), and is removed", "look at the disk")
 
 
 @cache
@@ -111,4 +121,7 @@ def _rule() -> bytes:
 
 
 def _contents(database: Database, table: str) -> list[bytes]:
-    return [row["content"] for row in database.table(table).rows_where(order_by="place")]
+    found = [row["content"] for row in database.table(table).rows_where(order_by="place")]
+    if not all(isinstance(each, bytes) for each in found):
+        raise TypeError(f"the table {table} has something else than bytes")
+    return found

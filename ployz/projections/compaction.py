@@ -15,52 +15,20 @@ from attrs import define, field, frozen
 
 from ployz.events.log import GENESIS_HASH, Record
 from ployz.events.types import (
-    AddressClaimed,
-    AddressReserved,
-    ContainerCreated,
-    ContainerRemoved,
-    ContainerRestarted,
-    ContainerStarted,
-    ContainerStopped,
     DeployCommitted,
     Fact,
     FactMirrored,
     OperationAborted,
-    OperationFinished,
     OperationStarted,
-    ReceivePrepared,
-    RoutesHeld,
-    RoutesReleased,
-    ServiceFenced,
-    ServiceUnfenced,
-    VolumeCreated,
-    VolumeDestroyed,
     VolumeTakenOver,
 )
 from ployz.ids import Namespace, OperationId
 from ployz.projections.archive import ENTRY_BYTES, Archive, Archived, entry
 from ployz.projections.folded import Folded
+from ployz.projections.local_places import LocalPlaces
 from ployz.projections.operations import Operations
 from ployz.projections.snapshot import Unusable
 
-_LOCAL: Final = (
-    AddressClaimed,
-    AddressReserved,
-    ContainerCreated,
-    ContainerRemoved,
-    ContainerRestarted,
-    ContainerStarted,
-    ContainerStopped,
-    OperationFinished,
-    ReceivePrepared,
-    RoutesHeld,
-    RoutesReleased,
-    ServiceFenced,
-    ServiceUnfenced,
-    VolumeCreated,
-    VolumeDestroyed,
-)
-"""What `LocalView` looks at. Every other event that is no fact changes nothing there."""
 _DECIDED: Final = Struct(f">QQ{ENTRY_BYTES}s")
 """Of an operation: where the log has its decision and its start, and its entry in the archive."""
 
@@ -83,7 +51,7 @@ class Compaction:
     seq: int = 0
     hash: bytes = GENESIS_HASH
     position: int = 0
-    """Of the last fact; 0: none."""
+    """Of the last fact, which always counts; 0: there is none."""
     fact_hash: bytes = GENESIS_HASH
     pieces: int = 0
     pieces_digest: bytes = b""
@@ -92,6 +60,7 @@ class Compaction:
     """Of each key, the last record that says what it is, whole."""
     _undecided: dict[OperationId, Place] = field(factory=dict)
     _decided: bytearray = field(factory=bytearray)
+    _local: LocalPlaces = field(factory=LocalPlaces)
 
     def note(self, record: Record) -> None:
         if record.seq != self.seq + 1:
@@ -101,8 +70,8 @@ class Compaction:
         if isinstance(mirrored, FactMirrored):
             self.position, self.fact_hash = mirrored.position, mirrored.hash
             self._note_fact(mirrored.fact, Place(record.seq, mirrored.position))
-        elif isinstance(mirrored, _LOCAL):
-            self._always.append(record.seq)
+        else:
+            self._local.note(record)
 
     def _note_fact(self, fact: Fact, place: Place) -> None:
         match fact:
@@ -144,13 +113,18 @@ class Compaction:
     # ---------------------------------------------------------------- reading by it
 
     def needed(self, pieces: Sequence[bytes], whole: int) -> Needed:
-        """`whole`: so many of the last decided operations are kept whole. `Unusable`: a piece is damaged."""
+        """Of one that has been cut. `whole`: so many of the last decided operations are kept whole.
+
+        `Unusable`: the pieces are not those that were cut.
+        """
+        assert not self._decided  # noqa: S101 - what is not cut would be forgotten
         digest = b""
         for piece in pieces:
             digest = _chained(digest, piece)
         if (len(pieces), digest) != (self.pieces, self.pieces_digest):
             raise Unusable("lacks what was decided, or has it damaged")
-        wanted = {*self._always, *self._last.values(), *(place.seq for place in self._undecided.values())}
+        undecided = (place.seq for place in self._undecided.values())
+        wanted = {*self._always, *self._last.values(), *undecided, *self._local.seqs()}
         decided = sum(len(piece) for piece in pieces) // _DECIDED.size
         archive = Archive()
         seqs = set(wanted)
@@ -168,8 +142,10 @@ class Compaction:
         return folded
 
     def end(self, folded: Folded) -> None:
+        """`Unusable`: what it has taken up does not end with the last fact."""
+        if (folded.view.position, folded.fact_hash) != (self.position, self.fact_hash):
+            raise Unusable("does not name the last fact")
         folded.seq, folded.hash = self.seq, self.hash
-        folded.view.position, folded.fact_hash = self.position, self.fact_hash
 
 
 @frozen

@@ -12,7 +12,7 @@ from ployz.actors.compacting import Compactor
 from ployz.actors.messages.operations import ApplyMigration, ShowDeploy
 from ployz.actors.snapshots import SnapshotKeeper
 from ployz.clock import Clock
-from ployz.errors import Code, Failed
+from ployz.errors import Code, Corrupt, Failed, Refused
 from ployz.events.feed import Feed
 from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
@@ -35,6 +35,15 @@ class WatchedLog(MemoryLog):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.asked: list[int] = []
+        self.pages: list[int] = []
+        self.damaged = 0
+        """A row that cannot be read any more; 0: none."""
+
+    async def read(self, after: int, limit: int) -> Sequence[Record]:
+        self.pages.append(after)
+        if after < self.damaged <= after + limit:
+            raise Corrupt(Code.LOG_CORRUPT, f"event {self.damaged}: it was changed after it was written")
+        return await super().read(after, limit)
 
     async def at(self, seqs: Sequence[int]) -> Sequence[Record]:
         self.asked += seqs
@@ -196,7 +205,7 @@ def test_a_start_without_a_snapshot_reads_what_counts_and_what_came_since(caplog
 
 
 @pytest.mark.parametrize("wrong", ["body", "pieces", "another log", "shorter log"])
-def test_a_compaction_that_is_not_of_this_log_and_whole_is_not_used(
+def test_a_compaction_that_is_damaged_or_of_another_log_is_not_used(
     wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -243,14 +252,69 @@ def test_a_disk_that_takes_no_compaction_stops_nothing(caplog: pytest.LogCapture
         host.compactions = Full()
         await host.log.append([STARTED] * 20)
         assert await host.compactor().compact() == 20
-        assert await host.compactor().fold() == Folded()
+        assert await host.compactor().fold() == await host.folded()
 
     with caplog.at_level(logging.WARNING):
         anyio.run(main, backend="trio")
     assert "no space left" in caplog.text
 
 
-def test_a_running_node_keeps_its_compaction_up_to_date() -> None:
+def test_a_row_of_long_ago_that_is_damaged_keeps_no_node_from_running(caplog: pytest.LogCaptureFixture) -> None:
+    """A start from a snapshot does not read it, and so its compaction must not end what runs."""
+
+    async def main() -> None:
+        host = Host()
+        await fenced(host)
+        host.compactions = MemoryCompactions()
+        host.log.damaged = 5
+        assert (await host.keeper(1_000).fold()).seq == host.log.head
+        assert await host.compactor().compact() == host.log.head  # after that it is tried again, and not before
+        assert host.compactions.data is None
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "the log was not compacted: event 5" in caplog.text
+
+
+def test_a_compaction_that_cannot_be_read_now_does_not_have_all_of_the_log_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Away(MemoryCompactions):
+        async def read(self) -> Compaction | None:
+            raise Refused(Code.LOG_LOCKED, "log.compaction is open in another process")
+
+    async def main() -> None:
+        host = Host()
+        host.compactions = Away()
+        await host.log.append([STARTED] * 20)
+        assert await host.compactor().compact() == 20
+        assert host.log.pages == []
+
+    with caplog.at_level(logging.WARNING):
+        anyio.run(main, backend="trio")
+    assert "open in another process" in caplog.text
+
+
+def test_a_long_start_is_noted_while_it_is_read() -> None:
+    async def main() -> None:
+        host = Host()
+        await host.log.append([STARTED] * 30)
+        await host.keeper().fold()
+        pages = list(host.log.pages)
+        assert await host.compactor().compact() == 30
+        assert host.log.pages == [*pages, 29]  # the look whether it is of this log
+
+    anyio.run(main, backend="trio")
+
+
+def test_a_running_node_keeps_its_compaction_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    at = MemoryLog.at
+
+    async def watched(log: MemoryLog, seqs: Sequence[int]) -> Sequence[Record]:
+        asked.extend(seqs)
+        return await at(log, seqs)
+
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)
         assert (await cluster.run(C, ApplyMigration(DB, B))).exit_code == 0
@@ -261,10 +325,14 @@ def test_a_running_node_keeps_its_compaction_up_to_date() -> None:
             compaction = await disk.compactions.read()
             assert compaction is not None
             assert whole.seq - 10 < compaction.seq <= whole.seq
-            disk.snapshots.data = None
             cluster.kill(machine)
+            disk.snapshots.data = None
+            asked.clear()
             await cluster.start(machine)
+            assert asked
+            assert len(asked) < compaction.seq
             assert cluster[machine].parts.view.placement == whole.view.placement
             assert cluster[machine].parts.local.fences == whole.local.fences
 
+    monkeypatch.setattr(MemoryLog, "at", watched)
     simulate(body)

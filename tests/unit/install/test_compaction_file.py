@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 
-from ployz.errors import Corrupt, Failed
+from ployz.errors import Corrupt, Failed, Refused
 from ployz.install import compaction_file
 from ployz.install.compaction_file import CompactionFile
 from ployz.projections.compaction import Compaction
@@ -22,6 +24,15 @@ def using(path: Path, work: Callable[[CompactionFile], Awaitable[None]]) -> None
             await work(file)
 
     anyio.run(main, backend="trio")
+
+
+def noted(end: int, *cuts: int) -> Compaction:
+    compaction = Compaction()
+    for record in of_every_event()[:end]:
+        compaction.note(record)
+        if record.seq in cuts:
+            compaction.cut()
+    return compaction
 
 
 async def grown(file: CompactionFile, *ends: int) -> Compaction:
@@ -90,6 +101,33 @@ def test_a_file_that_is_damaged_is_made_anew(tmp_path: Path, damage: bytes) -> N
         assert await file.read() == written
 
     using(path, work)
+
+
+def test_a_file_with_one_wrong_bit_is_made_anew_or_says_what_was_written(tmp_path: Path) -> None:
+    """Anywhere: in its header, its tables or its content."""
+    whole = tmp_path / "whole"
+    using(whole, lambda file: _ignore(grown(file, 10, 20)))
+    expected = noted(20, 10, 20)
+    content, dice = whole.read_bytes(), random.Random(7)  # noqa: S311 - to choose bits
+
+    async def work(file: CompactionFile) -> None:
+        with suppress(Corrupt, Unusable, Refused, Failed):  # and nothing else
+            compaction = await file.read()
+            if compaction is not None:
+                assert compaction == expected
+                compaction.needed(await file.pieces(), whole=1)
+        with suppress(Refused, Failed):
+            anew = noted(5)
+            await file.write(anew)
+            assert await file.read() == anew
+
+    for _ in range(150):
+        damaged, place = bytearray(content), dice.randrange(len(content))
+        damaged[place] ^= 1 << dice.randrange(8)
+        path = tmp_path / "log.compaction"
+        path.write_bytes(damaged)
+        using(path, work)
+        path.unlink()
 
 
 def test_a_disk_that_is_back_is_written_again(tmp_path: Path) -> None:

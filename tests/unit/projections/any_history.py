@@ -71,7 +71,7 @@ def of_operation(event: Any, operation_id: OperationId) -> Event:
     return changed
 
 
-def record(before: Sequence[Record], event: Event, operation_id: OperationId) -> Record:
+def record(before: Sequence[Record], event: Event, operation_id: OperationId | None) -> Record:
     """The next one behind those, of a fact or of an event of this machine."""
     seq = len(before) + 1
     hash_ = hashlib.sha256(bytes([seq])).digest()

@@ -16,6 +16,7 @@ from ployz.events.log import Record
 from ployz.events.types import (
     DeployCommitted,
     Event,
+    Fact,
     OperationAborted,
     OperationKind,
     OperationStarted,
@@ -29,11 +30,12 @@ from ployz.events.types import (
 from ployz.ids import Namespace, OperationId, ServiceName, SlotName, VolumeName, VolumeRef
 from ployz.projections.folded import Folded
 from tests.golden import samples
-from tests.unit.projections.any_history import BEGINNING, EVENTS, record
+from tests.unit.projections.any_history import BEGINNING, EVENTS, OPERATIONS, of_operation, record
 
 _DECISIONS: Final = (OperationStarted, DeployCommitted, OperationAborted, VolumeTakenOver, VolumeRemoved)
 _OTHERS: Final = tuple(each for each in EVENTS if not isinstance(each, _DECISIONS))
-_CONTAINERS: Final = tuple(each for each in EVENTS if each.event_name.startswith("container."))
+_CONTAINERS: Final = tuple(each for each in EVENTS if each.event_name.startswith(("container.", "address.")))
+_OWN: Final = tuple(each for each in _OTHERS if not isinstance(each, Fact))
 _NAMESPACES: Final = tuple(Namespace(each) for each in ("production", "shop"))
 _VOLUMES: Final = tuple(VolumeName(each) for each in ("data", "wal"))
 _MACHINES: Final = (samples.A, samples.B)
@@ -51,9 +53,10 @@ def lawful_histories(draw: st.DrawFn) -> list[Record]:
         cluster.take_over,
         cluster.remove,
         cluster.other,
-        cluster.container,
+        cluster.own,
+        *([cluster.container] * 2),
     )
-    many = draw(st.integers(0, 40))
+    many = draw(st.integers(0, 50))
     for step in draw(st.lists(st.sampled_from(steps), min_size=many, max_size=many)):
         step()
     return cluster.records
@@ -67,19 +70,25 @@ class _Cluster:
     made: int = 0
 
     def add(self, event: Event, operation_id: OperationId | None = None) -> None:
-        made = record(self.records, event, operation_id or OperationId("op-none"))
+        made = record(self.records, event, operation_id)
         self.folded.apply(made)
         self.records.append(made)
 
     def other(self) -> None:
         self._one_of(_OTHERS)
 
+    def own(self) -> None:
+        self._one_of(_OWN)
+
     def container(self) -> None:
         self._one_of(_CONTAINERS)
 
     def _one_of(self, events: Sequence[Event]) -> None:
         with suppress(KeyError):  # of something that is not there: `Folded` is as it was
-            self.add(self.draw(st.sampled_from(events)), self.draw(st.sampled_from([*self._ids(), None])))
+            operation_id = self.draw(st.sampled_from(OPERATIONS[:3]))
+            of_none = self.draw(st.integers(0, 4)) == 0
+            event = of_operation(self.draw(st.sampled_from(events)), operation_id)
+            self.add(event, None if of_none else operation_id)
 
     def start(self) -> None:
         namespace, operation_id = self.draw(st.sampled_from(_NAMESPACES)), self._new_id()
@@ -152,9 +161,6 @@ class _Cluster:
         if self.draw(st.integers(0, 4)) == 0:
             return OperationId(f"op-{self.made}")
         return OperationId.make(1_700_000_000_000 + self.draw(st.integers(0, 9)), self.made.to_bytes(6))
-
-    def _ids(self) -> list[OperationId]:
-        return list(self.folded.view.operations.all)
 
     def _undecided(self) -> tuple[OperationId, Namespace] | None:
         undecided = self.folded.view.operations.undecided()
