@@ -102,7 +102,8 @@ class LocalPlaces:
             case ServiceUnfenced(service):
                 self._fences.pop(service, None)
             case RoutesHeld(service):
-                self._holds[service] = record.seq
+                if record.operation_id is not None:
+                    self._holds[service] = record.seq
             case RoutesReleased(service):
                 self._holds.pop(service, None)
             case OperationFinished():

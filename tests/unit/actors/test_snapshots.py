@@ -273,7 +273,8 @@ def test_a_row_of_long_ago_that_is_damaged_keeps_no_node_from_running(caplog: py
 
     with caplog.at_level(logging.WARNING):
         anyio.run(main, backend="trio")
-    assert "the log was not compacted: event 5" in caplog.text
+    assert "the log was not compacted" in caplog.text
+    assert "event 5" in caplog.text
 
 
 def test_a_compaction_that_cannot_be_read_now_does_not_have_all_of_the_log_read(

@@ -74,7 +74,7 @@ def of_operation(event: Any, operation_id: OperationId) -> Event:
 def record(before: Sequence[Record], event: Event, operation_id: OperationId | None) -> Record:
     """The next one behind those, of a fact or of an event of this machine."""
     seq = len(before) + 1
-    hash_ = hashlib.sha256(bytes([seq])).digest()
+    hash_ = hashlib.sha256(seq.to_bytes(4)).digest()
     if isinstance(event, Fact):
         event = FactMirrored(1 + sum(isinstance(each.event, FactMirrored) for each in before), hash_, event)
     previous_hash = before[-1].hash if before else GENESIS_HASH
