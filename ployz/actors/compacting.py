@@ -85,7 +85,7 @@ class Compactor:
                 if head - compaction.seq < self._every_records:
                     return compaction.seq
                 await self._note_gently(compaction)
-            except PloyzError as error:
+            except (PloyzError, KeyError) as error:  # KeyError: of something that the log does not have
                 _log.warning("the log was not compacted: %s", error)
                 return head
             await self._keep(compaction)
