@@ -15,15 +15,13 @@ import anyio
 from ployz.errors import Corrupt, PloyzError
 from ployz.events.feed import Feed
 from ployz.events.log import Record
-from ployz.events.replay import replay
+from ployz.events.replay import FAST, GENTLE, Pace, replay
 from ployz.projections import operations
 from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 
 PAGE_RECORDS: Final = 1_000
-GENTLE_RECORDS: Final = 100
-GENTLE_PAUSE_S: Final = 0.02
 
 _log = logging.getLogger("ployz.compaction")
 
@@ -51,7 +49,7 @@ class Compactor:
         self._every_records = every_records
         self._alone = anyio.Lock()
 
-    async def fold(self) -> Folded:
+    async def fold(self, pace: Pace = FAST) -> Folded:
         """All that the log has: by its compaction, and what came since. Where that was much it is compacted too.
 
         `Corrupt`: the log cannot be read, or a fact is missing in it.
@@ -64,7 +62,7 @@ class Compactor:
                 folded.apply(record)
                 compaction.note(record)
 
-            await replay(self._log, take, after=noted)
+            await replay(self._log, take, after=noted, pace=pace)
             if compaction.seq - noted >= self._every_records:
                 await self._keep(compaction)
             return folded
@@ -84,7 +82,7 @@ class Compactor:
                 compaction = await self._usable()
                 if head - compaction.seq < self._every_records:
                     return compaction.seq
-                await self._note_gently(compaction)
+                await replay(self._log, compaction.note, after=compaction.seq, pace=GENTLE)
             except (PloyzError, KeyError) as error:  # KeyError: of something that the log does not have
                 _log.warning("the log was not compacted: %s", error)
                 return head
@@ -106,14 +104,6 @@ class Compactor:
             _log.warning("the compaction cannot be used (%s): all of the log is read instead", error)
             return Compaction(), Folded()
         return compaction, folded
-
-    async def _note_gently(self, compaction: Compaction) -> None:
-        """Appends wait for a page at most: this may be a long log, beside a cut-over."""
-        while page := await self._log.read(compaction.seq, GENTLE_RECORDS):
-            for record in page:
-                compaction.note(record)
-            if len(page) == GENTLE_RECORDS:
-                await anyio.sleep(GENTLE_PAUSE_S)
 
     async def _keep(self, compaction: Compaction) -> None:
         try:

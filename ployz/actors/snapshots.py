@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from ployz.actors.compacting import Compactor
 from ployz.errors import PloyzError
 from ployz.events.feed import Feed
-from ployz.events.replay import replay
+from ployz.events.replay import FAST, GENTLE, Pace, replay
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 
@@ -46,7 +46,7 @@ class SnapshotKeeper:
         self._seq = 0
         """Of the last snapshot, or of the last try to make one."""
 
-    async def fold(self) -> Folded:
+    async def fold(self, pace: Pace = FAST) -> Folded:
         """All that the log has. After a long replay it is kept at once: the next start shall not be as long.
 
         `Corrupt`: the log cannot be read, or a fact is missing in it.
@@ -56,8 +56,10 @@ class SnapshotKeeper:
         try:
             snapshot = await self._last()
             self._seq = snapshot.seq if snapshot is not None else 0
-            folded = snapshot or await self._compactor.fold()
-            await replay(self._log, folded.apply, after=folded.seq)  # without a snapshot, what came meanwhile
+            folded = snapshot or await self._compactor.fold(pace)
+            await replay(
+                self._log, folded.apply, after=folded.seq, pace=pace
+            )  # without a snapshot, what came meanwhile
         finally:
             if was_collecting:
                 gc.enable()
@@ -69,7 +71,7 @@ class SnapshotKeeper:
         """Until it is cancelled: a new snapshot after so many records. It folds a second time, aside of what runs."""
         while True:
             await self._log.wait(self._seq + self._every_records - 1, timeout_s=inf)
-            await self.fold()
+            await self.fold(GENTLE)
 
     async def _last(self) -> Folded | None:
         try:

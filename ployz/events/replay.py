@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Usage
@@ -58,18 +59,39 @@ def up_to(records: Iterable[Record], until: Until | None) -> Iterator[Record]:
         yield record
 
 
-async def replay(log: EventLog, apply: Callable[[Record], None], until: Until | None = None, *, after: int = 0) -> int:
+@frozen
+class Pace:
+    page_records: int
+    pause_s: float = 0.0
+    """After each full page."""
+
+
+FAST: Final = Pace(PAGE_RECORDS)
+GENTLE: Final = Pace(page_records=100, pause_s=0.02)
+"""Beside what runs, which may be a cut-over: who appends to the log waits until the page at hand is decoded."""
+
+
+async def replay(
+    log: EventLog,
+    apply: Callable[[Record], None],
+    until: Until | None = None,
+    *,
+    after: int = 0,
+    pace: Pace = FAST,
+) -> int:
     """Gives every record past `after` and up to `until` to `apply`, and returns the seq of the last one.
 
     Ends at the head that the log has when it gets there. `Corrupt`: the log cannot be read that far.
     """
     seq = after
-    while page := await log.read(seq, PAGE_RECORDS):
+    while page := await log.read(seq, pace.page_records):
         for record in page:
             if _past(record, until):
                 return seq
             apply(record)
             seq = record.seq
+        if pace.pause_s and len(page) == pace.page_records:
+            await anyio.sleep(pace.pause_s)
     return seq
 
 
