@@ -57,9 +57,8 @@ class SnapshotKeeper:
             snapshot = await self._last()
             self._seq = snapshot.seq if snapshot is not None else 0
             folded = snapshot or await self._compactor.fold(pace)
-            await replay(
-                self._log, folded.apply, after=folded.seq, pace=pace
-            )  # without a snapshot, what came meanwhile
+            # Without a snapshot this is what came meanwhile.
+            await replay(self._log, folded.apply, after=folded.seq, pace=pace)
         finally:
             if was_collecting:
                 gc.enable()

@@ -4,11 +4,12 @@ from itertools import count
 
 import anyio
 import pytest
+import trio.testing
 
 from ployz.errors import Code, Usage
 from ployz.events.log import Entry, Record
 from ployz.events.memory_log import MemoryLog
-from ployz.events.replay import PAGE_RECORDS, AtSeq, AtTime, Until, facts_of, parse_until, replay, up_to
+from ployz.events.replay import PAGE_RECORDS, AtSeq, AtTime, Pace, Until, facts_of, parse_until, replay, up_to
 from ployz.events.types import FactMirrored, MachineRemoved, NodeStarted
 from ployz.ids import MachineId
 
@@ -61,6 +62,21 @@ def test_replay_gives_everything_up_to_a_place_or_a_time(until: Until | None, la
 def test_replay_goes_on_from_page_to_page() -> None:
     seq, seen = replayed(None, 2 * PAGE_RECORDS + 1)
     assert seq == len(seen) == 2 * PAGE_RECORDS + 1
+
+
+def test_a_gentle_replay_leaves_the_log_to_others_between_its_pages() -> None:
+    seen: list[int] = []
+
+    async def main() -> float:
+        log = MemoryLog(TickingClock())
+        await log.append([Entry("node", NodeStarted(A, str(number))) for number in range(5)])
+        began_s = anyio.current_time()
+        await replay(log, lambda record: seen.append(record.seq), pace=Pace(page_records=2, pause_s=10))
+        return anyio.current_time() - began_s
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert anyio.run(main, backend="trio", backend_options={"clock": clock}) == 20
+    assert seen == [1, 2, 3, 4, 5]
 
 
 def test_time_that_steps_back_does_not_bring_later_records_in() -> None:
