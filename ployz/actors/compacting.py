@@ -6,7 +6,7 @@ A snapshot is of no use to a ployz that folds otherwise; a compaction is, as it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ import anyio
 from ployz.errors import Corrupt, PloyzError
 from ployz.events.feed import Feed
 from ployz.events.log import Record
-from ployz.events.replay import FAST, GENTLE, Pace, replay
+from ployz.events.replay import FAST, GENTLE, AtSeq, Pace, replay
 from ployz.projections import operations
 from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
@@ -33,8 +33,8 @@ class Compactions(Protocol):
         """None: there is none. `Unusable`; `Failed`, `Corrupt`: the disk."""
         ...
 
-    async def pieces(self) -> Sequence[bytes]:
-        """In order. `Failed`, `Corrupt`: the disk."""
+    async def piece(self, place: int) -> bytes:
+        """From 0. `Corrupt`: it is not there. `Failed`, `Corrupt`: the disk."""
         ...
 
     async def write(self, compaction: Compaction) -> None:
@@ -56,15 +56,12 @@ class Compactor:
         """
         async with self._alone:
             compaction, folded = await self._begin()
-            noted = compaction.seq
 
             def take(record: Record) -> None:
                 folded.apply(record)
                 compaction.note(record)
 
-            await replay(self._log, take, after=noted, pace=pace)
-            if compaction.seq - noted >= self._every_records:
-                await self._keep(compaction)
+            await self._note(compaction, take, pace)
             return folded
 
     async def run(self) -> None:
@@ -80,24 +77,22 @@ class Compactor:
             head = self._log.head
             try:
                 compaction = await self._usable()
-                if head - compaction.seq < self._every_records:
-                    return compaction.seq
-                await replay(self._log, compaction.note, after=compaction.seq, pace=GENTLE)
+                return await self._note(compaction, compaction.note, GENTLE)
             except (PloyzError, KeyError) as error:  # KeyError: of something that the log does not have
                 _log.warning("the log was not compacted: %s", error)
                 return head
-            await self._keep(compaction)
-            return compaction.seq
 
     async def _begin(self) -> tuple[Compaction, Folded]:
         try:
             compaction = await self._last()
             if compaction.seq == 0:
                 return compaction, Folded()
-            needed = compaction.needed(await self._compactions.pieces(), operations.WHOLE_MAX)
-            folded = compaction.begin(needed)
-            for start in range(0, len(needed.seqs), PAGE_RECORDS):
-                for record in await self._log.at(needed.seqs[start : start + PAGE_RECORDS]):
+            needs = compaction.needs(operations.WHOLE_MAX)
+            for place in range(compaction.pieces):
+                needs.take(await self._compactions.piece(place))
+            folded, seqs = needs.begin()
+            for start in range(0, len(seqs), PAGE_RECORDS):
+                for record in await self._log.at(seqs[start : start + PAGE_RECORDS]):
                     folded.take_up(record)
             compaction.end(folded)
         except (Unusable, PloyzError, KeyError) as error:  # KeyError: something counts that was not noted
@@ -105,11 +100,26 @@ class Compactor:
             return Compaction(), Folded()
         return compaction, folded
 
-    async def _keep(self, compaction: Compaction) -> None:
+    async def _note(self, compaction: Compaction, take: Callable[[Record], None], pace: Pace) -> int:
+        """Gives `take`, which notes it too, what the log has past the compaction; and keeps that after so many records:
+        its pieces stay small, and a long read that was interrupted is gone on with. Returns the seq of the last time.
+        """
+        last, kept = compaction.seq, True
+        while await replay(self._log, take, AtSeq(last + self._every_records), after=last, pace=pace) > last:
+            if compaction.seq - last < self._every_records:
+                break
+            last = compaction.seq
+            kept = kept and await self._keep(compaction)
+        return last
+
+    async def _keep(self, compaction: Compaction) -> bool:
+        """False: it was not, and what was cut for it is lost with it."""
         try:
             await self._compactions.write(compaction)
         except PloyzError as error:
             _log.warning("the compaction of the log was not kept at event %d: %s", compaction.seq, error)
+            return False
+        return True
 
     async def _usable(self) -> Compaction:
         """`Failed`, `Refused`: it may be there and good, and cannot be read now."""

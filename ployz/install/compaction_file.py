@@ -6,7 +6,7 @@ Beside the log and not in it: what fails in a file that can be made anew shall n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -54,13 +54,16 @@ class CompactionFile:
 
     async def read(self) -> Compaction | None:
         def work(database: Database) -> Compaction | None:
-            found = _contents(database, _BODY)
-            return load(found[0], Compaction, _rule()) if found else None
+            body = _content(database, _BODY, 0)
+            return None if body is None else load(body, Compaction, _rule())
 
         return await self._read(work)
 
-    async def pieces(self) -> Sequence[bytes]:
-        return await self._read(partial(_contents, table=_PIECES))
+    async def piece(self, place: int) -> bytes:
+        piece = await self._read(partial(_content, table=_PIECES, place=place))
+        if piece is None:
+            raise Corrupt(Code.LOG_CORRUPT, f"{self._path} has no piece {place}")
+        return piece
 
     async def write(self, compaction: Compaction) -> None:
         def work(database: Database) -> None:
@@ -120,8 +123,10 @@ def _rule() -> bytes:
     return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in lines)).digest()
 
 
-def _contents(database: Database, table: str) -> list[bytes]:
-    found = [row["content"] for row in database.table(table).rows_where(order_by="place")]
-    if not all(isinstance(each, bytes) for each in found):
+def _content(database: Database, table: str, place: int) -> bytes | None:
+    found = [row["content"] for row in database.table(table).rows_where("place = ?", [place])]
+    if not found:
+        return None
+    if not isinstance(found[0], bytes):
         raise TypeError(f"the table {table} has something else than bytes")
-    return found
+    return found[0]

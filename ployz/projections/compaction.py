@@ -7,7 +7,7 @@ deleted here: a compaction only says where to look, and the log stays whole, for
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -55,6 +55,8 @@ class Compaction:
     fact_hash: bytes = GENESIS_HASH
     pieces: int = 0
     pieces_digest: bytes = b""
+    in_pieces: int = 0
+    """Decided operations."""
     _always: list[int] = field(factory=list)
     _last: dict[str, int] = field(factory=dict)
     """Of each key, the last record that says what it is, whole."""
@@ -107,39 +109,18 @@ class Compaction:
         piece = bytes(self._decided)
         self._decided.clear()
         self.pieces += 1
+        self.in_pieces += len(piece) // _DECIDED.size
         self.pieces_digest = _chained(self.pieces_digest, piece)
         return piece
 
     # ---------------------------------------------------------------- reading by it
 
-    def needed(self, pieces: Sequence[bytes], whole: int) -> Needed:
-        """Of one that has been cut. `whole`: so many of the last decided operations are kept whole.
-
-        `Unusable`: the pieces are not those that were cut.
-        """
+    def needs(self, whole: int) -> Needs:
+        """Of one that has been cut. `whole`: so many of the last decided operations are kept whole."""
         assert not self._decided  # noqa: S101 - what is not cut would be forgotten
-        digest = b""
-        for piece in pieces:
-            digest = _chained(digest, piece)
-        if (len(pieces), digest) != (self.pieces, self.pieces_digest):
-            raise Unusable("lacks what was decided, or has it damaged")
         undecided = (place.seq for place in self._undecided.values())
-        wanted = {*self._always, *self._last.values(), *undecided, *self._local.seqs()}
-        decided = sum(len(piece) for piece in pieces) // _DECIDED.size
-        archive = Archive()
-        seqs = set(wanted)
-        for number, (seq, started, archived) in enumerate(_unpacked(pieces)):
-            if number >= decided - whole or seq in wanted:
-                seqs |= {seq, started}
-            else:
-                archive.add_entry(archived)
-        return Needed(sorted(seqs), archive)
-
-    def begin(self, needed: Needed) -> Folded:
-        """Takes up the records of `needed.seqs`, in order, and then is to be ended here."""
-        folded = Folded()
-        folded.view.operations = Operations(archive=needed.archive)
-        return folded
+        wanted = frozenset((*self._always, *self._last.values(), *undecided, *self._local.seqs()))
+        return Needs(self, wanted, self.in_pieces - whole)
 
     def end(self, folded: Folded) -> None:
         """`Unusable`: what it has taken up does not end with the last fact."""
@@ -148,12 +129,40 @@ class Compaction:
         folded.seq, folded.hash = self.seq, self.hash
 
 
-@frozen
-class Needed:
-    seqs: Sequence[int]
-    """Of the records that count, in order."""
-    archive: Archive
-    """Of the operations that none of them is of."""
+@define
+class Needs:
+    """What a fold by a compaction takes: gathered from its pieces, which are given here one after the other."""
+
+    _of: Compaction
+    _wanted: frozenset[int]
+    _whole_from: int
+    _seqs: set[int] = field(factory=set)
+    _archive: Archive = field(factory=Archive)
+    """Of the operations that are not read whole."""
+    _pieces: int = 0
+    _digest: bytes = b""
+    _met: int = 0
+
+    def take(self, piece: bytes) -> None:
+        self._pieces += 1
+        self._digest = _chained(self._digest, piece)
+        for seq, started, archived in _DECIDED.iter_unpack(piece):
+            if self._met >= self._whole_from or seq in self._wanted:
+                self._seqs |= {seq, started}
+            else:
+                self._archive.add_entry(archived)
+            self._met += 1
+
+    def begin(self) -> tuple[Folded, Sequence[int]]:
+        """What is to take up the records of those seqs, in order, and then to be ended by the compaction.
+
+        `Unusable`: the pieces were not those that were cut.
+        """
+        if (self._pieces, self._digest) != (self._of.pieces, self._of.pieces_digest):
+            raise Unusable("lacks what was decided, or has it damaged")
+        folded = Folded()
+        folded.view.operations = Operations(archive=self._archive)
+        return folded, sorted(self._wanted | self._seqs)
 
 
 def _commit(namespace: Namespace) -> str:
@@ -162,8 +171,3 @@ def _commit(namespace: Namespace) -> str:
 
 def _chained(digest: bytes, piece: bytes) -> bytes:
     return hashlib.sha256(digest + piece).digest()
-
-
-def _unpacked(pieces: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    for piece in pieces:
-        yield from _DECIDED.iter_unpack(piece)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from anyio.lowlevel import checkpoint
 
+from ployz.errors import Code, Corrupt
 from ployz.projections import snapshot
 from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
@@ -41,9 +40,11 @@ class MemoryCompactions:
         await checkpoint()
         return None if self.data is None else snapshot.load(self.data, Compaction, PLOYZ)
 
-    async def pieces(self) -> Sequence[bytes]:
+    async def piece(self, place: int) -> bytes:
         await checkpoint()
-        return self.kept
+        if place >= len(self.kept):
+            raise Corrupt(Code.LOG_CORRUPT, f"there is no piece {place}")
+        return self.kept[place]
 
     async def write(self, compaction: Compaction) -> None:
         self.kept = [*self.kept[: compaction.pieces], compaction.cut()]

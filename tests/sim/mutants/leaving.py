@@ -18,6 +18,7 @@ from ployz.actors.performer import Performer
 from ployz.actors.snapshots import SnapshotKeeper
 from ployz.actors.together import together
 from ployz.actors.transfer import Transfer
+from ployz.events.replay import FAST, Pace
 from ployz.plan import names
 from ployz.projections.folded import Folded
 from ployz.projections.operations import Operation, Status
@@ -69,8 +70,8 @@ def gate_forgotten() -> None:
     """A ployzd that starts does not remember what it had fenced."""
     fold = SnapshotKeeper.fold
 
-    async def forgetful(self: SnapshotKeeper) -> Folded:
-        folded = await fold(self)
+    async def forgetful(self: SnapshotKeeper, pace: Pace = FAST) -> Folded:
+        folded = await fold(self, pace)
         folded.local._fences.clear()
         return folded
 

@@ -35,6 +35,14 @@ def noted(end: int, *cuts: int) -> Compaction:
     return compaction
 
 
+async def begun(file: CompactionFile, compaction: Compaction) -> None:
+    """`Unusable`: its pieces are not its own."""
+    needs = compaction.needs(whole=1)
+    for place in range(compaction.pieces):
+        needs.take(await file.piece(place))
+    needs.begin()
+
+
 async def grown(file: CompactionFile, *ends: int) -> Compaction:
     """Kept at each of those, from where it is."""
     for end in ends:
@@ -50,15 +58,16 @@ def test_what_was_written_is_read_again_with_all_of_its_pieces(tmp_path: Path) -
 
     async def first(file: CompactionFile) -> None:
         assert await file.read() is None
-        assert list(await file.pieces()) == []
+        with pytest.raises(Corrupt):
+            await file.piece(0)
         written = await grown(file, 10, 20)
         assert await file.read() == written
-        written.needed(await file.pieces(), whole=1)
+        await begun(file, written)
 
     async def second(file: CompactionFile) -> None:
         written = await grown(file, len(of_every_event()))
-        assert len(await file.pieces()) == written.pieces == 3
-        written.needed(await file.pieces(), whole=1)
+        assert written.pieces == 3
+        await begun(file, written)
 
     using(path, first)
     using(path, second)
@@ -70,8 +79,9 @@ def test_one_that_is_made_anew_has_no_piece_of_the_one_before(tmp_path: Path) ->
         anew = Compaction()
         anew.note(of_every_event()[0])
         await file.write(anew)
-        assert len(await file.pieces()) == 1
-        anew.needed(await file.pieces(), whole=1)
+        with pytest.raises(Corrupt):
+            await file.piece(1)
+        await begun(file, anew)
 
     using(tmp_path / "log.compaction", work)
 
@@ -115,7 +125,7 @@ def test_a_file_with_one_wrong_bit_is_made_anew_or_says_what_was_written(tmp_pat
             compaction = await file.read()
             if compaction is not None:
                 assert compaction == expected
-                compaction.needed(await file.pieces(), whole=1)
+                await begun(file, compaction)
         with suppress(Refused, Failed):
             anew = noted(5)
             await file.write(anew)

@@ -41,10 +41,16 @@ def compacted(history: Sequence[Record], cuts: Collection[int] = ()) -> tuple[Co
     return compaction, pieces
 
 
+def begun(compaction: Compaction, pieces: Sequence[bytes], whole: int) -> tuple[Folded, Sequence[int]]:
+    needs = compaction.needs(whole)
+    for piece in pieces:
+        needs.take(piece)
+    return needs.begin()
+
+
 def folded_by(compaction: Compaction, pieces: Sequence[bytes], history: Sequence[Record], whole: int) -> Folded:
-    needed = compaction.needed(pieces, whole)
-    known = compaction.begin(needed)
-    for seq in needed.seqs:
+    known, seqs = begun(compaction, pieces, whole)
+    for seq in seqs:
         known.take_up(history[seq - 1])
     compaction.end(known)
     return known
@@ -96,9 +102,9 @@ def test_a_takeover_stands_on_the_commit_before_it_also_when_another_one_came_af
 
 def test_what_a_later_commit_says_anew_is_passed_over() -> None:
     history = moves(50)
-    needed = Compaction.needed(*compacted(history), whole=2)
+    _, seqs = begun(*compacted(history), whole=2)
     last, before = len(history), len(history) - 3
-    assert list(needed.seqs) == [1, 2, 3, before - 2, before, last - 2, last]  # the beginning, and two operations
+    assert list(seqs) == [1, 2, 3, before - 2, before, last - 2, last]  # the beginning, and two operations
 
 
 @pytest.mark.parametrize("damage", ["changed", "lost", "swapped", "none"])
@@ -111,7 +117,7 @@ def test_pieces_that_are_not_those_that_were_cut_are_refused(damage: str) -> Non
         "none": [],
     }[damage]
     with pytest.raises(Unusable, match="what was decided"):
-        compaction.needed(damaged, 1)
+        begun(compaction, damaged, 1)
 
 
 def test_a_record_is_noted_in_its_place() -> None:
