@@ -78,6 +78,9 @@ class CompactionFile:
         except PloyzError:
             await self.aclose()  # it would refuse from now on; the next one may find room again
             raise
+        except Exception as error:  # as below
+            await self._remove()
+            raise self._damaged(error) from error
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
