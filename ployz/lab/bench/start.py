@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -17,8 +17,6 @@ import anyio
 from attrs import frozen
 from sqlite_utils import Database
 
-from ployz.actors.compacting import Compactor
-from ployz.actors.snapshots import EVERY_RECORDS, SnapshotKeeper
 from ployz.clock import SystemClock
 from ployz.errors import Code, Failed
 from ployz.events.chain import Walk, seal
@@ -32,7 +30,6 @@ from ployz.events.tables import EVENT_LOG, insert, select
 from ployz.events.types import Event, FactMirrored, MachineSettingChanged
 from ployz.facts.chain import stored_hash
 from ployz.facts.mirror import STREAM
-from ployz.install.compaction_file import CompactionFile
 from ployz.install.snapshot_file import SnapshotFile
 from ployz.lab.bench import history, report
 from ployz.lab.bench.stage import MIB, Stage
@@ -143,21 +140,10 @@ def _read(path: Path) -> _Read:
 
 def _started(path: Path, snapshot: str) -> _Start:
     """As a node does, in a process of its own: what was read before takes no memory there."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
-        return process.submit(partial(anyio.run, _start, path, snapshot, backend="trio")).result()
-
-
-async def _start(path: Path, snapshot: str) -> _Start:
-    log = Feed(await SqliteLog.open(path, SystemClock()))
-    try:
-        async with CompactionFile(path.with_suffix(".compaction")) as compactions:
-            compactor = Compactor(log, compactions, EVERY_RECORDS)
-            keeper = SnapshotKeeper(log, SnapshotFile(path.with_suffix(f".{snapshot}")), compactor)
-            before_mib, began_s = _resident_mib(), time.process_time()
-            await keeper.fold()
-            return _Start(time.process_time() - began_s, _resident_mib() - before_mib)
-    finally:
-        await log.aclose()
+    program = [sys.executable, "-P", "-m", "ployz.lab.bench.starting"]
+    command = [*program, str(path), str(path.with_suffix(f".{snapshot}"))]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return _Start(said["took_s"], said["grown_bytes"] / MIB)
 
 
 async def _next(path: Path) -> Sequence[float]:
@@ -204,8 +190,3 @@ async def _bare_s(path: Path) -> float:
 
 def _page(database: Database, after: int) -> list[Row]:
     return select(database, "WHERE seq > ? ORDER BY seq LIMIT ?", after, PAGE)
-
-
-def _resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
