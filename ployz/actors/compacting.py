@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -15,13 +16,15 @@ import anyio
 from ployz.errors import Corrupt, PloyzError
 from ployz.events.feed import Feed
 from ployz.events.log import Record
-from ployz.events.replay import FAST, GENTLE, AtSeq, Pace, replay
+from ployz.events.replay import FAST, AtSeq, Pace, replay
 from ployz.projections import operations
 from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 
 PAGE_RECORDS: Final = 1_000
+GENTLE: Final = Pace(page_records=100, pause=partial(anyio.sleep, 0.02))
+"""Beside what runs, which may be a cut-over: who appends to the log waits until the page at hand is decoded."""
 
 _log = logging.getLogger("ployz.compaction")
 

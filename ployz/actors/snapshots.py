@@ -10,10 +10,10 @@ import logging
 from math import inf
 from typing import Final, Protocol
 
-from ployz.actors.compacting import Compactor
+from ployz.actors.compacting import GENTLE, Compactor
 from ployz.errors import PloyzError
 from ployz.events.feed import Feed
-from ployz.events.replay import FAST, GENTLE, Pace, replay
+from ployz.events.replay import FAST, Pace, replay
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 

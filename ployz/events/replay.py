@@ -5,11 +5,10 @@ What they are folded into is not known here; the projections of the facts are on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Usage
@@ -62,13 +61,11 @@ def up_to(records: Iterable[Record], until: Until | None) -> Iterator[Record]:
 @frozen
 class Pace:
     page_records: int
-    pause_s: float = 0.0
-    """After each full page."""
+    pause: Callable[[], Awaitable[None]] | None = None
+    """After each full page. Given from outside: who reads a copy of a log has no event loop."""
 
 
 FAST: Final = Pace(PAGE_RECORDS)
-GENTLE: Final = Pace(page_records=100, pause_s=0.02)
-"""Beside what runs, which may be a cut-over: who appends to the log waits until the page at hand is decoded."""
 
 
 async def replay(
@@ -90,8 +87,8 @@ async def replay(
                 return seq
             apply(record)
             seq = record.seq
-        if pace.pause_s and len(page) == pace.page_records:
-            await anyio.sleep(pace.pause_s)
+        if pace.pause is not None and len(page) == pace.page_records:
+            await pace.pause()
     return seq
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 
 import anyio
@@ -71,7 +72,7 @@ def test_a_gentle_replay_leaves_the_log_to_others_between_its_pages() -> None:
         log = MemoryLog(TickingClock())
         await log.append([Entry("node", NodeStarted(A, str(number))) for number in range(5)])
         began_s = anyio.current_time()
-        await replay(log, lambda record: seen.append(record.seq), pace=Pace(page_records=2, pause_s=10))
+        await replay(log, lambda record: seen.append(record.seq), pace=Pace(2, partial(anyio.sleep, 10)))
         return anyio.current_time() - began_s
 
     clock = trio.testing.MockClock(autojump_threshold=0)
