@@ -16,13 +16,12 @@ import anyio
 from ployz.errors import Corrupt, PloyzError
 from ployz.events.feed import Feed
 from ployz.events.log import Record
-from ployz.events.replay import FAST, AtSeq, Pace, replay
+from ployz.events.replay import FAST, PAGE_RECORDS, AtSeq, Pace, replay
 from ployz.projections import operations
 from ployz.projections.compaction import Compaction
 from ployz.projections.folded import Folded
 from ployz.projections.snapshot import Unusable
 
-PAGE_RECORDS: Final = 1_000
 GENTLE: Final = Pace(page_records=100, pause=partial(anyio.sleep, 0.02))
 """Beside what runs, which may be a cut-over: who appends to the log waits until the page at hand is decoded."""
 
@@ -75,7 +74,9 @@ class Compactor:
             seq = await self.compact()
 
     async def compact(self) -> int:
-        """Up to the log's head, whose seq it returns: also of a try that failed, which is only said."""
+        """What the log has past its compaction, where that is much. Returns the seq up to which it is done, or the log's
+        head after a try that failed: that is only said, and it is tried again when as much has come.
+        """
         async with self._alone:
             head = self._log.head
             try:

@@ -48,7 +48,7 @@ from ployz.events.types import (
 from ployz.ids import OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.projections.local import CUTOVERS_MAX
 
-_NOTHING: Final = (
+NOTHING: Final = (
     CommandGiven,
     ContainerExited,
     ContainerReady,
@@ -150,5 +150,5 @@ class LocalPlaces:
                     said = places.get(slot)
                     if said is not None and container.endswith(f".{said.operation_id}"):
                         del places[slot]
-            case event if not isinstance(event, _NOTHING):
+            case event if not isinstance(event, NOTHING):
                 self._always.append(record.seq)

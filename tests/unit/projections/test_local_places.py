@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ployz.events.log import Record
 from ployz.events.types import Event, Fact, ReceivePrepared
+from ployz.projections import local_places
 from ployz.projections.local import LocalView
 from ployz.projections.local_places import LocalPlaces
 from tests.unit.plan.bounds import BOUNDED
@@ -36,7 +37,7 @@ def _changes(event: Event) -> bool:
     made = record([], event, OPERATIONS[0])
     return any(
         view_of([*before, made]) != view_of(before)
-        for before in ([], *([record([], each, OPERATIONS[0])] for each in _OWN))
+        for before in ([], *([record([], of_operation(each, OPERATIONS[0]), OPERATIONS[0])] for each in _OWN))
     )
 
 
@@ -62,6 +63,10 @@ def own_histories(draw: st.DrawFn) -> list[Record]:
 def test_what_counts_makes_the_same_view_as_all_of_it(history: list[Record]) -> None:
     seqs = places_in(history)
     assert view_of([each for each in history if each.seq in seqs]) == view_of(history)
+
+
+def test_what_is_passed_over_is_exactly_what_no_view_looks_at() -> None:
+    assert {type(each) for each in _OWN} - {type(each) for each in LOOKED_AT} == set(local_places.NOTHING)
 
 
 def test_an_event_that_this_page_does_not_know_counts_for_ever() -> None:
