@@ -74,8 +74,8 @@ class Compactor:
             seq = await self.compact()
 
     async def compact(self) -> int:
-        """What the log has past its compaction, where that is much. Returns the seq up to which it is done, or the log's
-        head after a try that failed: that is only said, and it is tried again when as much has come.
+        """What the log has past its compaction, where that is much. Returns the seq up to which it is done, or the head
+        of the log after a try that failed: that is only said, and it is tried again when as much has come.
         """
         async with self._alone:
             head = self._log.head
