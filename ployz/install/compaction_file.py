@@ -115,7 +115,8 @@ class CompactionFile:
                 self._path.with_name(self._path.name + end).unlink(missing_ok=True)
 
     def _damaged(self, error: Exception) -> Corrupt:
-        return Corrupt(Code.LOG_CORRUPT, f"{self._path} was damaged ({error}), and is removed", "look at the disk")
+        what = error.problem.text if isinstance(error, PloyzError) else f"{self._path} is damaged: {error}"
+        return Corrupt(Code.LOG_CORRUPT, f"{what}; it is removed, and made anew", "look at the disk")
 
 
 @cache
