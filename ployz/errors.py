@@ -48,7 +48,8 @@ class Code(StrEnum):
     WRONG_ADDRESS = "wrong-address"
     """A machine connects from, or answers on, an overlay address that is not its own."""
     IDENTITY = "identity"
-    """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name."""
+    """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name; or its
+    configuration, log and identity are not of one machine."""
     SSH_FAILED = "ssh-failed"
     """A machine is not reached by ssh, or what was run there failed; the text has its words."""
     INVITE = "invite"

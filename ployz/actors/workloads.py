@@ -52,12 +52,21 @@ class WorkloadsActor(Actor):
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_docker)
+            await self._know_itself()
             if not await self._catch_up():
                 self._held = {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
                 tasks.start_soon(self._hold_volumes)
             await self._follow()
 
     # ------------------------------------------------------------ following decisions
+
+    async def _know_itself(self) -> None:
+        """Facts that do not name this machine yet place nothing here: by them, all that runs would be removed. A log
+        that was lost begins so, until the authority is reached.
+        """
+        machines = self._parts.view.machines
+        while machines.get(self._parts.me) is None and not machines.was_removed(self._parts.me):
+            await self._parts.next_change()
 
     async def _catch_up(self) -> bool:
         with anyio.move_on_after(CATCH_UP_S):

@@ -20,6 +20,7 @@ from ployz.events.types import (
     ContainerStarted,
     ContainerStopped,
     Cutover,
+    NodeStarted,
     OperationFinished,
     ReceivePrepared,
     RoutesHeld,
@@ -29,7 +30,7 @@ from ployz.events.types import (
     VolumeCreated,
     VolumeDestroyed,
 )
-from ployz.ids import OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.ids import MachineId, OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
 
 CUTOVERS_MAX: Final = 200
 """So many of the last ones are remembered, of all services together."""
@@ -74,6 +75,8 @@ class LocalView:
     _claims: dict[SlotRef, Claim] = field(factory=dict)
     _holds: dict[ServiceRef, Held] = field(factory=dict)
     _reserved: dict[SlotRef, Claim] = field(factory=dict)
+    machine: MachineId | None = None
+    """Whose log this is: who started last with it. None: nobody has yet."""
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -125,6 +128,13 @@ class LocalView:
                     self._touches[volume] = Touch(record.operation_id, base)
             case VolumeDestroyed(volume):
                 self._touches.pop(volume, None)
+            case _:
+                self._apply_to_the_node(record)
+
+    def _apply_to_the_node(self, record: Record) -> None:
+        match record.event:
+            case NodeStarted(machine):
+                self.machine = machine
             case RoutesHeld(service, slots, until_ms) if record.operation_id is not None:
                 self._holds[service] = Held(record.operation_id, slots, until_ms)
             case RoutesReleased(service):

@@ -54,7 +54,6 @@ NOTHING: Final = (
     ContainerReady,
     HookRan,
     ImageReceived,
-    NodeStarted,
     OperationOrdered,
     StepBegun,
     StepFailed,
@@ -85,6 +84,8 @@ class LocalPlaces:
     _stopped: dict[str, int] = field(factory=dict)
     _claims: dict[SlotRef, _Said] = field(factory=dict)
     _reserved: dict[SlotRef, _Said] = field(factory=dict)
+    _started: tuple[int, ...] = ()
+    """At most one: the last."""
     _always: list[int] = field(factory=list)
 
     def seqs(self) -> Iterator[int]:
@@ -93,7 +94,7 @@ class LocalPlaces:
             yield from places.values()
         for said in (*self._touches.values(), *self._claims.values(), *self._reserved.values()):
             yield from said.seqs
-        yield from (*self._cutovers, *self._always)
+        yield from (*self._cutovers, *self._started, *self._always)
 
     def note(self, record: Record) -> None:
         match record.event:
@@ -109,6 +110,8 @@ class LocalPlaces:
             case OperationFinished():
                 if record.event.cutover is not None:
                     self._cutovers = (*self._cutovers, record.seq)[-CUTOVERS_MAX:]
+            case NodeStarted():
+                self._started = (record.seq,)
             case AddressClaimed() | AddressReserved() | VolumeCreated() | ReceivePrepared() | VolumeDestroyed():
                 self._note_operation(record)
             case _:
