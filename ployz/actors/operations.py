@@ -64,6 +64,7 @@ from ployz.plan.drain import manifest_of
 from ployz.plan.effects import phases
 from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Plan
+from ployz.plan.removal import require_consent
 from ployz.projections.operations import Operation, Status
 from ployz.wire.message import Peer
 
@@ -135,7 +136,7 @@ class OperationsActor(Actor):
         manifest = parse(message.text)
         moved = ", ".join(f"{move.service} to {move.to_machine}" for move in manifest.intent.services)
         purpose = f"migrate {manifest.namespace}/{moved}" if moved else f"deploy {manifest.namespace}"
-        return await self._apply(manifest, purpose)
+        return await self._apply(manifest, purpose, may_remove=message.remove)
 
     @handles(ApplyMigration, concurrent=True)
     async def apply_migration(self, message: ApplyMigration) -> Accepted:
@@ -150,9 +151,11 @@ class OperationsActor(Actor):
     async def remove_service(self, message: RemoveService) -> Accepted:
         return await self._apply(without_service(self._parts.view, message.service), f"remove {message.service}")
 
-    async def _apply(self, manifest: Manifest, purpose: str) -> Accepted:
+    async def _apply(self, manifest: Manifest, purpose: str, *, may_remove: bool = True) -> Accepted:
         plan = await self._plan(manifest)
         check_blockers(await self._behind_lock(plan) if plan.blockers else plan)
+        if not may_remove:
+            require_consent(plan)
         operation_id = self._parts.new_operation_id()
         order = Order(plan, manifest, purpose, self.sender)
         story = Story(self._parts.clock)

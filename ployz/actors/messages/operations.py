@@ -56,6 +56,8 @@ class ApplyDeploy(Message[Accepted]):
 
     text: str
     """TOML or JSON."""
+    remove: bool = False
+    """Services that it leaves out may be removed. Without this, a plan that would is refused (REMOVES)."""
 
 
 @message("migrate.apply", senders=OPERATOR)

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.manifests import count, namespace_of
+from tests.e2e.manifests import count, namespace_of, sleeper
+from tests.e2e.manifests import namespace as ns
 from tests.labs import REPOSITORY
 
 pytestmark = pytest.mark.lab
+
+
+def test_the_wrong_file_removes_nothing_that_was_not_agreed_to(cluster: Cluster, service: str) -> None:
+    namespace = namespace_of(service)
+    wrong = ns(namespace, sleeper("other"))
+    previewed = cluster.preview(wrong)
+    assert {each["service"]: each["change"] for each in previewed["plan"]["slots"]} == {
+        "web": "remove",
+        "other": "create",
+    }
+    path = f"/run/{namespace}.json"
+    cluster.inside("machine-a", "sh", "-c", f"cat >{path} <<'END'\n{json.dumps(wrong)}\nEND")
+    said = cluster.inside("machine-a", "ployzctl", "deploy", "preview", "-f", path)
+    assert "1 slot: web/slot-1" in said
+    assert f"ends: web, 1 slot on machine-b; {namespace}/data stays" in said
+    assert "no running service is stopped" not in said
+    head, running = cluster.facts(), cluster.containers("machine-b", namespace)
+    refused = cluster.try_deploy(wrong)
+    assert (refused.exit_code, refused.code) == (1, "removes")
+    assert "--remove" in refused.advice
+    assert (cluster.facts(), cluster.containers("machine-b", namespace)) == (head, running)
+    done = cluster.inside("machine-a", "ployzctl", "deploy", "-f", path, "--remove")
+    assert "1 slot: web/slot-1" in done
+    assert cluster.slots(service) == []
+
 
 _RUNNING = "docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort; zfs list -H -t all -o name"
 

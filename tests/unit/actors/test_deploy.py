@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from ployz.actors.messages.operations import ApplyDeploy
-from ployz.errors import Code
+from ployz.errors import Code, Refused
 from ployz.host.fakes.docker import Program
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DATABASE, DB, PGDATA, A, B, C, manifest, service, volume
@@ -93,6 +95,22 @@ def test_a_global_service_runs_on_every_machine() -> None:
         add_image(cluster)
         await deploy(cluster, manifest(service("agent", placement='"global"')))
         assert running(cluster) == {machine: [f"agent/{machine}"] for machine in (A, B, C)}
+
+    simulate(body)
+
+
+def test_a_manifest_that_leaves_a_service_out_removes_it_only_when_that_is_agreed_to() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        before = running(cluster), cluster.head
+        other = manifest(service("other"))
+        with pytest.raises(Refused, match=r"removes 1 slot of production.*db, 1 slot on machine-a") as refused:
+            await cluster.begin(A, ApplyDeploy(other))
+        assert refused.value.code is Code.REMOVES
+        assert (running(cluster), cluster.head) == before
+        outcome = await cluster.run(A, ApplyDeploy(other, remove=True))
+        assert outcome.exit_code == 0, outcome.text
+        assert list(running(cluster).values()) == [["other/slot-1"]]
 
     simulate(body)
 
