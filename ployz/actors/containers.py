@@ -21,6 +21,7 @@ from ployz.events.types import (
     ContainerRestarted,
     ContainerStarted,
     ContainerStopped,
+    ContainerUnready,
     SlotPlacement,
 )
 from ployz.host.ports import Container, ContainerSpec, SecretFile
@@ -42,7 +43,7 @@ from ployz.plan.container import container_spec, volumes_of
 from ployz.plan.secrets import opened
 from ployz.projections.local import Claim
 
-Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
+Happened = ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
 
 
 class Containers:
@@ -148,6 +149,7 @@ class Containers:
     async def remove(self, slot: SlotRef, name: str) -> None:
         self.restarts.expect_exit(name)
         await self._parts.docker.remove(name)
+        self.restarts.forget(name)
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
         await record_removed(self._parts, slot, name)

@@ -17,16 +17,19 @@ from ployz import __version__
 from ployz.actors.core import Home
 from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
+from ployz.actors.messages.workload import ShowWorkload, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container
-from ployz.ids import InvalidName, OperationId, VolumeRef
+from ployz.ids import InvalidName, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.install.requirements import ANSWER_S
-from ployz.plan import names
-from ployz.plan.doctor import leftovers
+from ployz.manifest.model import Restart
+from ployz.plan import committed, names
+from ployz.plan.doctor import leftovers, slots
 from ployz.plan.doctor.readings import (
+    TROUBLES_MAX,
     CertificateReading,
     FailedLook,
     Leftover,
@@ -35,6 +38,7 @@ from ployz.plan.doctor.readings import (
     PeerReading,
     PoolReading,
     Readings,
+    Trouble,
 )
 from ployz.projections.machines import Member
 
@@ -55,6 +59,7 @@ class Examination:
     home: Home
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
+    _troubles: list[Trouble] = field(factory=list, init=False)
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
@@ -69,6 +74,7 @@ class Examination:
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
             partial(self._look, Look.DOORS, self._doors),
+            partial(self._look, Look.SLOTS, self._slots),
             partial(self._catch_up, position),
         )
         ended = self._ended()
@@ -87,6 +93,7 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
+            slots=tuple(self._troubles[:TROUBLES_MAX]),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -146,6 +153,24 @@ class Examination:
         found = await self.parts.premises.certificates()
         return [CertificateReading(each.path, each.not_after_ms, each.problem) for each in found]
 
+    # ------------------------------------------------------------ what should run
+
+    async def _slots(self) -> None:
+        """Of namespaces that no operation has in hand: what is stopped in one is told of by that."""
+        view, me = self.parts.view, self.parts.me
+        if self.parts.is_removed:
+            return
+        in_hand = {each.namespace for each in view.operations.undecided()}
+        here = {slot for slot, placement in view.placement.slots() if placement.machine == me}
+        for namespace in sorted({slot.service.namespace for slot in here} - in_hand):
+            shown = await self.home.remote(me, f"workload/{namespace}").ask(ShowWorkload(), timeout_s=LOOK_S)
+            for each in shown.slots:
+                slot = SlotRef(ServiceRef(namespace, each.service), each.slot)
+                service = committed.service(view, slot.service)
+                if slot in here and service is not None and each.fenced_by is None:
+                    seen = _seen(slot, each, service.restart)
+                    self._troubles += slots.of_slot(seen, self.parts.clock.wall_ms())
+
     # ------------------------------------------------------------ what lies there
 
     async def _containers(self) -> None:
@@ -182,6 +207,21 @@ class Examination:
         there = await self.parts.overlay.doors()
         claims = [*self.parts.local.claims.values(), *self.parts.local.reserved.values()]
         self._leftovers += leftovers.of_doors(self._ended(), there, claims)
+
+
+def _seen(slot: SlotRef, state: SlotState, policy: Restart) -> slots.SeenSlot:
+    return slots.SeenSlot(
+        slot=slot,
+        there=bool(state.container),
+        running=state.running,
+        paused=state.paused,
+        unready=state.unready,
+        exit_code=state.exit_code,
+        why=state.why,
+        since_ms=state.since_ms,
+        restarts_lately=state.restarts_lately,
+        policy=policy,
+    )
 
 
 def _ours(containers: Iterable[Container]) -> Iterator[leftovers.FoundContainer]:

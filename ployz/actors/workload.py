@@ -14,6 +14,7 @@ from ployz.actors.containers import Containers, record_removed
 from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
 from ployz.actors.gate import Gate
+from ployz.actors.health import HealthWatch
 from ployz.actors.hooks import Hooks
 from ployz.actors.messages.routing import ClaimAddress, ReserveAddress
 from ployz.actors.messages.workload import (
@@ -64,6 +65,7 @@ class WorkloadActor(Actor):
         self._departure = Departure(parts, home, self._containers, self._gate)
         self._hooks = Hooks(parts, self._containers)
         self._settling = Settling(parts, home, self._containers, self._gate)
+        self._health = HealthWatch(parts, self._containers, self._gate, self._stop_unready)
         self._lease = CandidateLease(parts, self._containers.remove)
         self._is_beside = anyio.Event()
 
@@ -71,6 +73,7 @@ class WorkloadActor(Actor):
         async with anyio.create_task_group() as self._beside:
             self._beside.start_soon(self._containers.restarts.run)
             self._beside.start_soon(self._lease.run)
+            self._beside.start_soon(self._health.run)
             self._is_beside.set()
 
     # ------------------------------------------------------------ a candidate
@@ -244,15 +247,25 @@ class WorkloadActor(Actor):
         else:
             await restarts.exited(slot, message.container, message.exit_code, service.restart)
 
-    async def _restart(self, slot: SlotRef, name: str, reason: str) -> None:
+    async def _stop_unready(self, slot: SlotRef, name: str, why: str) -> None:
+        """It is started again after its pause; if ployzd ends meanwhile, by the next one, since ployz stopped it."""
+        placement = self._containers.placement(slot)
+        if placement is not None:
+            await self._containers.stop(slot, name, placement.operation_id)
+            self._containers.restarts.due(slot, name, f"was not ready any more: {why}")
+
+    async def _restart(self, slot: SlotRef, name: str, reason: str) -> bool:
         """Behind the gate, and only what the facts still place here."""
         placement = self._containers.placement(slot)
         if placement is None or names.container(slot, placement.operation_id) != name:
-            return
-        if self._gate.closed_by(slot.service) is None:
-            await self._containers.mount_all(slot.service, placement.operation_id)
-            await self._containers.start(slot, name)
-            await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
+            return False
+        if self._gate.closed_by(slot.service) is not None:
+            return False
+        await self._containers.mount_all(slot.service, placement.operation_id)
+        self._health.forget(name)
+        await self._containers.start(slot, name)
+        await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
+        return True
 
     # ------------------------------------------------------------ looking
 
@@ -265,17 +278,27 @@ class WorkloadActor(Actor):
         return WorkloadState(
             machine=self._parts.me,
             namespace=self._namespace,
-            slots=tuple(
-                SlotState(
-                    service=slot.service.service,
-                    slot=slot.slot,
-                    container=each.name if each else "",
-                    running=each is not None and each.running,
-                    exit_code=each.exit_code if each else None,
-                    fenced_by=self._gate.closed_by(slot.service),
-                )
-                for slot, each in found
-            ),
+            slots=tuple(self._state_of(slot, each) for slot, each in found),
+        )
+
+    def _state_of(self, slot: SlotRef, found: Container | None) -> SlotState:
+        name = found.name if found else ""
+        health, restarted = self._health.of(name), self._containers.restarts.restarted(name)
+        running = found is not None and found.running
+        unready = running and health.ready is False
+        return SlotState(
+            service=slot.service.service,
+            slot=slot.slot,
+            container=name,
+            running=running,
+            exit_code=found.exit_code if found else None,
+            fenced_by=self._gate.closed_by(slot.service),
+            paused=found is not None and found.paused,
+            unready=unready,
+            why=health.why if unready else restarted.problem,
+            since_ms=health.since_ms if unready else found.changed_ms if found else 0,
+            restarts=restarted.times,
+            restarts_lately=restarted.within(self._parts.clock.wall_ms()),
         )
 
     @handles(ReadLogs, concurrent=True)

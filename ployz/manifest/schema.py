@@ -194,6 +194,7 @@ SERVICE = Table(
     Field("routes", ListOf(_ROUTE, ENTRIES_MAX)),
     Field("readiness", _READINESS),
     Field("restart", s.word("no", "on-failure", "always", "unless-stopped")),
+    Field("on_unready", s.word("tell", "restart")),
     Field("cutover_hold", s.duration(0, CUTOVER_HOLD_MAX_S), "cutover_hold_s"),
     Field("hooks", _HOOKS),
     Field("template", TEMPLATE),

@@ -141,6 +141,7 @@ def samples() -> list[types.Event]:
         types.ImageReceived("sha256:cd", "copied"),
         types.ContainerCreated(SLOT, "ployz-production-db-slot-1"),
         types.ContainerStarted(SLOT, "ployz-production-db-slot-1"),
+        types.ContainerUnready(SLOT, "ployz-production-db-slot-1", "10.210.0.16:5432 did not accept within 2 s"),
         types.ContainerReady(SLOT, "ployz-production-db-slot-1", 3),
         types.ContainerStopped(SLOT, "ployz-production-db-slot-1"),
         types.ContainerRemoved(SLOT, "ployz-production-db-slot-1"),

@@ -161,6 +161,17 @@ class SlotState:
     running: bool
     exit_code: int | None
     fenced_by: OperationId | None
+    paused: bool = False
+    unready: bool = False
+    """It runs, and its readiness was lost."""
+    why: str = ""
+    """Of an unready one, what the last look said; of one that ended, why it could not be started again."""
+    since_ms: int = 0
+    """When it became what it is, by its machine's clock; 0: not known."""
+    restarts: int = 0
+    """Since ployzd began to look after it."""
+    restarts_lately: int = 0
+    """Of these, those of the last five minutes."""
 
 
 @frozen

@@ -63,6 +63,17 @@ class ContainerReady(Event):
     attempts: int
 
 
+@event("container.unready", 1)
+@frozen
+class ContainerUnready(Event):
+    """It runs, was ready or had its time, and did not answer some looks in a row. Once, until it is ready again."""
+
+    slot: SlotRef
+    container: str
+    why: str
+    """What the last look said."""
+
+
 @event("container.stopped", 1)
 @frozen
 class ContainerStopped(Event):

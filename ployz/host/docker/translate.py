@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
@@ -132,7 +133,19 @@ def container(value: Json) -> Container:
         running=running,
         exit_code=None if running or state["Status"] == "created" else state["ExitCode"],
         pid=state["Pid"] if running else 0,
+        paused=state["Status"] == "paused",
+        changed_ms=wall_ms(state["StartedAt" if running else "FinishedAt"]),
     )
+
+
+def wall_ms(text: str) -> int:
+    """Of `2026-11-28T08:00:00.123456789Z`. 0 for Docker's "never", which is the year 1, and for what is no time."""
+    try:
+        at = datetime.fromisoformat(f"{text[:19]}+00:00")
+    except ValueError:
+        return 0
+    fraction = text[19:].partition(".")[2].rstrip("Z")[:3].ljust(3, "0")
+    return max(0, round(at.timestamp()) * 1000 + (int(fraction) if fraction.isdecimal() else 0))
 
 
 def differing_labels(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

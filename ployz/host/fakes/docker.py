@@ -60,6 +60,7 @@ class _Made:
     pid: int = 0
     stopped_by_hand: bool = False
     output: str = ""
+    paused: bool = False
     ended: anyio.Event = field(factory=anyio.Event, eq=False)
     """Of the run that goes on."""
 
@@ -72,6 +73,7 @@ class _Made:
             running=self.running,
             exit_code=self.exit_code if self.started and not self.running else None,
             pid=self.pid if self.running else 0,
+            paused=self.running and self.paused,
         )
 
 
@@ -106,6 +108,10 @@ class FakeDocker:
         self.images[image.id] = image
         return image
 
+    def pause(self, name: str, *, paused: bool = True) -> None:
+        """By an operator's hand."""
+        self._containers[name].paused = paused
+
     def exit(self, name: str, exit_code: int) -> None:
         """Its program ends by itself; Docker starts it again where its restart policy says so."""
         made = self._containers[name]
@@ -124,6 +130,7 @@ class FakeDocker:
         """Whether a container that runs here answers on this address."""
         return any(
             made.running
+            and not made.paused
             and address in {made.spec.ipv4, made.spec.ipv6}
             and anyio.current_time() - made.started_at_s >= self.program(made.spec).ready_s
             for made in self._containers.values()

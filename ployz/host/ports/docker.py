@@ -81,6 +81,10 @@ class Container:
     """None while it runs or before it ran."""
     pid: int
     """0 when it does not run."""
+    paused: bool = False
+    """It runs, and none of its processes goes on."""
+    changed_ms: int = 0
+    """Wall time: when it was started, or when it ended. 0: never."""
 
 
 @frozen

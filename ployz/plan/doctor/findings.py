@@ -95,6 +95,8 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     yield from _of_parts(on, each.readings)
     yield from _of_overlay(on, each.readings, silent)
     yield from _of_files(on, each.readings, now_ms)
+    for slot in each.readings.slots:
+        yield on.error(f"slot-{slot.kind}", f"{slot.slot} {slot.text}", slot.remedy)
     for left in each.readings.leftovers:
         yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", left.remedy)
 
@@ -143,6 +145,7 @@ def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
     """A Docker that is missing cannot list containers, either."""
     shared: Mapping[Look, tuple[str, ...]] = {
         Look.CONTAINERS: ("docker:", "dockerd:"),
+        Look.SLOTS: ("docker:", "dockerd:"),
         Look.POOL: ("zfs:", "zpool:", "pool "),
         Look.DATASETS: ("zfs:", "zpool:", "pool "),
         Look.OVERLAY: ("wg:",),

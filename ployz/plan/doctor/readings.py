@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.ids import MachineId
+from ployz.ids import MachineId, SlotRef
+
+TROUBLES_MAX: Final = 100
 
 
 class Look(StrEnum):
@@ -22,6 +25,7 @@ class Look(StrEnum):
     DATASETS = "datasets"
     GUARDS = "guards"
     DOORS = "doors"
+    SLOTS = "slots"
 
 
 @frozen
@@ -78,6 +82,18 @@ class Leftover:
 
 
 @frozen
+class Trouble:
+    """A slot that the machine should run for its users, and does not."""
+
+    kind: str
+    """`missing`, `paused`, `crash-loop`, `unready` or `exited`."""
+    slot: SlotRef
+    text: str
+    """Ends the sentence that begins with its name."""
+    remedy: str
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -95,6 +111,8 @@ class Readings:
     certificates: tuple[CertificateReading, ...]
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
+    slots: tuple[Trouble, ...] = ()
+    """Of those that the facts place on it, TROUBLES_MAX at most."""
 
 
 @frozen

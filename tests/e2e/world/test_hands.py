@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.manifests import count, namespace_of, sleeper
 from tests.e2e.manifests import namespace as ns
 from tests.labs import REPOSITORY
@@ -36,6 +36,50 @@ def test_the_wrong_file_removes_nothing_that_was_not_agreed_to(cluster: Cluster,
     done = cluster.inside("machine-a", "ployzctl", "deploy", "-f", path, "--remove")
     assert "1 slot: web/slot-1" in done
     assert cluster.slots(service) == []
+
+
+def findings(cluster: Cluster, namespace: str) -> dict[str, str]:
+    """Of slots of this namespace, by service, from another machine than theirs."""
+    found = cluster.ctl("doctor", on="machine-c").payload["findings"]
+    return {
+        each["text"].split("/")[1]: each["kind"]
+        for each in found
+        if each["kind"].startswith("slot-") and each["text"].startswith(f"{namespace}/")
+    }
+
+
+def test_a_service_that_is_ill_is_named_by_the_doctor_and_restarted_where_that_is_asked_for(
+    cluster: Cluster, namespace: str
+) -> None:
+    """All at once, so that they are waited for together."""
+    on_b = {"on": ["machine-b"]}
+    stuck = {"readiness": {"exec": {"command": ["test", "!", "-e", "/tmp/stuck"]}, "interval": "1s"}}
+    once = "until [ -e /tmp/end ]; do sleep 0.1; done; exit 3"
+    services = [
+        sleeper("well") | on_b | stuck,
+        sleeper("unready") | on_b | stuck,
+        sleeper("again") | on_b | stuck | {"on_unready": "restart"},
+        sleeper("paused") | on_b,
+        sleeper("looping", command=[once]) | on_b,
+        sleeper("failed", command=[once]) | on_b | {"restart": "no"},
+    ]
+    cluster.deploy(ns(namespace, *services))
+    assert findings(cluster, namespace) == {}
+    names = {each["name"]: cluster.container("machine-b", f"{namespace}/{each['name']}") for each in services}
+    for ill in ("unready", "again"):
+        cluster.inside("machine-b", "docker", "exec", names[ill], "touch", "/tmp/stuck")
+    for ill in ("looping", "failed"):
+        cluster.inside("machine-b", "docker", "exec", names[ill], "touch", "/tmp/end")
+    cluster.inside("machine-b", "docker", "pause", names["paused"])
+    wanted = {"unready": "slot-unready", "paused": "slot-paused", "looping": "slot-crash-loop", "failed": "slot-exited"}
+    eventually(lambda: findings(cluster, namespace), lambda found: wanted.items() <= found.items(), within_s=60)
+    eventually(lambda: cluster.slot(f"{namespace}/again")["restarts"], lambda times: times == 1)
+    states = {each: cluster.slot(f"{namespace}/{each}")["state"] for each in ("well", "unready", "paused", "failed")}
+    assert states == {"well": "running", "unready": "unready", "paused": "paused", "failed": "exited (3)"}
+    cluster.inside("machine-b", "docker", "unpause", names["paused"])
+    cluster.inside("machine-b", "docker", "exec", names["unready"], "rm", "/tmp/stuck")
+    healed = ("paused", "unready", "again", "well")
+    eventually(lambda: findings(cluster, namespace), lambda found: not set(healed) & set(found))
 
 
 _RUNNING = "docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort; zfs list -H -t all -o name"
