@@ -108,6 +108,8 @@ class Code(StrEnum):
     """The machine has no snapshot of the volume to go on from."""
     BIND_MOUNT = "bind-mount"
     """The service binds a folder of its host, which does not move."""
+    DATA_UNCOVERED = "data-uncovered"
+    """The container has written to a VOLUME of its image that no mount covers: one in its place would find it empty."""
     VOLUME_SHARED = "volume-shared"
     """The volume is also mounted by a service that would stay."""
     NO_SPACE = "no-space"

@@ -5,6 +5,7 @@ Nothing here decides. Whether something may start is the gate's word; what shoul
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from ployz.actors.core import Home
@@ -41,9 +42,14 @@ from ployz.plan import committed, names
 from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
 from ployz.plan.secrets import opened
+from ployz.plan.uncovered import may_go
 from ployz.projections.local import Claim
+from ployz.projections.operations import Status
 
 Happened = ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
+
+
+_log = logging.getLogger("ployz.workloads")
 
 
 class Containers:
@@ -148,11 +154,28 @@ class Containers:
 
     async def remove(self, slot: SlotRef, name: str) -> None:
         self.restarts.expect_exit(name)
-        await self._parts.docker.remove(name)
+        await self._parts.docker.remove(name, with_volumes=await self._volumes_may_go(slot, name))
         self.restarts.forget(name)
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
         await record_removed(self._parts, slot, name)
+
+    async def _volumes_may_go(self, slot: SlotRef, name: str) -> bool:
+        """Docker's own, for folders that no mount covers. What a candidate that came to nothing has written goes."""
+        found = await self._parts.docker.inspect(name)
+        if found is None or not found.volumes:
+            return True
+        operation_id = OperationId(found.labels[names.LABEL_OPERATION])
+        if self._parts.view.operations.status(operation_id) is not Status.COMMITTED:
+            return True
+        declared = committed.service(self._parts.view, slot.service)
+        for each in found.volumes:
+            written = await self._parts.folders.written_since(each.folder, found.created_ms)
+            if not may_go(declared.template if declared else None, each.path, written=written):
+                said = "%s is removed; what it wrote to %s, which no mount covers, stays in %s"
+                _log.warning(said, name, each.path, each.folder)
+                return False
+        return True
 
     # ------------------------------------------------------------ their secrets
 

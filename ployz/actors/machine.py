@@ -32,10 +32,18 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.plan.holdings import holdings, member_of
-from ployz.plan.reports import AsideReport, HolderReport, ImageReport, MachineReport, SnapshotReport, VolumeReport
+from ployz.plan.reports import (
+    AsideReport,
+    HolderReport,
+    ImageReport,
+    MachineReport,
+    SnapshotReport,
+    UncoveredReport,
+    VolumeReport,
+)
 from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
@@ -76,7 +84,25 @@ class MachineActor(Actor):
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
             unreached=tuple(filter(None, unreached)),
+            uncovered=tuple(await self._uncovered(message.namespace)) if message.namespace else (),
         )
+
+    async def _uncovered(self, namespace: Namespace) -> list[UncoveredReport]:
+        """A Docker that does not answer is found out by whoever needs it."""
+        try:
+            containers = await self._parts.docker.containers({names.LABEL_NAMESPACE: namespace})
+        except PloyzError:
+            return []
+        return [
+            UncoveredReport(
+                names.slot_of(each.labels),
+                OperationId(each.labels[names.LABEL_OPERATION]),
+                volume.path,
+                await self._parts.folders.written_since(volume.folder, each.created_ms),
+            )
+            for each in containers
+            for volume in each.volumes
+        ]
 
     async def _unreached(self, machine: MachineId) -> MachineId | None:
         """It is asked more than once: a link that was just mended is not called again at once."""
@@ -123,7 +149,7 @@ class MachineActor(Actor):
 
     async def _image(self, reference: str) -> ImageReport | None:
         found = await self._parts.docker.image(reference)
-        return ImageReport(reference, found.id, found.size_bytes) if found else None
+        return ImageReport(reference, found.id, found.size_bytes, found.volumes) if found else None
 
     # ------------------------------------------------------------ members
 

@@ -223,6 +223,8 @@ class Template:
     env: Mapping[str, str] = field(factory=dict)
     """PLOYZ_MACHINE, PLOYZ_NAMESPACE, PLOYZ_SERVICE and PLOYZ_SLOT are added."""
     mounts: tuple[Mount, ...] = ()
+    disposable: tuple[str, ...] = ()
+    """Folders that the image calls a VOLUME, that no mount covers, and whose content may be lost with the container."""
     secrets: tuple[SecretMount, ...] = ()
     """The container has the values that they have when it starts."""
     labels: Mapping[str, str] = field(factory=dict)

@@ -116,6 +116,7 @@ TEMPLATE = Table(
     Field("user", s.USER),
     Field("env", MapOf(s.check_env_key, s.TEXT, PAIRS_MAX)),
     Field("mounts", ListOf(_MOUNT, ENTRIES_MAX)),
+    Field("disposable", ListOf(s.TARGET, ENTRIES_MAX)),
     Field("secrets", ListOf(_SECRET_MOUNT, ENTRIES_MAX)),
     Field("labels", MapOf(s.check_label_key, s.TEXT, PAIRS_MAX)),
     Field("cap_add", _CAPABILITIES),

@@ -13,6 +13,7 @@ from ployz.errors import Problem
 from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, Namespace, SecretName, SecretRef, ServiceName, ServiceRef, SlotName, VolumeRef
 from ployz.plan.precopy import Expected
+from ployz.plan.uncovered import Uncovered
 
 
 class Change(StrEnum):
@@ -67,6 +68,8 @@ class SlotPlan:
     """The machine of `previous` is no member any more: nothing can be stopped there, and only the address is kept."""
     secrets: tuple[SecretVersion, ...] = ()
     """What its container is given, as it is set now."""
+    uncovered: tuple[Uncovered, ...] = ()
+    """Of a new container: what it will write that goes with it."""
 
     @property
     def source(self) -> MachineId | None:

@@ -1,10 +1,11 @@
-"""What a deploy removes for good: pure. A file of another namespace, or one service too few in it, shows here first.
+"""What a deploy removes for good, or lets be lost: pure. A file of another namespace shows here first.
 
 Scaling down is what a manifest says of a service that it names; leaving a service out is what has to be confirmed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
@@ -55,6 +56,17 @@ def removals(plan: Plan) -> tuple[Removal, ...]:
         )
         for service, slots in sorted(ends.items())
     )
+
+
+def uncovered_words(plan: Plan) -> Iterator[str]:
+    """What new containers will write that goes with them: their image calls it a VOLUME, and no mount covers it."""
+    seen = [(slot.service, slot.slot, each) for slot in plan.slots for each in slot.uncovered]
+    for service, slot, each in seen[:NAMED_MAX]:
+        kept = "it is disposable" if each.disposable else "what is written there goes with the container"
+        written = ", and the one that runs has written there" if each.written else ""
+        yield f"{service}/{slot}: {each.path} is a VOLUME of its image without a mount{written}: {kept}"
+    if len(seen) > NAMED_MAX:
+        yield f"and {len(seen) - NAMED_MAX} more"
 
 
 def require_consent(plan: Plan) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, OperationId, SlotRef, VolumeRef
 
 
 @frozen
@@ -47,6 +47,19 @@ class ImageReport:
     """As it was asked for: a tag, or an id."""
     image_id: str
     size_bytes: int
+    volumes: tuple[str, ...] = ()
+    """Folders that it calls a VOLUME."""
+
+
+@frozen
+class UncoveredReport:
+    """A VOLUME of its image that nothing is mounted on, in a container of the namespace."""
+
+    slot: SlotRef
+    operation_id: OperationId
+    """Whose container it is."""
+    path: str
+    written: bool
 
 
 @frozen
@@ -73,6 +86,8 @@ class MachineReport:
     """Of the asked volumes."""
     unreached: tuple[MachineId, ...] = ()
     """Those of the asked machines that did not answer it."""
+    uncovered: tuple[UncoveredReport, ...] = ()
+    """Of the asked namespace."""
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)
@@ -106,6 +121,12 @@ class Answers:
 
     def volume(self, machine: MachineId, volume: VolumeRef) -> VolumeReport | None:
         return self._volumes.get((machine, volume))
+
+    def uncovered(self, machine: MachineId, slot: SlotRef, operation_id: OperationId) -> dict[str, bool]:
+        """By path in the container of that operation: whether it has written there."""
+        of = self._machines.get(machine)
+        seen = of.uncovered if of else ()
+        return {each.path: each.written for each in seen if (each.slot, each.operation_id) == (slot, operation_id)}
 
     def images(self, reference: str) -> Mapping[MachineId, ImageReport]:
         """Who has the image of this tag or id, in order of their names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.events.types import Lifecycle
-from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
+from ployz.ids import ClusterName, MachineId, Namespace, OperationId, SlotRef, VolumeRef
 from ployz.plan.reports import MachineReport
 from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
@@ -32,6 +32,8 @@ class ProbeMachine(Message[MachineReport]):
     volumes: tuple[VolumeRef, ...]
     sends_to: tuple[MachineId, ...] = ()
     """Whether this machine reaches them."""
+    namespace: Namespace | None = None
+    """Of whose containers it is asked what they have written where no mount is."""
 
 
 @frozen

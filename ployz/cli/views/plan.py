@@ -10,7 +10,7 @@ from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
 from ployz.errors import Code, Problem
 from ployz.events.types import OperationKind
 from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
-from ployz.plan.removal import NAMED_MAX, removals, removed_slots, shortened
+from ployz.plan.removal import NAMED_MAX, removals, removed_slots, shortened, uncovered_words
 
 
 def render(previewed: Previewed) -> Iterator[Block]:
@@ -19,6 +19,7 @@ def render(previewed: Previewed) -> Iterator[Block]:
     yield Lines.of(_unchanged(plan))
     yield from _slots([slot for slot in plan.slots if slot.change is not Change.UNCHANGED])
     yield from _volumes([volume for volume in plan.volumes if volume.change is not Change.UNCHANGED])
+    yield from _uncovered(plan)
     yield from _removed(plan)
     if not plan.changes_nothing:
         yield from _phases(previewed.phases)
@@ -129,6 +130,13 @@ def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
         ("mode", volume.mode),
         ("owner", volume.owner),
     )
+
+
+def _uncovered(plan: Plan) -> Iterator[Block]:
+    lines = list(uncovered_words(plan))
+    if lines:
+        yield Heading("Covered by no mount")
+        yield Lines.of(lines, indent=2)
 
 
 def _removed(plan: Plan) -> Iterator[Block]:

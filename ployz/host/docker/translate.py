@@ -14,6 +14,7 @@ from typing import Any
 
 from ployz.host.ports import (
     LABEL_PREFIX,
+    AnonymousVolume,
     BridgeNetwork,
     Container,
     ContainerEvent,
@@ -135,6 +136,12 @@ def container(value: Json) -> Container:
         pid=state["Pid"] if running else 0,
         paused=state["Status"] == "paused",
         changed_ms=wall_ms(state["StartedAt" if running else "FinishedAt"]),
+        created_ms=wall_ms(value.get("Created") or ""),
+        volumes=tuple(
+            AnonymousVolume(each["Destination"], each["Source"])
+            for each in value.get("Mounts") or ()
+            if each["Type"] == "volume"
+        ),
     )
 
 
@@ -196,7 +203,8 @@ def container_event(value: Json) -> ContainerEvent | None:
 
 def image(value: Json) -> Image:
     """From GET /images/NAME/json."""
-    return Image(value["Id"], value["Size"], tuple(value.get("RepoTags") or ()))
+    declared = (value.get("Config") or {}).get("Volumes") or {}
+    return Image(value["Id"], value["Size"], tuple(value.get("RepoTags") or ()), tuple(sorted(declared)))
 
 
 def tagged(reference: str) -> str:

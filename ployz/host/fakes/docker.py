@@ -15,7 +15,16 @@ from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field, frozen
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import LABEL_PREFIX, BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.host.ports import (
+    LABEL_PREFIX,
+    AnonymousVolume,
+    BridgeNetwork,
+    Container,
+    ContainerEvent,
+    ContainerSpec,
+    ExecResult,
+    Image,
+)
 
 Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
 
@@ -61,6 +70,8 @@ class _Made:
     stopped_by_hand: bool = False
     output: str = ""
     paused: bool = False
+    volumes: tuple[str, ...] = ()
+    """Paths of its anonymous volumes."""
     ended: anyio.Event = field(factory=anyio.Event, eq=False)
     """Of the run that goes on."""
 
@@ -74,6 +85,7 @@ class _Made:
             exit_code=self.exit_code if self.started and not self.running else None,
             pid=self.pid if self.running else 0,
             paused=self.running and self.paused,
+            volumes=tuple(AnonymousVolume(path, f"/docker/{self.id}{path}") for path in self.volumes),
         )
 
 
@@ -95,16 +107,18 @@ class FakeDocker:
     network: BridgeNetwork | None = None
     _containers: dict[str, _Made] = field(factory=dict, init=False)
     _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
+    kept_volumes: list[str] = field(factory=list, init=False)
+    """Folders of anonymous volumes whose containers were removed without them."""
     _up: bool = field(default=True, init=False)
     _made: int = field(default=0, init=False)
     _pid: int = field(default=1000, init=False)
 
     # ------------------------------------------------------------ levers
 
-    def add_image(self, reference: str, *, size_bytes: int = 1_000_000) -> Image:
+    def add_image(self, reference: str, *, size_bytes: int = 1_000_000, volumes: tuple[str, ...] = ()) -> Image:
         """An image that is on this machine. Its id is a function of its reference, as if built from it."""
         digest = hashlib.sha256(reference.encode()).hexdigest()
-        image = Image(f"sha256:{digest}", size_bytes, (reference,))
+        image = Image(f"sha256:{digest}", size_bytes, (reference,), volumes)
         self.images[image.id] = image
         return image
 
@@ -224,6 +238,9 @@ class FakeDocker:
         self._check(spec)
         self._made += 1
         made = _Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
+        declared = self.images[spec.image_id].volumes if spec.image_id in self.images else ()
+        covered = {mount.target for mount in spec.mounts} | set(spec.tmpfs)
+        made.volumes = tuple(path for path in declared if path not in covered)
         self._containers[spec.name] = made
         return made.id
 
@@ -274,7 +291,7 @@ class FakeDocker:
         if made is not None and made.running:
             await made.ended.wait()
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, with_volumes: bool = True) -> None:
         await self._asked()
         made = self._containers.get(name)
         if made is None:
@@ -283,6 +300,8 @@ class FakeDocker:
         await self._asked()
         if self._containers.get(name) is made:
             del self._containers[name]
+            if not with_volumes:
+                self.kept_volumes += [each.folder for each in made.seen().volumes]
             self._tell("destroy", made, None)
 
     async def inspect(self, name: str) -> Container | None:

@@ -19,6 +19,8 @@ class Image:
     """`sha256:…`: the digest of its configuration, equal wherever it is loaded."""
     size_bytes: int
     tags: tuple[str, ...]
+    volumes: tuple[str, ...] = ()
+    """Folders that it calls a VOLUME."""
 
 
 @frozen
@@ -71,6 +73,16 @@ class ContainerSpec:
 
 
 @frozen
+class AnonymousVolume:
+    """What Docker gives a container for a VOLUME of its image that nothing is mounted on."""
+
+    path: str
+    """In the container."""
+    folder: str
+    """On the host."""
+
+
+@frozen
 class Container:
     id: str
     name: str
@@ -85,6 +97,8 @@ class Container:
     """It runs, and none of its processes goes on."""
     changed_ms: int = 0
     """Wall time: when it was started, or when it ended. 0: never."""
+    created_ms: int = 0
+    volumes: tuple[AnonymousVolume, ...] = ()
 
 
 @frozen
@@ -170,8 +184,8 @@ class Docker(Protocol):
         """
         ...
 
-    async def remove(self, name: str) -> None:
-        """Killed if it runs. Absent is done."""
+    async def remove(self, name: str, *, with_volumes: bool = True) -> None:
+        """Killed if it runs. Absent is done. `with_volumes`: its anonymous volumes go, too."""
         ...
 
     async def inspect(self, name: str) -> Container | None: ...

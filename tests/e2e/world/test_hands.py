@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.e2e.cluster import Cluster, eventually
-from tests.e2e.manifests import count, namespace_of, sleeper
+from tests.e2e.manifests import Json, count, namespace_of, sleeper
 from tests.e2e.manifests import namespace as ns
 from tests.labs import REPOSITORY
 
@@ -80,6 +81,52 @@ def test_a_service_that_is_ill_is_named_by_the_doctor_and_restarted_where_that_i
     cluster.inside("machine-b", "docker", "exec", names["unready"], "rm", "/tmp/stuck")
     healed = ("paused", "unready", "again", "well")
     eventually(lambda: findings(cluster, namespace), lambda found: not set(healed) & set(found))
+
+
+_WITH_VOLUME = """
+made=$(docker create web:latest true) && docker commit --change 'VOLUME /pg' $made "$1" >/dev/null && docker rm $made
+"""
+
+
+def test_what_no_mount_covers_is_named_and_a_container_that_wrote_there_is_not_replaced_or_moved(
+    cluster: Cluster, namespace: str
+) -> None:
+    """As an image of PostgreSQL 18 does: it declares one folder, and the manifest mounts another one in it."""
+    image = f"{namespace}:latest"
+    cluster.inside("machine-b", "sh", "-c", _WITH_VOLUME, "sh", image)
+    mounts = [{"source": {"volume": "data"}, "target": "/pg/data"}]
+
+    def manifest(**more: Any) -> Json:
+        template = {"image": image, "pull_policy": "never", "mounts": mounts, **more}
+        return ns(namespace, sleeper("db", **template) | {"on": ["machine-b", "machine-c"]}, volumes=("data",))
+
+    volumes = ("docker", "volume", "ls", "-q")
+    before = set(cluster.inside("machine-b", *volumes).split())
+    first = cluster.deploy(manifest() | {"services": [manifest()["services"][0] | {"on": ["machine-b"]}]})
+    (slot,) = first["plan"]["slots"]
+    assert slot["uncovered"] == [{"path": "/pg", "written": False, "disposable": False}]
+    cluster.deploy(manifest())
+    cluster.in_container("machine-b", f"{namespace}/db", "sh", "-c", "mkdir -p /pg/18/docker; date >/pg/18/docker/x")
+    running = cluster.container("machine-b", f"{namespace}/db")
+    for refused in (
+        cluster.try_deploy(manifest(env={"NEW": "1"})),
+        cluster.try_migrate(f"{namespace}/db", "machine-c"),
+    ):
+        assert (refused.exit_code, refused.code) == (1, "data-uncovered")
+        assert "/pg" in refused.message
+    assert cluster.container("machine-b", f"{namespace}/db") == running
+    (kept,) = set(cluster.inside("machine-b", *volumes).split()) - before
+    cluster.deploy({"namespace": namespace, "volumes": [{"name": "data"}]}, "--remove")
+    assert kept in cluster.inside("machine-b", *volumes)
+    cluster.inside("machine-b", "docker", "volume", "rm", kept)
+
+    disposable = manifest(disposable=["/pg"])
+    disposable["services"][0]["on"] = ["machine-b"]
+    cluster.deploy(disposable)
+    cluster.in_container("machine-b", f"{namespace}/db", "touch", "/pg/cache")
+    disposable["services"][0]["template"]["env"] = {"NEW": "1"}
+    assert cluster.deploy(disposable)["committed"]
+    assert len(set(cluster.inside("machine-b", *volumes).split()) - before) == 1
 
 
 _RUNNING = "docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort; zfs list -H -t all -o name"

@@ -115,6 +115,29 @@ def test_a_manifest_that_leaves_a_service_out_removes_it_only_when_that_is_agree
     simulate(body)
 
 
+def test_what_was_written_where_no_mount_is_stops_a_replacement_and_stays_when_its_service_goes() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.docker.add_image("postgres:17", volumes=("/pg",))
+        await deploy(cluster)
+        changed = manifest(volume(), service(volumes=("pgdata",), command="again"))
+        await deploy(cluster, changed)
+        assert cluster[A].docker.kept_volumes == []
+
+        (name,) = cluster[A].docker.names()
+        made = await cluster[A].docker.inspect(name)
+        assert made is not None
+        (folder,) = [each.folder for each in made.volumes]
+        cluster[A].disk.folders.written.add(folder)
+        with pytest.raises(Refused, match="db/slot-1 has written to /pg") as refused:
+            await cluster.begin(A, ApplyDeploy(DATABASE))
+        assert refused.value.code is Code.DATA_UNCOVERED
+        await deploy(cluster, manifest(volume()))
+        assert (running(cluster), cluster[A].docker.kept_volumes) == ({}, [folder])
+
+    simulate(body)
+
+
 def test_a_candidate_that_is_never_ready_is_undone_and_the_old_one_runs() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)
