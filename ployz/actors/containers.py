@@ -17,6 +17,7 @@ from ployz.config import EFFECT_TIMEOUT_S
 from ployz.errors import Code, Failed
 from ployz.events.types import (
     ContainerCreated,
+    ContainerFinished,
     ContainerReady,
     ContainerRemoved,
     ContainerRestarted,
@@ -41,12 +42,15 @@ from ployz.manifest import Manifest
 from ployz.plan import committed, names
 from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
+from ployz.plan.restart import should_restart
 from ployz.plan.secrets import opened
 from ployz.plan.uncovered import may_go
 from ployz.projections.local import Claim
 from ployz.projections.operations import Status
 
-Happened = ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
+Happened = (
+    ContainerFinished | ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
+)
 
 
 _log = logging.getLogger("ployz.workloads")
@@ -143,6 +147,8 @@ class Containers:
             return
         spec = self.spec(manifest, placement)
         await self.create(manifest, slot, spec)
+        if self._parts.local.finished(spec.name) is not None:
+            return
         await self.mount_all(slot.service, placement.operation_id)
         await self.record(slot, await self._start(slot, spec.name), placement.operation_id)
 
@@ -176,6 +182,20 @@ class Containers:
                 _log.warning(said, name, each.path, each.folder)
                 return False
         return True
+
+    def has_ended(self, slot: SlotRef, container: Container) -> bool:
+        """By itself, for good: nothing of it writes, and starting it again would be doing its job twice."""
+        if container.running or self._parts.local.stopped_by_us(container.name):
+            return False
+        finished = self._parts.local.finished(container.name)
+        exit_code = finished if container.exit_code is None else container.exit_code
+        declared = committed.service(self._parts.view, slot.service)
+        return exit_code is not None and declared is not None and not should_restart(declared.restart, exit_code)
+
+    async def has_own_volumes(self, name: str) -> bool:
+        """Anonymous ones, which would go with it."""
+        found = await self._parts.docker.inspect(name)
+        return found is not None and bool(found.volumes)
 
     # ------------------------------------------------------------ their secrets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -32,11 +33,13 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
+from ployz.host.ports import Container
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
-from ployz.plan import names
+from ployz.plan import committed, names
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
+    EndedReport,
     HolderReport,
     ImageReport,
     MachineReport,
@@ -44,6 +47,7 @@ from ployz.plan.reports import (
     UncoveredReport,
     VolumeReport,
 )
+from ployz.plan.restart import should_restart
 from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
@@ -72,6 +76,7 @@ class MachineActor(Actor):
         space = await zfs.pool_space(self._parts.config.pool)
         root = await zfs.state(self._parts.config.root_dataset)
         volumes = [report for volume in message.volumes if (report := await self._volume(volume)) is not None]
+        containers = await self._containers(message.namespace)
         images = [found for image in message.images if (found := await self._image(image)) is not None]
         return MachineReport(
             machine=self._parts.me,
@@ -84,15 +89,31 @@ class MachineActor(Actor):
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
             unreached=tuple(filter(None, unreached)),
-            uncovered=tuple(await self._uncovered(message.namespace)) if message.namespace else (),
+            uncovered=tuple(await self._uncovered(containers)),
+            ended=tuple(self._ended(containers)),
         )
 
-    async def _uncovered(self, namespace: Namespace) -> list[UncoveredReport]:
+    async def _containers(self, namespace: Namespace | None) -> Sequence[Container]:
         """A Docker that does not answer is found out by whoever needs it."""
+        if namespace is None:
+            return ()
         try:
-            containers = await self._parts.docker.containers({names.LABEL_NAMESPACE: namespace})
+            return await self._parts.docker.containers({names.LABEL_NAMESPACE: namespace})
         except PloyzError:
-            return []
+            return ()
+
+    def _ended(self, containers: Sequence[Container]) -> Iterator[EndedReport]:
+        local = self._parts.local
+        for each in containers:
+            exit_code = local.finished(each.name) if each.exit_code is None else each.exit_code
+            slot = names.slot_of(each.labels)
+            service = committed.service(self._parts.view, slot.service)
+            if each.running or exit_code is None or service is None or local.stopped_by_us(each.name):
+                continue
+            if not should_restart(service.restart, exit_code):
+                yield EndedReport(slot, OperationId(each.labels[names.LABEL_OPERATION]), exit_code)
+
+    async def _uncovered(self, containers: Sequence[Container]) -> list[UncoveredReport]:
         return [
             UncoveredReport(
                 names.slot_of(each.labels),

@@ -77,6 +77,8 @@ class Settling:
         )
 
     def _wanted(self, service: ServiceRef, container: Container) -> bool:
+        if self.parts.local.finished(container.name) is not None:
+            return False
         declared = committed.service(self.parts.view, service)
         if declared is None or container.exit_code is None or self.parts.local.stopped_by_us(container.name):
             return True

@@ -40,7 +40,14 @@ from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S
 from ployz.errors import Code, Refused
-from ployz.events.types import ContainerCreated, ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
+from ployz.events.types import (
+    ContainerCreated,
+    ContainerFinished,
+    ContainerReady,
+    ContainerRestarted,
+    ContainerStopped,
+    SlotPlacement,
+)
 from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
 from ployz.plan import committed, names
@@ -95,10 +102,13 @@ class WorkloadActor(Actor):
         )
         spec = self._containers.spec(manifest, placement)
         slot = self._containers.slot(candidate.service, candidate.slot)
+        if candidate.ended is not None and self._parts.local.finished(spec.name) is None:
+            finished = ContainerFinished(slot, spec.name, candidate.ended)
+            await self._containers.record(slot, finished, message.operation_id)
 
         async def create() -> ContainerCreated:
             created = await self._containers.create(manifest, slot, spec)
-            if self._containers.is_elsewhere(slot):
+            if self._containers.is_elsewhere(slot) and candidate.ended is None:
                 await self._make_network(message, slot, spec.name)
             return created
 
@@ -286,12 +296,15 @@ class WorkloadActor(Actor):
         health, restarted = self._health.of(name), self._containers.restarts.restarted(name)
         running = found is not None and found.running
         unready = running and health.ready is False
+        exit_code = found.exit_code if found else None
+        if found is not None and not running and exit_code is None:
+            exit_code = self._parts.local.finished(name)
         return SlotState(
             service=slot.service.service,
             slot=slot.slot,
             container=name,
             running=running,
-            exit_code=found.exit_code if found else None,
+            exit_code=exit_code,
             fenced_by=self._gate.closed_by(slot.service),
             paused=found is not None and found.paused,
             unready=unready,

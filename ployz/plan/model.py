@@ -70,6 +70,8 @@ class SlotPlan:
     """What its container is given, as it is set now."""
     uncovered: tuple[Uncovered, ...] = ()
     """Of a new container: what it will write that goes with it."""
+    ended: int | None = None
+    """Of a slot that moves: its program has ended with this, for good, and its new container is not started."""
 
     @property
     def source(self) -> MachineId | None:

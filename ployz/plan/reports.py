@@ -52,6 +52,16 @@ class ImageReport:
 
 
 @frozen
+class EndedReport:
+    """A container of the namespace whose program has ended, and which its restart policy leaves so."""
+
+    slot: SlotRef
+    operation_id: OperationId
+    """Whose container it is."""
+    exit_code: int
+
+
+@frozen
 class UncoveredReport:
     """A VOLUME of its image that nothing is mounted on, in a container of the namespace."""
 
@@ -87,7 +97,8 @@ class MachineReport:
     unreached: tuple[MachineId, ...] = ()
     """Those of the asked machines that did not answer it."""
     uncovered: tuple[UncoveredReport, ...] = ()
-    """Of the asked namespace."""
+    """Of the asked namespace, as `ended`."""
+    ended: tuple[EndedReport, ...] = ()
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)
@@ -127,6 +138,12 @@ class Answers:
         of = self._machines.get(machine)
         seen = of.uncovered if of else ()
         return {each.path: each.written for each in seen if (each.slot, each.operation_id) == (slot, operation_id)}
+
+    def ended(self, machine: MachineId, slot: SlotRef, operation_id: OperationId) -> int | None:
+        """The exit code of what has ended for good. None: it runs, or would be started again."""
+        of = self._machines.get(machine)
+        seen = of.ended if of else ()
+        return next((each.exit_code for each in seen if (each.slot, each.operation_id) == (slot, operation_id)), None)
 
     def images(self, reference: str) -> Mapping[MachineId, ImageReport]:
         """Who has the image of this tag or id, in order of their names."""

@@ -91,6 +91,7 @@ class SlotPlanner:
             stranded=stranded,
             secrets=tuple(SecretVersion(*each) for each in self._versions(service).items()),
             uncovered=bare,
+            ended=self._ended(ref, previous) if change is Change.MOVE and _is_same(previous, hashed) else None,
         )
 
     def _removed(self) -> Iterator[SlotPlan]:
@@ -177,6 +178,9 @@ class SlotPlanner:
         found = self.answers.uncovered(previous.machine, ref, previous.operation_id) if previous else {}
         return tuple(uncovered(service.template, known.volumes if known else (), found))
 
+    def _ended(self, ref: SlotRef, previous: SlotPlacement | None) -> int | None:
+        return self.answers.ended(previous.machine, ref, previous.operation_id) if previous else None
+
     # ------------------------------------------------------------ checks
 
     def _check_uncovered(self, ref: SlotRef, found: tuple[Uncovered, ...]) -> None:
@@ -220,3 +224,7 @@ class SlotPlanner:
 
     def _ref(self, service: ServiceName, slot: SlotName) -> SlotRef:
         return SlotRef(ServiceRef(self.manifest.namespace, service), slot)
+
+
+def _is_same(previous: SlotPlacement | None, template_hash: str) -> bool:
+    return previous is not None and previous.template_hash == template_hash

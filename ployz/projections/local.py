@@ -15,6 +15,7 @@ from ployz.events.types import (
     AddressClaimed,
     AddressReserved,
     ContainerCreated,
+    ContainerFinished,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
@@ -75,6 +76,7 @@ class LocalView:
     _claims: dict[SlotRef, Claim] = field(factory=dict)
     _holds: dict[ServiceRef, Held] = field(factory=dict)
     _reserved: dict[SlotRef, Claim] = field(factory=dict)
+    _finished: dict[str, int] = field(factory=dict)
     machine: MachineId | None = None
     """Whose log this is: who started last with it. None: nobody has yet."""
 
@@ -108,6 +110,10 @@ class LocalView:
         """It did not end by itself: ployz stopped it, and has not started it since."""
         return container in self._stopped
 
+    def finished(self, container: str) -> int | None:
+        """What it runs ended with this at another machine, and it was made here to stay so. None: nothing says so."""
+        return self._finished.get(container)
+
     @property
     def cutovers(self) -> Sequence[Cutover]:
         """The last ones that were coordinated here and committed, oldest first."""
@@ -135,6 +141,8 @@ class LocalView:
         match record.event:
             case NodeStarted(machine):
                 self.machine = machine
+            case ContainerFinished(_, container, exit_code):
+                self._finished[container] = exit_code
             case RoutesHeld(service, slots, until_ms) if record.operation_id is not None:
                 self._holds[service] = Held(record.operation_id, slots, until_ms)
             case RoutesReleased(service):
@@ -159,8 +167,10 @@ class LocalView:
                 self._stopped.add(container)
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.discard(container)
+                self._finished.pop(container, None)
             case ContainerRemoved(slot, container):
                 self._stopped.discard(container)
+                self._finished.pop(container, None)
                 for held in (self._claims, self._reserved):
                     claim = held.get(slot)
                     if claim is not None and container.endswith(f".{claim.operation_id}"):

@@ -17,6 +17,7 @@ from ployz.events.types import (
     CommandGiven,
     ContainerCreated,
     ContainerExited,
+    ContainerFinished,
     ContainerReady,
     ContainerRemoved,
     ContainerRestarted,
@@ -84,6 +85,7 @@ class LocalPlaces:
     _touches: dict[VolumeRef, _Said] = field(factory=dict)
     _cutovers: tuple[int, ...] = ()
     _stopped: dict[str, int] = field(factory=dict)
+    _finished: dict[str, int] = field(factory=dict)
     _claims: dict[SlotRef, _Said] = field(factory=dict)
     _reserved: dict[SlotRef, _Said] = field(factory=dict)
     _started: tuple[int, ...] = ()
@@ -92,7 +94,7 @@ class LocalPlaces:
 
     def seqs(self) -> Iterator[int]:
         """In no order."""
-        for places in (self._fences, self._holds, self._stopped):
+        for places in (self._fences, self._holds, self._stopped, self._finished):
             yield from places.values()
         for said in (*self._touches.values(), *self._claims.values(), *self._reserved.values()):
             yield from said.seqs
@@ -145,12 +147,16 @@ class LocalPlaces:
                 reserved = self._reserved.get(slot)
                 if reserved is not None and container.endswith(f".{reserved.operation_id}"):
                     self._reserved[slot] = evolve(reserved, seqs=(reserved.seqs[0], record.seq))
+            case ContainerFinished(_, container):
+                self._finished[container] = record.seq
             case ContainerStopped(_, container):
                 self._stopped[container] = record.seq
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.pop(container, None)
+                self._finished.pop(container, None)
             case ContainerRemoved(slot, container):
                 self._stopped.pop(container, None)
+                self._finished.pop(container, None)
                 for places in (self._claims, self._reserved):
                     said = places.get(slot)
                     if said is not None and container.endswith(f".{said.operation_id}"):

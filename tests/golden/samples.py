@@ -142,6 +142,7 @@ def samples() -> list[types.Event]:
         types.ContainerCreated(SLOT, "ployz-production-db-slot-1"),
         types.ContainerStarted(SLOT, "ployz-production-db-slot-1"),
         types.ContainerUnready(SLOT, "ployz-production-db-slot-1", "10.210.0.16:5432 did not accept within 2 s"),
+        types.ContainerFinished(SLOT, "ployz-production-db-slot-1", 0),
         types.ContainerReady(SLOT, "ployz-production-db-slot-1", 3),
         types.ContainerStopped(SLOT, "ployz-production-db-slot-1"),
         types.ContainerRemoved(SLOT, "ployz-production-db-slot-1"),

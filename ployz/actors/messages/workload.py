@@ -24,6 +24,8 @@ class Candidate:
     ipv4: str
     image_id: str
     template_hash: str
+    ended: int | None = None
+    """What it runs ended with this elsewhere: it is made, and stays so."""
 
 
 @message("workload.create", senders=PEER)

@@ -81,6 +81,19 @@ class ContainerStopped(Event):
     container: str
 
 
+@event("container.finished", 1)
+@frozen
+class ContainerFinished(Event):
+    """What it runs had ended at the machine that had its slot before, for good: it is made here to stay as it is.
+
+    Appended before that.
+    """
+
+    slot: SlotRef
+    container: str
+    exit_code: int
+
+
 @event("container.removed", 1)
 @frozen
 class ContainerRemoved(Event):

@@ -129,6 +129,21 @@ def test_what_no_mount_covers_is_named_and_a_container_that_wrote_there_is_not_r
     assert len(set(cluster.inside("machine-b", *volumes).split()) - before) == 1
 
 
+def test_a_finished_job_moves_finished(cluster: Cluster, namespace: str) -> None:
+    job = sleeper(
+        "job", command=["sleep 3; date >>/data/ran"], mounts=[{"source": {"volume": "data"}, "target": "/data"}]
+    )
+    job |= {"restart": "no"}
+    cluster.deploy(ns(namespace, job | {"on": ["machine-b"]}, volumes=("data",)))
+    eventually(lambda: cluster.slot(f"{namespace}/job")["state"], lambda state: state == "exited (0)")
+    cluster.deploy(ns(namespace, job, volumes=("data",)))
+    cluster.migrate(f"{namespace}/job", "machine-c")
+    moved = cluster.slot(f"{namespace}/job")
+    assert (moved["machine"], moved["state"]) == ("machine-c", "exited (0)")
+    made = cluster.container("machine-c", f"{namespace}/job")
+    assert cluster.inspect("machine-c", made, "{{.State.Status}}") == "created"
+
+
 _RUNNING = "docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort; zfs list -H -t all -o name"
 
 
