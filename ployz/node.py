@@ -135,7 +135,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
-            witness = Witness(parts.journal, system.deliver)
+            witness = Witness(parts.journal, system.deliver, parts.new_operation_id)
             server = WireServer(identity, witness, partial(_address, config, view), tls)
             doorkeeper = Doorkeeper(parts, server, peers)
             async with anyio.create_task_group() as tasks:

@@ -115,7 +115,7 @@ def samples() -> list[types.Event]:
         types.SecretShared(PASSWORD, 2, _SHARE),
         types.SecretRemoved(PASSWORD),
         types.NodeStarted(A, "0.1.0"),
-        types.CommandGiven(1000, 4711, "migrate.apply", "production/db, machine-b"),
+        types.CommandGiven(1000, 4711, "migrate.apply", "production/db, machine-b", "alice", "ticket 17"),
         types.FactMirrored(3, bytes(range(32)), _JOINED),
         types.OperationOrdered("migrate production/db to machine-b", '{"namespace":"production"}'),
         types.StepBegun("fence", "production/db on machine-a"),

@@ -15,16 +15,17 @@ def add_arguments(parser: Parser) -> None:
         "--remove", action="store_true", help="remove services that the manifest leaves out, without asking"
     )
     parser.add_yes()
+    parser.add_message()
 
 
 def run(call: Call) -> int:
     text = call.read(call.arguments.file)
     may_remove = call.arguments.remove or call.arguments.yes
     try:
-        return watching.apply(call, ApplyDeploy(text, may_remove))
+        return watching.apply(call, ApplyDeploy(text, may_remove, call.arguments.message))
     except Refused as error:
         if error.code is not Code.REMOVES or not call.stdin.isatty():
             raise
         removed = error.problem.text
     call.confirm(removed, expected="yes")
-    return watching.apply(call, ApplyDeploy(text, remove=True))
+    return watching.apply(call, ApplyDeploy(text, remove=True, message=call.arguments.message))
