@@ -43,6 +43,7 @@ from ployz.plan.reports import (
     HolderReport,
     ImageReport,
     MachineReport,
+    OwnPort,
     SnapshotReport,
     UncoveredReport,
     VolumeReport,
@@ -52,6 +53,7 @@ from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 
+DNS_PORT: Final = 53
 REACH_S: Final = PROBE_TIMEOUT_S / 2
 """How long another machine may take to answer, while whoever wants to know waits for this one."""
 REACH_AGAIN_S: Final = 0.5
@@ -91,6 +93,20 @@ class MachineActor(Actor):
             unreached=tuple(filter(None, unreached)),
             uncovered=tuple(await self._uncovered(containers)),
             ended=tuple(self._ended(containers)),
+            own_ports=self._own_ports(),
+        )
+
+    def _own_ports(self) -> tuple[OwnPort, ...]:
+        """On overlay addresses only, some; what a container publishes is on every address, and so meets them. What a
+        gateway listens on goes by its routes, which are compared by themselves.
+        """
+        config = self._parts.config
+        return (
+            OwnPort(DNS_PORT, "udp", "ployz's name server"),
+            OwnPort(DNS_PORT, "tcp", "ployz's name server"),
+            OwnPort(config.peer_port, "tcp", "ployzd"),
+            OwnPort(config.stream_port, "tcp", "ployzd"),
+            OwnPort(config.listen_port, "udp", "ployz's WireGuard"),
         )
 
     async def _containers(self, namespace: Namespace | None) -> Sequence[Container]:

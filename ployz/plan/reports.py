@@ -6,6 +6,7 @@ A report is a look at one instant. Whatever a plan decides from it is checked ag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from attrs import frozen
 
@@ -49,6 +50,16 @@ class ImageReport:
     size_bytes: int
     volumes: tuple[str, ...] = ()
     """Folders that it calls a VOLUME."""
+
+
+@frozen
+class OwnPort:
+    """A port of the machine that ployz itself listens on."""
+
+    number: int
+    protocol: Literal["tcp", "udp"]
+    by: str
+    """`ployz's name server`."""
 
 
 @frozen
@@ -99,6 +110,7 @@ class MachineReport:
     uncovered: tuple[UncoveredReport, ...] = ()
     """Of the asked namespace, as `ended`."""
     ended: tuple[EndedReport, ...] = ()
+    own_ports: tuple[OwnPort, ...] = ()
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)

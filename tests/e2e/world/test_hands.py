@@ -39,6 +39,22 @@ def test_the_wrong_file_removes_nothing_that_was_not_agreed_to(cluster: Cluster,
     assert cluster.slots(service) == []
 
 
+def test_a_port_of_ployz_itself_is_refused_in_the_preview_which_says_whose_it_is(
+    cluster: Cluster, namespace: str
+) -> None:
+    """Pi-hole's, and those of ployzd and WireGuard."""
+    for port, protocol, whose in ((53, "udp", "ployz's name server"), (7701, "tcp", "ployzd")):
+        published = {
+            "on": ["machine-b"],
+            "service_ports": [{"name": "p", "container_port": 53, "protocol": protocol}],
+            "publish": [{"service_port": "p", "host_port": port}],
+        }
+        wrong = json.dumps(ns(namespace, sleeper("pihole") | published))
+        previewed = cluster.ctl("deploy", "preview", "-f", "-", stdin=wrong)
+        assert (previewed.exit_code, previewed.code) == (1, "port-taken")
+        assert f"port {port} of machine-b ({protocol}) is taken by {whose}" in previewed.message
+
+
 def findings(cluster: Cluster, namespace: str) -> dict[str, str]:
     """Of slots of this namespace, by service, from another machine than theirs."""
     found = cluster.ctl("doctor", on="machine-c").payload["findings"]
