@@ -158,9 +158,11 @@ class Containers:
         await self._parts.docker.stop(name, grace_s=declared.template.stop_grace_period_s if declared else 0.0)
         await self.record(slot, ContainerStopped(slot, name), operation_id)
 
-    async def remove(self, slot: SlotRef, name: str) -> None:
+    async def remove(self, slot: SlotRef, name: str, *, has_volumes: bool = True) -> None:
+        """`has_volumes`: it may have anonymous ones, and is asked."""
         self.restarts.expect_exit(name)
-        await self._parts.docker.remove(name, with_volumes=await self._volumes_may_go(slot, name))
+        with_volumes = not has_volumes or await self._volumes_may_go(slot, name)
+        await self._parts.docker.remove(name, with_volumes=with_volumes)
         self.restarts.forget(name)
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
@@ -191,11 +193,6 @@ class Containers:
         exit_code = finished if container.exit_code is None else container.exit_code
         declared = committed.service(self._parts.view, slot.service)
         return exit_code is not None and declared is not None and not should_restart(declared.restart, exit_code)
-
-    async def has_own_volumes(self, name: str) -> bool:
-        """Anonymous ones, which would go with it."""
-        found = await self._parts.docker.inspect(name)
-        return found is not None and bool(found.volumes)
 
     # ------------------------------------------------------------ their secrets
 
