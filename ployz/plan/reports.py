@@ -6,7 +6,6 @@ A report is a look at one instant. Whatever a plan decides from it is checked ag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from attrs import frozen
 
@@ -57,7 +56,8 @@ class OwnPort:
     """A port of the machine that ployz itself listens on."""
 
     number: int
-    protocol: Literal["tcp", "udp"]
+    protocol: str
+    """`tcp` or `udp`."""
     by: str
     """`ployz's name server`."""
 
