@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     if unknown := [name for name in names if name not in PARTS]:
         print(f"error [usage]: there is no part '{unknown[0]}'\nThere are: {', '.join(PARTS)}.", file=sys.stderr)
         return USAGE
-    return _run(chosen(names, arguments))
+    return run(chosen(names, arguments))
 
 
 def told() -> str:
@@ -57,7 +57,8 @@ def told() -> str:
     return "\n".join(lines)
 
 
-def _run(parts: Sequence[Part]) -> int:
+def run(parts: Sequence[Part]) -> int:
+    """The exit code. What ran is told, and in the last line counted."""
     began_s = time.monotonic()
     before = set(things())
     on_demand = any(part.on_demand for part in parts)

@@ -99,7 +99,7 @@ class Lanes:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **step.environment, "PYTHONPATH": str(ROOT)},
                 cwd=ROOT,
-                start_new_session=True,
+                process_group=0,
             ) as process,
         ):
             self._running.add(process)
@@ -118,7 +118,10 @@ class Lanes:
 
     @contextmanager
     def _interrupted_together(self) -> Iterator[None]:
-        """Commands run in sessions of their own, so that each hears of it once, from here; with all of its children."""
+        """Commands run in process groups of their own, so that each hears of it once, from here, with all its children.
+
+        In one session all the same: Linux weighs sessions against each other, and niceness counts inside of one alone.
+        """
         try:
             yield
         except KeyboardInterrupt:
