@@ -24,6 +24,8 @@ from tests.runner.parts import PYTHON, ROOT, Part, Step
 
 UNWIND_S: Final = 90.0
 """After an interruption: for fixtures to take down what they made."""
+ENVIRONMENT: Final = {"PYTHONPATH": str(ROOT), "PLOYZ_REAL": "1"}
+"""A real part that is missing fails its tests: nothing is left out unseen."""
 _COUNT: Final = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 
 
@@ -97,7 +99,7 @@ class Lanes:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **step.environment, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **ENVIRONMENT, **step.environment},
                 cwd=ROOT,
                 process_group=0,
             ) as process,
