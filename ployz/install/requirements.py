@@ -20,12 +20,12 @@ ANSWER_S: Final = 30.0
 DOCKER_OLDEST: Final = (20, 10)
 
 PROGRAMS: Final = {
-    "zfs": "install OpenZFS (Debian: zfsutils-linux)",
-    "zpool": "install OpenZFS (Debian: zfsutils-linux)",
+    "zfs": "install OpenZFS (Debian, in contrib, and Ubuntu: zfsutils-linux)",
+    "zpool": "install OpenZFS (Debian, in contrib, and Ubuntu: zfsutils-linux)",
     "wg": "install wireguard-tools",
     "ip": "install iproute2",
     "iptables": "install iptables",
-    "dnsmasq": "install dnsmasq (Debian: dnsmasq-base)",
+    "dnsmasq": "install dnsmasq (Debian, Ubuntu: dnsmasq-base)",
     "nft": "install nftables",
     "sysctl": "install procps",
 }

@@ -88,6 +88,12 @@ def apt_settings(dump: str) -> Sequence[str]:
     return [line for line in dump.splitlines() if line.startswith(_APT) and not line.endswith(' "";')]
 
 
+def keys(lines: Iterable[str]) -> Sequence[Path]:
+    """The keyrings that these lines of sources.list name. Each release has names of its own for them."""
+    found = (each.group(1) for line in lines if (each := re.search(r"\[signed-by=(/[^]\s]+)\]", line)))
+    return [Path(each) for each in dict.fromkeys(found)]
+
+
 def pip_folders(texts: Iterable[str], ours: Mapping[str, str]) -> Sequence[Path]:
     """Where pip finds packages on this host's own disk: of its configuration files, and of the environment.
 

@@ -40,6 +40,7 @@ def make(root: Path, release: choice.Release, project: Path, say: Say) -> None:
     mirrors = root.with_name("sources.list")
     mirrors.write_text("".join(f"{line}\n" for line in lines))
     settings = choice.apt_settings(run(["apt-config", "dump"]))
+    say(f"the mirrors: {f'those of this host, for {release.suite}' if lines else 'the default ones'}")
     run_told(
         [
             *("mmdebstrap", "--mode=root", "--variant=minbase", *(f"--aptopt={each}" for each in settings)),
@@ -49,19 +50,21 @@ def make(root: Path, release: choice.Release, project: Path, say: Say) -> None:
         what=f"the root of {release}",
         deadline_s=BUILD_S,
     )
-    _take_along(root, say)
+    (root / "etc/apt/apt.conf.d/90ployz").write_text("".join(f"{line}\n" for line in settings))
+    _take_along(root, lines, say)
     shutil.copytree(project, root / PROJECT.relative_to("/"), ignore=_LEFT, symlinks=True)
 
 
-def _take_along(root: Path, say: Say) -> None:
-    """Names, the settings of apt and pip, and whom they trust, as this host has them."""
-    (root / "etc/apt/apt.conf.d/90ployz").write_text(
-        "".join(f"{line}\n" for line in choice.apt_settings(run(["apt-config", "dump"])))
-    )
+def _take_along(root: Path, mirrors: Sequence[str], say: Say) -> None:
+    """How names are found, the settings of pip, and whom apt and pip trust, as this host has them."""
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     resolver = root / "etc/resolv.conf"
     resolver.unlink(missing_ok=True)
     shutil.copyfile("/etc/resolv.conf", resolver)
+    for place in choice.keys(mirrors):
+        if not (root / place.relative_to("/")).exists():
+            _copy(place, root / place.relative_to("/"))
+            say(f"taken along: {place}")
     for place in map(Path, _PIP):
         if place.is_file():
             _copy(place, root / place.relative_to("/"))
@@ -69,15 +72,14 @@ def _take_along(root: Path, say: Say) -> None:
     for number, place in enumerate(choice.certificates(_pip_texts(), os.environ)):
         if place.is_file():
             _copy(place, root / place.relative_to("/"))
-            _copy(
-                place, root / f"{TRUSTED}/of-the-host-{number}.crt"
-            )  # for when the package is installed, which writes anew
+            # Installing ca-certificates writes that file anew, of Debian's own and of what lies here.
+            _copy(place, root / f"{TRUSTED}/of-the-host-{number}.crt")
             say(f"taken along: {place}")
 
 
 def _copy(place: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(place, to)
+    shutil.copy(place, to)  # with its mode: an index may want a password
 
 
 def folders() -> Sequence[Path]:

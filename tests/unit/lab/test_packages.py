@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -43,7 +44,7 @@ RELEASES = {
     "debian-13": (*EVERYWHERE, "lxd", "lxd-client", "docker-cli"),
     "ubuntu-24.04": EVERYWHERE,
 }
-"""As `apt-cache policy` has them."""
+"""Debian's as `apt-cache policy` has them there. Ubuntu's was not looked up: its docker.io has the client, as 12's."""
 
 POLICY = """#!/bin/sh
 shift
@@ -94,6 +95,31 @@ def test_what_is_here_is_not_installed_again(tmp_path: Path) -> None:
     (tmp_path / "some").write_text("lab sh dash\nlab /b*n/sh dash\nlab absent-sh absent\nmore absent-too other\n")
     assert sh(tmp_path, "lacking some lab", known="").stdout == "absent\n"
     assert sh(tmp_path, "lacking some lab more", known="").stdout == "absent\nother\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "shown"),
+    [
+        ("echo WARNING: running as root >&2; echo a new release of pip", 0, ""),
+        (
+            "echo Err:1 no mirror; echo E: failed >&2; exit 100",
+            1,
+            "Err:1 no mirror\nE: failed\nerror [setup-failed]: this failed",
+        ),
+    ],
+)
+def test_what_apt_and_pip_say_is_shown_only_where_they_fail(
+    tmp_path: Path, command: str, code: int, shown: str
+) -> None:
+    text = (FOLDER.parents[1] / "bin/setup").read_text()
+    functions = text[text.index("\nstop()") : text.index("\n# ------")]
+    script = f"set -euo pipefail{functions}\nquietly sh -c '{command}'\n"
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(shown)
+    assert bool(done.stderr) == bool(shown)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_group_of_the_table_is_one_that_bin_setup_asks_for() -> None:

@@ -48,6 +48,11 @@ def test_the_mirrors_of_this_host_have_the_other_release_too() -> None:
     ]
 
 
+def test_the_keys_of_the_mirrors_are_those_that_their_lines_name() -> None:
+    lines = ["deb [signed-by=/k.pgp] http://a.example trixie main", "deb http://b.example trixie main"]
+    assert choice.keys([*lines, *lines]) == [Path("/k.pgp")]
+
+
 def test_the_ways_out_go_along_and_the_rest_of_the_environment_does_not() -> None:
     ours = {
         "http_proxy": "http://proxy.example:3128",
