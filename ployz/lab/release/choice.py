@@ -118,8 +118,3 @@ def _options(text: str) -> Iterator[tuple[str, str]]:
     parser.read_string(text)
     for section in parser.sections():
         yield from ((key.replace("_", "-"), value) for key, value in parser.items(section))
-
-
-def quick_tests(bin_test: str) -> Sequence[str]:
-    """What `bin/test` is told to run: its own quick part, where it has one."""
-    return ["quick"] if re.search(r"\bquick\b", bin_test) else ["unit", "golden", "fuzz", "contracts"]

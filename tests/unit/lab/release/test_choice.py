@@ -99,15 +99,3 @@ def test_what_pip_finds_on_the_disk_is_shown_with_the_files_beside_an_index() ->
 def test_whom_pip_trusts_goes_along() -> None:
     ours = {"PIP_CERT": "/etc/ssl/ours.crt", "SSL_CERT_FILE": "/etc/ssl/more.crt", "AWS_CA_BUNDLE": "/etc/ssl/no.crt"}
     assert choice.certificates([PIP], ours) == [Path("/etc/ssl/ours.crt"), Path("/etc/ssl/more.crt")]
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("parts=(static unit)\n", ["unit", "golden", "fuzz", "contracts"]),
-        ("    quick) run unit golden ;;\n", ["quick"]),
-        ("# does it quickly\n", ["unit", "golden", "fuzz", "contracts"]),
-    ],
-)
-def test_the_quick_tests_are_what_bin_test_calls_so(text: str, parts: list[str]) -> None:
-    assert choice.quick_tests(text) == parts
