@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ployz.ids import MachineId
-from ployz.lab import cluster, facts, namespaces, state
+from ployz.lab import cluster, facts, namespaces, needs, state
 from ployz.lab.engine import remove_control_groups
 from ployz.lab.holder import SWITCH
 from ployz.lab.lock import locked
@@ -72,6 +72,7 @@ class Lab:
         """
         if not 1 <= count <= state.MACHINES_MAX:
             raise refused(f"a lab has 1 to {state.MACHINES_MAX} machines, not {count}")
+        needs.require()
         with locked(self.folder):
             known = self._known_or_new()
             grown = known.grown_to(count)

@@ -145,6 +145,13 @@ ON_DEMAND: Final = (
         on_demand=True,
     ),
     Part(
+        "other-debian",
+        "bin/demo and the quick tests on a fresh root of the other Debian release: some minutes",
+        Lane.LABS,
+        (command("packages", "setup", "other-debian"), Step("other-debian", (*PYTHON, "-m", "ployz.lab.release.cli"))),
+        on_demand=True,
+    ),
+    Part(
         "lxd",
         "the same move by LXD, measured: half an hour",
         Lane.LABS,

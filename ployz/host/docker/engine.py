@@ -18,7 +18,7 @@ import anyio
 
 from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
-from ployz.host.docker import pause, translate
+from ployz.host.docker import carry, pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
@@ -99,13 +99,10 @@ class DockerEngine:
         return image
 
     def save_argv(self, image_id: str) -> Sequence[str]:
-        return (*self._program(), "save", image_id)
+        return carry.save_argv(self._connection.socket, image_id)
 
     def load_argv(self) -> Sequence[str]:
-        return (*self._program(), "load", "--quiet")
-
-    def _program(self) -> tuple[str, ...]:
-        return ("docker", "--host", f"unix://{self._connection.socket}")
+        return carry.load_argv(self._connection.socket)
 
     async def tag(self, image_id: str, reference: str) -> None:
         repository, tag = translate.repository_and_tag(reference)
