@@ -27,7 +27,6 @@ from ployz.lab.termination import termination_as_interrupt
 PROJECT: Final = Path(__file__).resolve().parents[3]
 LAB: Final = "other-debian"
 """Not `demo`: control groups and the network's names are shared with the host, which may tell the story too."""
-"""Where bin/test has no part `quick`."""
 DEMO_S: Final = 900.0
 TESTS_S: Final = 3000.0
 REMOVE_S: Final = 20.0
