@@ -124,6 +124,7 @@ class SystemZfs:
         missing = {key: value for key, value in wanted.items() if found.get(dataset, {}).get(key) != value}
         if self._mounts(dataset):
             if not missing and self._mounted_as_asked(dataset, mountpoint, readonly=readonly):
+                await self._zfs.require_answer(dataset)
                 return
             await self.unmount(dataset)  # a mount that began read-only stays so on zfs-fuse, whatever is set
         await self.set(dataset, missing)

@@ -87,7 +87,7 @@ class Commands:
         async with self.turns.take(dataset) as turn:
             output = await self._in_time(dataset, argv, (turn,), by_daemon=True)
             if output.exit_code == 0:
-                await self._require_answer(dataset, turn)
+                await self.require_answer(dataset, (turn,))
             return output
 
     async def _in_time(
@@ -105,12 +105,15 @@ class Commands:
             what = f"the {argv[1]} of {dataset} hangs: it did not end within {deadline_s:g} s"
             raise failures.mount_hangs(what, by_daemon=by_daemon or self.turns.are_needed()) from error
 
-    async def _require_answer(self, dataset: Dataset, turn: int) -> None:
-        """The daemon says that it has mounted before it serves the file system, which it may never come to do."""
+    async def require_answer(self, dataset: Dataset, inherited: Sequence[int] = ()) -> None:
+        """A daemon says that it has mounted before it serves the file system, which it may never come to do."""
+        if not self.turns.are_needed():
+            return
+        leave_after_s = LEAVE_AFTER_S if inherited else None
         for mount in mounts_of(dataset, turns.PROC / self.own_process)[-1:]:
             argv = (*self.prefix, *answers_argv(dataset, mount.mountpoint))
             try:
-                output = await program.run(argv, deadline_s=ANSWER_S, inherited=(turn,), leave_after_s=LEAVE_AFTER_S)
+                output = await program.run(argv, deadline_s=ANSWER_S, inherited=inherited, leave_after_s=leave_after_s)
             except Failed as error:
                 if error.code is not Code.TIMED_OUT:
                     raise

@@ -15,8 +15,8 @@ from ployz.host.ports import Dataset, Holder
 _SHOWN_HOLDERS = 5
 
 HANGS_BY_DAEMON: Final = (
-    "Restart zfs-fuse on that machine, or cut its power: every mount there may hang, and a restart of ployzd does not "
-    "help."
+    "Restart that machine, by its power if it does not go down: its zfs-fuse may serve no volume any more, and a "
+    "restart of ployzd does not help."
 )
 HANGS_IN_KERNEL: Final = (
     "Look on that machine at `zpool status` and `dmesg`; restart the machine if its disks answer and the mount still "

@@ -231,7 +231,7 @@ def test_a_mount_that_hangs_in_a_daemon_is_named_and_keeps_the_turn(
     monkeypatch.setattr(turns, "MOUNT_S", 0.3)
     error = raises(lambda: mount("tank/a"))
     assert "the mount of tank/a hangs: it did not end within 0.3 s" in error.problem.text
-    assert "Restart zfs-fuse" in error.problem.advice
+    assert "its zfs-fuse" in error.problem.advice
     error = raises(lambda: mount("tank/b"))
     assert "tank/b is not mounted: the mount of tank/a before it hangs" in error.problem.text
     fuse.let_go()
@@ -251,7 +251,7 @@ def test_an_unmount_that_hangs_is_named(fuse: Machine, monkeypatch: pytest.Monke
     monkeypatch.setattr(turns, "MOUNT_S", 0.3)
     error = raises(lambda: Commands(None).change("tank/a", "zfs", "unmount", "tank/a"))
     assert "the unmount of tank/a hangs" in error.problem.text
-    assert "Restart zfs-fuse" in error.problem.advice
+    assert "its zfs-fuse" in error.problem.advice
 
 
 def test_a_file_system_that_never_answers_is_a_mount_that_hangs(fuse: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +264,16 @@ def test_a_file_system_that_never_answers_is_a_mount_that_hangs(fuse: Machine, m
     assert not fuse.is_free()
     fuse.let_go()
     go(lambda: fuse.until("end --file-system --format=mounted tank/a /vol/a"))
+
+
+def test_what_is_mounted_already_and_never_answers_is_no_mount_that_is_done(
+    fuse: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ANSWER_S", 0.3)
+    fuse.mounts(FUSE_MOUNT)
+    error = raises(lambda: Commands(None).require_answer("tank/a"))
+    assert "the mount of tank/a hangs: /vol/a did not answer within 0.3 s" in error.problem.text
+    go(nobody_is_left)  # it has no turn to keep, and is killed
 
 
 def test_others_that_come_to_an_end_are_waited_for(fuse: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

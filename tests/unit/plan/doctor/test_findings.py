@@ -133,7 +133,7 @@ OF_DAEMON = HangingReading("zfs mount tank/ployz/production/data", 184, by_daemo
 IN_KERNEL = evolve(OF_DAEMON, by_daemon=False)
 
 
-@pytest.mark.parametrize(("hanging", "helps"), [(OF_DAEMON, "Restart zfs-fuse"), (IN_KERNEL, "`zpool status`")])
+@pytest.mark.parametrize(("hanging", "helps"), [(OF_DAEMON, "its zfs-fuse"), (IN_KERNEL, "`zpool status`")])
 def test_a_mount_that_hangs_is_named_with_what_helps(hanging: HangingReading, helps: str) -> None:
     (finding,) = found(examined(B, hanging=(hanging, hanging)))
     assert (finding.severity, finding.kind, finding.machine) == ("error", "mounts-hang", B)
