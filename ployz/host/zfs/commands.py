@@ -83,16 +83,15 @@ class Commands:
     async def _carry_out(self, dataset: Dataset, argv: Sequence[str]) -> program.Output:
         """What may mount has its turn to the end of the program, even when nobody here waits for that any more."""
         if not turns.may_mount(argv) or not self.turns.are_needed():
-            return await self._in_time(dataset, argv, by_daemon=False)
+            return await self._in_time(dataset, argv)
         async with self.turns.take(dataset) as turn:
-            output = await self._in_time(dataset, argv, (turn,), by_daemon=True)
+            output = await self._in_time(dataset, argv, (turn,))
             if output.exit_code == 0:
                 await self.require_answer(dataset, (turn,))
             return output
 
-    async def _in_time(
-        self, dataset: Dataset, argv: Sequence[str], inherited: Sequence[int] = (), *, by_daemon: bool
-    ) -> program.Output:
+    async def _in_time(self, dataset: Dataset, argv: Sequence[str], inherited: Sequence[int] = ()) -> program.Output:
+        """A mount or an unmount that takes too long is `Failed` with MOUNT_HANGS."""
         is_mount = argv[1] in ("mount", "unmount")
         deadline_s = turns.MOUNT_S if is_mount else CHANGE_S
         leave_after_s = LEAVE_AFTER_S if inherited else None
@@ -103,7 +102,7 @@ class Commands:
             if not is_mount or error.code is not Code.TIMED_OUT:
                 raise
             what = f"the {argv[1]} of {dataset} hangs: it did not end within {deadline_s:g} s"
-            raise failures.mount_hangs(what, by_daemon=by_daemon or self.turns.are_needed()) from error
+            raise failures.mount_hangs(what, by_daemon=self.turns.are_needed()) from error
 
     async def require_answer(self, dataset: Dataset, inherited: Sequence[int] = ()) -> None:
         """A daemon says that it has mounted before it serves the file system, which it may never come to do."""

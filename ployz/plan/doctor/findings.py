@@ -164,8 +164,8 @@ def _of_hanging(on: _On, oldest: HangingReading, more: int) -> Finding:
     text = f"mounts hang: `{oldest.command}` has not ended for {oldest.age_s} s{beside}"
     if oldest.by_daemon:
         remedy = (
-            "Restart the machine, by its power if it does not go down: its zfs-fuse may serve no volume any more, and a "
-            "restart of ployzd does not help."
+            "Restart the machine, by its power if it does not go down: its zfs-fuse may serve no volume any more. "
+            "A restart of ployzd does not help."
         )
     else:
         remedy = (
