@@ -179,6 +179,8 @@ class Code(StrEnum):
     """A program, a file or a folder of this machine failed."""
     ZFS_FAILED = "zfs-failed"
     """ZFS refused or failed; the text has its words."""
+    MOUNT_HANGS = "mount-hangs"
+    """A mount or an unmount of a dataset did not end in time; the text says of which. No restart of ployzd helps."""
     DOCKER_FAILED = "docker-failed"
     """Docker refused or failed; the text has its words."""
     OVERLAY_FAILED = "overlay-failed"

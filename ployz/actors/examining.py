@@ -29,6 +29,7 @@ from ployz.plan.doctor import leftovers
 from ployz.plan.doctor.readings import (
     CertificateReading,
     FailedLook,
+    HangingReading,
     Leftover,
     LogReading,
     Look,
@@ -58,9 +59,10 @@ class Examination:
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
-        missing, pool, peers, log, identity, certificates, *_ = await together(
+        missing, pool, hanging, peers, log, identity, certificates, *_ = await together(
             partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
             partial(self._look, Look.POOL, self._pool),
+            partial(self._look, Look.MOUNTS, self._hanging),
             partial(self._look, Look.OVERLAY, self._peers),
             partial(self._look, Look.LOG, self._log, LOG_S),
             partial(self._look, Look.CERTIFICATES, self._identity),
@@ -87,6 +89,7 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
+            hanging=tuple(hanging or ()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -113,6 +116,10 @@ class Examination:
         name = self.parts.config.pool
         space = await self.parts.zfs.pool_space(name)
         return PoolReading(name, space.size_bytes, space.free_bytes, space.healthy, space.health)
+
+    async def _hanging(self) -> list[HangingReading]:
+        found = await self.parts.zfs.hanging_mounts(self.parts.config.pool)
+        return [HangingReading(each.command, each.age_s, each.by_daemon) for each in found[:WRONG_MAX]]
 
     async def _peers(self) -> list[PeerReading]:
         """Every other member: one that WireGuard does not know never shook hands. While its key is changed it has

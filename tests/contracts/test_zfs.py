@@ -209,3 +209,8 @@ def test_a_dataset_is_not_renamed_onto_another_or_from_nowhere(bench: Bench, top
     go(main)
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/one", f"{top}/two"))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/none", f"{top}/three"))
+
+
+def test_nothing_hangs_in_a_pool_that_is_well(bench: Bench, top: Dataset) -> None:
+    go(lambda: volume(bench, f"{top}/a"))
+    assert list(go(lambda: bench.zfs.hanging_mounts(bench.pool))) == []

@@ -23,7 +23,7 @@ from ployz.host.fakes.zfs_content import (
     parse_size,
     total_bytes,
 )
-from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures
 from ployz.host.zfs.parse import USER_PREFIX
 
@@ -55,6 +55,8 @@ class FakeZfs:
         self._sets: dict[Dataset, DatasetContent] = {pool: DatasetContent(self._guid(), {})}
         self._holders: dict[Dataset, list[Holder]] = {}
         self.health = "ONLINE"
+        self.hanging: list[HangingMount] = []
+        """While there are any, no mount and no unmount comes to its end."""
 
     # ---------------------------------------------------------------- a workload's hand
 
@@ -87,6 +89,7 @@ class FakeZfs:
     def power_cut(self) -> None:
         """No process and no mount survives it; every write that was made does."""
         self._holders.clear()
+        self.hanging.clear()
         for its in self._sets.values():
             its.mounted_at = None
 
@@ -174,6 +177,7 @@ class FakeZfs:
         stored_readonly = its.properties.get("readonly") == "on"
         if (its.mounted_at, its.mounted_readonly, stored_readonly) == (mountpoint, readonly, readonly):
             return
+        self._require_mounts(dataset)
         self._require_free(dataset)
         its.properties |= {
             "canmount": "noauto",
@@ -182,9 +186,14 @@ class FakeZfs:
         }
         its.mounted_at, its.mounted_readonly = mountpoint, readonly
 
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        return tuple(self.hanging) if pool == self._pool else ()
+
     async def unmount(self, dataset: Dataset) -> None:
         self._require_free(dataset)
         if dataset in self._sets:
+            if self._sets[dataset].mounted_at is not None:
+                self._require_mounts(dataset)
             self._sets[dataset].mounted_at = None
 
     # ---------------------------------------------------------------- snapshots
@@ -350,6 +359,12 @@ class FakeZfs:
     def _require_free(self, dataset: Dataset) -> None:
         if self._holders.get(dataset):
             raise failures.busy(dataset, self._holders[dataset])
+
+    def _require_mounts(self, dataset: Dataset) -> None:
+        if self.hanging:
+            raise failures.mount_hangs(
+                f"{dataset}: `{self.hanging[0].command}` hangs", by_daemon=self.hanging[0].by_daemon
+            )
 
     def _require_space(self, dataset: Dataset, more_bytes: int) -> None:
         if more_bytes > self._available_bytes(dataset):

@@ -80,6 +80,17 @@ class Holder:
     """Ends the sentence "PID …": `has the file /x open`, `has it mounted at /data in a mount namespace of its own`."""
 
 
+@frozen
+class HangingMount:
+    """A mount or an unmount that has not ended for long, whoever asked for it."""
+
+    command: str
+    """`zfs mount tank/ployz/production/pgdata`."""
+    age_s: int
+    by_daemon: bool
+    """A zfs-fuse does the mounts, and not the kernel."""
+
+
 class Zfs(Protocol):
     async def features(self) -> ZfsFeatures: ...
 
@@ -142,7 +153,10 @@ class Zfs(Protocol):
         ...
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
-        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`."""
+        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`.
+
+        `Failed` with MOUNT_HANGS: it did not end in time, or another mount keeps it from its turn.
+        """
         ...
 
     async def unmount(self, dataset: Dataset) -> None:
@@ -157,6 +171,10 @@ class Zfs(Protocol):
 
         Our own mount is `DatasetState.mounted_at`. Unmounted and without holders, nobody can write to it.
         """
+        ...
+
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        """Of this pool, oldest first."""
         ...
 
     async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:

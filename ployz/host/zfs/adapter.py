@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures, parse, sizes
 from ployz.host.zfs.clones import Clones
 from ployz.host.zfs.commands import BUSY_PAUSE_S, BUSY_S, Commands, no_pool
 from ployz.host.zfs.failures import Says
+from ployz.host.zfs.hanging import find_hanging
 from ployz.host.zfs.mounts import Mount, mounts_of
 
 WORKING_HEALTHS = frozenset({"ONLINE", "DEGRADED"})
@@ -121,6 +124,7 @@ class SystemZfs:
         missing = {key: value for key, value in wanted.items() if found.get(dataset, {}).get(key) != value}
         if self._mounts(dataset):
             if not missing and self._mounted_as_asked(dataset, mountpoint, readonly=readonly):
+                await self._zfs.require_answer(dataset)
                 return
             await self.unmount(dataset)  # a mount that began read-only stays so on zfs-fuse, whatever is set
         await self.set(dataset, missing)
@@ -140,6 +144,10 @@ class SystemZfs:
             if anyio.current_time() >= give_up_at:
                 raise failures.busy(dataset, holders, [each.mountpoint for each in mounts])
             await anyio.sleep(BUSY_PAUSE_S)
+
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        find = partial(find_hanging, pool, self._zfs.own_process, by_daemon=self._zfs.turns.are_needed())
+        return await anyio.to_thread.run_sync(find)
 
     # ---------------------------------------------------------------- snapshots
 

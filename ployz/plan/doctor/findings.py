@@ -10,7 +10,17 @@ from attrs import frozen
 
 from ployz.config import SPACE_RESERVE
 from ployz.ids import MachineId
-from ployz.plan.doctor.readings import Authority, Examined, FailedLook, Look, PoolReading, Readings
+from ployz.plan.doctor.leftovers import RESTART
+from ployz.plan.doctor.readings import (
+    Authority,
+    Examined,
+    FailedLook,
+    HangingReading,
+    Leftover,
+    Look,
+    PoolReading,
+    Readings,
+)
 from ployz.plan.doctor.versions import is_one_minor
 
 SPACE_LOW: Final = 0.15
@@ -96,7 +106,15 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     yield from _of_overlay(on, each.readings, silent)
     yield from _of_files(on, each.readings, now_ms)
     for left in each.readings.leftovers:
-        yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", left.remedy)
+        remedy = _remedy_for_leftover(left, each.readings.hanging)
+        yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", remedy)
+
+
+def _remedy_for_leftover(left: Leftover, hanging: Sequence[HangingReading]) -> str:
+    """A ployzd that was restarted waits for the same mount as the one before it."""
+    if hanging and left.remedy == RESTART:
+        return "It goes by itself when mounts do not hang there any more; a restart of ployzd does not help."
+    return left.remedy
 
 
 def _remedy_for_silence(machine: MachineId, examined: Sequence[Examined]) -> str:
@@ -133,14 +151,34 @@ def _of_parts(on: _On, said: Readings) -> Iterator[Finding]:
         )
     if said.pool is not None:
         yield from _of_pool(on, said.pool)
+    if said.hanging:
+        yield _of_hanging(on, said.hanging[0], len(said.hanging) - 1)
     for failed in said.failed:
-        if not _is_said_already(failed, said.missing):
+        if not _is_said_already(failed, said):
             text = f"{failed.look} could not be looked at: {failed.problem.text}"
             yield on.error("look-failed", text, failed.problem.advice or "Look there: journalctl -u ployzd")
 
 
-def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
-    """A Docker that is missing cannot list containers, either."""
+def _of_hanging(on: _On, oldest: HangingReading, more: int) -> Finding:
+    beside = f", nor have {more} more" if more else ""
+    text = f"mounts hang: `{oldest.command}` has not ended for {oldest.age_s} s{beside}"
+    if oldest.by_daemon:
+        remedy = (
+            "Restart the machine, by its power if it does not go down: its zfs-fuse may serve no volume any more. "
+            "A restart of ployzd does not help."
+        )
+    else:
+        remedy = (
+            "Look there at `zpool status` and `dmesg`. If the disks answer and it goes on, restart the machine: a "
+            "restart of ployzd does not help."
+        )
+    return on.error("mounts-hang", text, remedy)
+
+
+def _is_said_already(failed: FailedLook, said: Readings) -> bool:
+    """A Docker that is missing cannot list containers, either; nor can a ZFS be asked that waits for a mount."""
+    if said.hanging and failed.look in (Look.POOL, Look.DATASETS):
+        return True
     shared: Mapping[Look, tuple[str, ...]] = {
         Look.CONTAINERS: ("docker:", "dockerd:"),
         Look.POOL: ("zfs:", "zpool:", "pool "),
@@ -148,7 +186,7 @@ def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
         Look.OVERLAY: ("wg:",),
         Look.DOORS: ("nft:",),
     }
-    return any(each.startswith(shared.get(failed.look, ())) for each in missing)
+    return any(each.startswith(shared.get(failed.look, ())) for each in said.missing)
 
 
 def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:

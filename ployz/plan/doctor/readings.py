@@ -20,6 +20,7 @@ class Look(StrEnum):
     CERTIFICATES = "certificates"
     CONTAINERS = "containers"
     DATASETS = "datasets"
+    MOUNTS = "mounts"
     GUARDS = "guards"
     DOORS = "doors"
 
@@ -39,6 +40,16 @@ class PoolReading:
     """It reads and writes, degraded or not."""
     health: str
     """`ONLINE`, `DEGRADED`, `SUSPENDED`, …"""
+
+
+@frozen
+class HangingReading:
+    """A mount or an unmount that does not end."""
+
+    command: str
+    age_s: int
+    by_daemon: bool
+    """A zfs-fuse does the mounts, and not the kernel."""
 
 
 @frozen
@@ -95,6 +106,8 @@ class Readings:
     certificates: tuple[CertificateReading, ...]
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
+    hanging: tuple[HangingReading, ...] = ()
+    """Of its pool, oldest first."""
 
 
 @frozen

@@ -5,12 +5,14 @@ from attrs import evolve
 
 from ployz.errors import Code, Problem
 from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS
+from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
     Authority,
     CertificateReading,
     Clock,
     Examined,
     FailedLook,
+    HangingReading,
     Leftover,
     LogReading,
     Look,
@@ -39,9 +41,10 @@ def test_every_finding_says_what_to_do() -> None:
         certificates=(CertificateReading("/x.pem", 0, "no PEM"), CertificateReading("/y.pem", NOW_MS - 1)),
         leftovers=(Leftover("guard", "x", "is of no operation", "rm x"),),
         failed=(FailedLook(Look.DOORS, Problem(Code.TIMED_OUT, "too slow")),),
+        hanging=(HangingReading("zfs mount tank/a", 90, by_daemon=True),),
     )
     everything = found(spoiled, authority=Authority(None, Problem(Code.TIMED_OUT, "no answer"), ("too old",)))
-    assert len({each.kind for each in everything}) == 14
+    assert len({each.kind for each in everything}) == 15
     for each in everything:
         assert each.text
         assert each.remedy
@@ -124,3 +127,31 @@ def test_versions_of_one_minor_are_a_warning_and_of_two_an_error() -> None:
 def test_an_authority_that_is_away_keeps_nobody_from_being_examined() -> None:
     away = Authority(None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
     assert kinds(examined(B, position=3), authority=away) == [("error", "authority-away", None)]
+
+
+OF_DAEMON = HangingReading("zfs mount tank/ployz/production/data", 184, by_daemon=True)
+IN_KERNEL = evolve(OF_DAEMON, by_daemon=False)
+
+
+@pytest.mark.parametrize(("hanging", "helps"), [(OF_DAEMON, "its zfs-fuse"), (IN_KERNEL, "`zpool status`")])
+def test_a_mount_that_hangs_is_named_with_what_helps(hanging: HangingReading, helps: str) -> None:
+    (finding,) = found(examined(B, hanging=(hanging, hanging)))
+    assert (finding.severity, finding.kind, finding.machine) == ("error", "mounts-hang", B)
+    assert finding.text == (
+        "mounts hang: `zfs mount tank/ployz/production/data` has not ended for 184 s, nor have 1 more"
+    )
+    assert helps in finding.remedy
+    assert "restart of ployzd does not help" in finding.remedy
+
+
+def test_while_mounts_hang_nobody_is_told_to_restart_ployzd_and_what_waits_for_them_is_no_finding_of_its_own() -> None:
+    slow = Problem(Code.TIMED_OUT, "it was not done within 12 s")
+    left = (Leftover("dataset", "tank/x", "is of an operation", RESTART), Leftover("guard", "y", "is", "rm y"))
+    failed = (FailedLook(Look.DATASETS, slow), FailedLook(Look.POOL, slow), FailedLook(Look.DOORS, slow))
+    there = found(examined(B, hanging=(OF_DAEMON,), leftovers=left, failed=failed))
+    remedies = {each.kind: each.remedy for each in there}
+    assert sorted(remedies) == ["leftover-dataset", "leftover-guard", "look-failed", "mounts-hang"]
+    assert RESTART not in remedies.values()
+    assert remedies["leftover-guard"] == "rm y"
+    (look,) = [each for each in there if each.kind == "look-failed"]
+    assert look.text.startswith("doors")
