@@ -1,4 +1,4 @@
-"""One SQLite file behind one connection that one thread at a time uses: what both durable logs stand on.
+"""One SQLite file behind one connection that one thread uses: what both durable logs stand on.
 
 How such a file is locked and closed, how a transaction commits, and what a failed COMMIT means.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -17,6 +18,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the inte
 
 from ployz.errors import Code, Failed, Unreachable
 from ployz.events.files import FileKind, problem_of, recognise
+from ployz.events.one_thread import OneThread
 
 T = TypeVar("T")
 
@@ -28,8 +30,9 @@ class Connection:
         self._path = path
         self._kind = kind
         self._database = database
-        self._one_thread = anyio.CapacityLimiter(1)
+        self._thread = OneThread(f"ployz {kind.what}")
         self._poison: str | None = None
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, kind: FileKind) -> Self:
@@ -42,7 +45,8 @@ class Connection:
 
     async def read(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in the thread. It sees every write that returned before."""
-        return await to_thread.run_sync(self._read, work, limiter=self._one_thread)
+        self._refuse_if_poisoned()
+        return await self._thread.run(partial(self._read, work))
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in one transaction, which is on the disk when this returns.
@@ -51,12 +55,20 @@ class Connection:
         before the commit, nothing was written. `Unreachable` (OUTCOME_UNKNOWN): COMMIT itself raised, so the
         transaction may or may not be found after the next open.
         """
-        return await to_thread.run_sync(self._write, work, limiter=self._one_thread)
+        self._refuse_if_poisoned()
+        return await self._thread.run(partial(self._write, work))
 
     async def aclose(self) -> None:
+        """Whatever was asked for before is done first."""
         self._poison = self._poison or "it was closed"
+        if self._closed:
+            return
+        self._closed = True
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._database.close, limiter=self._one_thread)
+            try:
+                await self._thread.run(self._database.close)
+            finally:
+                self._thread.close()
 
     def _read(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()

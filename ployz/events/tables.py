@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 import attrs
 from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.events.files import FileKind
 from ployz.events.log import Row
 
 _TABLE = "events"
 _COLUMNS = tuple(column.name for column in attrs.fields(Row))
+_columns = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608 - made of our own names
 _INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
 
@@ -45,8 +48,22 @@ EXPORTED_LOG = FileKind(what="exported event log", application_id=0x504C6578, ve
 """A copy has its own mark, so that no ployzd ever appends to one."""
 
 
-def insert(database: Database, rows: Sequence[Row]) -> None:
-    database.conn.executemany(_INSERT, (tuple(getattr(row, column) for column in _COLUMNS) for row in rows))
+def insert(database: Database, rows: Iterable[Row]) -> None:
+    database.conn.executemany(_INSERT, map(_columns, rows))
+
+
+def insert_new(database: Database, rows: Iterable[Row]) -> bool:
+    """Inside a transaction. False: one of them is there already, or its step is, and none was added."""
+    execute = database.conn.execute
+    execute("SAVEPOINT new")
+    try:
+        insert(database, rows)
+    except sqlite3.IntegrityError:
+        execute("ROLLBACK TO new")
+        return False
+    finally:
+        execute("RELEASE new")
+    return True
 
 
 def select(database: Database, where: str, *values: object) -> list[Row]:
