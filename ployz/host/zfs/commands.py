@@ -8,13 +8,13 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host import program
 from ployz.host.ports import Dataset, Holder
 from ployz.host.zfs import failures, parse
 from ployz.host.zfs.failures import Says
 from ployz.host.zfs.holders import find_holders
+from ployz.surroundings import SLOWNESS
 
 LOOK_S = 20.0 * SLOWNESS
 """For reading. A suspended pool hangs a reader for ever."""
