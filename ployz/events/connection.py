@@ -5,16 +5,16 @@ How such a file is locked and closed, how a transaction commits, and what a fail
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection as Database
 from typing import Self, TypeVar
 
 import anyio
 from anyio import to_thread
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Failed, Unreachable
 from ployz.events.files import FileKind, problem_of, recognise
@@ -79,7 +79,7 @@ class Connection:
 
     def _write(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()
-        execute = self._database.conn.execute
+        execute = self._database.execute
         try:
             execute("BEGIN IMMEDIATE")
             result = work(self._database)
@@ -120,9 +120,9 @@ def _open(path: Path, kind: FileKind) -> Database:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before WAL: no shared-memory file, no second process
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits at a power cut
-        database = Database(connection)
-        with database.atomic():
-            recognise(path, kind, database, may_create=True)
+        connection.execute("BEGIN")
+        recognise(path, kind, connection, may_create=True)
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -131,4 +131,4 @@ def _open(path: Path, kind: FileKind) -> Database:
         if connection is not None:
             connection.close()
         raise
-    return database
+    return connection

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection as Database
 from typing import Self
 
 import anyio
 from attrs import define
-from sqlite_utils import Database
 
 from ployz.clock import Clock
 from ployz.events.chain import Walk, missing_row, prepare, record_of, seal, to_record

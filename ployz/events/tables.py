@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from operator import attrgetter
+from sqlite3 import Connection as Database
 from typing import Any
 
 import attrs
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.events.files import FileKind
 from ployz.events.log import Row
@@ -21,26 +21,13 @@ _INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' 
 
 
 def _create(database: Database) -> None:
-    table = database.table(_TABLE)
-    table.create(
-        {
-            "seq": int,
-            "at_ms": int,
-            "stream": str,
-            "name": str,
-            "version": int,
-            "payload": bytes,
-            "operation_id": str,
-            "step": str,
-            "previous_hash": bytes,
-            "hash": bytes,
-        },
-        pk="seq",
-        not_null=set(_COLUMNS) - {"operation_id", "step"},
-        strict=True,
+    database.execute(
+        f"CREATE TABLE {_TABLE} (seq INTEGER PRIMARY KEY NOT NULL, at_ms INTEGER NOT NULL, stream TEXT NOT NULL,"
+        " name TEXT NOT NULL, version INTEGER NOT NULL, payload BLOB NOT NULL, operation_id TEXT, step TEXT,"
+        " previous_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT"
     )
     # NULLs differ from each other here: rows without a step, or without an operation, are never in each other's way.
-    table.create_index(["operation_id", "step"], unique=True)
+    database.execute(f"CREATE UNIQUE INDEX idx_events_operation_id_step ON {_TABLE} (operation_id, step)")
 
 
 EVENT_LOG = FileKind(what="event log", application_id=0x504C6F67, version=1, create=_create)  # "PLog"
@@ -49,12 +36,12 @@ EXPORTED_LOG = FileKind(what="exported event log", application_id=0x504C6578, ve
 
 
 def insert(database: Database, rows: Iterable[Row]) -> None:
-    database.conn.executemany(_INSERT, map(_columns, rows))
+    database.executemany(_INSERT, map(_columns, rows))
 
 
 def insert_new(database: Database, rows: Iterable[Row]) -> bool:
     """Inside a transaction. False: one of them is there already, or its step is, and none was added."""
-    execute = database.conn.execute
+    execute = database.execute
     execute("SAVEPOINT new")
     try:
         insert(database, rows)
