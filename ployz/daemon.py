@@ -46,8 +46,8 @@ def main() -> int:
 
 
 def _drop_what_importing_left() -> None:
-    """The text of every method that attrs has made, which tracebacks alone would print, and classes that it has replaced:
-    memory that what runs then takes, in the place of more.
+    """The text of every method that attrs has made, which only tracebacks print, and the classes that it has replaced.
+    What runs takes that memory then, and not more.
     """
     linecache.clearcache()
     gc.collect()
