@@ -6,7 +6,6 @@ configuration.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Final, Self
@@ -16,16 +15,13 @@ from attrs import frozen
 
 from ployz.errors import Code, Refused
 from ployz.ids import Certificate, ClusterName, InvalidName, MachineId
+from ployz.surroundings import SLOWNESS, SOCKET_PATH
 
 CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
-SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 
 PEER_PORT: Final = 7701
 STREAM_PORT: Final = 7702
 
-SLOWNESS: Final = float(os.environ.get("PLOYZ_SLOWNESS", "1"))
-"""How many times slower than a real machine this one is, under emulation for example. It stretches how long answers are
-waited for, and no lease: on those, machines must agree."""
 ASK_TIMEOUT_S: Final = 10.0 * SLOWNESS
 """An ask that reads or decides, here or over the overlay."""
 EFFECT_TIMEOUT_S: Final = 120.0 * SLOWNESS

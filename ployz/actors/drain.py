@@ -13,7 +13,7 @@ from attrs import evolve
 
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.drain import DepartureRow, DrainPlan, PreviewDrain, SlotMove
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.parts import Parts
 from ployz.actors.survey import survey
 from ployz.actors.together import together

@@ -19,7 +19,6 @@ from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
-from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container
 from ployz.ids import InvalidName, OperationId, VolumeRef
@@ -38,6 +37,7 @@ from ployz.plan.doctor.readings import (
     Readings,
 )
 from ployz.projections.machines import Member
+from ployz.surroundings import SLOWNESS
 
 LOOK_S: Final = 12.0 * SLOWNESS
 REQUIREMENTS_S: Final = ANSWER_S + LOOK_S

@@ -19,12 +19,12 @@ from ployz.actors.messages.machine import (
     MachineRow,
     Ping,
     Pong,
-    ProbeMachine,
     SetMachine,
     SettingRow,
     ShowMachine,
     Silence,
 )
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.actors.work import transact

@@ -7,7 +7,7 @@ from functools import partial
 from attrs import evolve
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.messages.services import (
     AsideRow,
     CopyRow,

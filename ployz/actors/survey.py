@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.actors.core import Home
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.messages.storage import EstimateSend
 from ployz.actors.parts import Parts
 from ployz.actors.together import together

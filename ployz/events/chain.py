@@ -47,7 +47,11 @@ def sealed(row: Row) -> bytes:
 
     They are packed, so that no two different rows give the same bytes.
     """
-    return hashlib.sha256(pack(_sealed_columns(row))).digest()
+    return _hash(_sealed_columns(row))
+
+
+def _hash(columns: tuple[object, ...]) -> bytes:
+    return hashlib.sha256(pack(columns)).digest()
 
 
 def prepare(entries: Sequence[Entry], codec: Codec) -> list[Encoded]:
@@ -60,30 +64,29 @@ def prepare(entries: Sequence[Entry], codec: Codec) -> list[Encoded]:
 
 def seal(entry: Entry, encoded: Encoded, *, seq: int, at_ms: int, previous_hash: bytes) -> Row:
     """The row of an entry at its place."""
-    row = Row(
-        seq=seq,
-        at_ms=at_ms,
-        stream=entry.stream,
-        name=encoded.name,
-        version=encoded.version,
-        payload=encoded.payload,
-        operation_id=None if entry.operation_id is None else str(entry.operation_id),
-        step=entry.step,
-        previous_hash=previous_hash,
-        hash=b"",
+    columns = (
+        seq,
+        at_ms,
+        entry.stream,
+        encoded.name,
+        encoded.version,
+        encoded.payload,
+        None if entry.operation_id is None else str(entry.operation_id),
+        entry.step,
+        previous_hash,
     )
-    return evolve(row, hash=sealed(row))
+    return Row(*columns, _hash(columns))
 
 
 def to_record(row: Row, codec: Codec) -> Record:
     """`Corrupt`: its event cannot be read."""
-    return record_of(row, codec.decode(row.name, row.version, row.payload))
+    return record_of(row, codec.decode(row.name, row.version, row.payload), row.operation_id)
 
 
-def record_of(row: Row, event: Event) -> Record:
-    """The record of a row whose event is at hand."""
+def record_of(row: Row, event: Event, operation: str | None) -> Record:
+    """The record of a row whose event is at hand, and its operation: an `OperationId` is not read again."""
     try:
-        operation_id = None if row.operation_id is None else OperationId(row.operation_id)
+        operation_id = None if operation is None else OperationId(operation)
     except InvalidName as error:
         raise Corrupt(Code.MALFORMED_EVENT, str(error), "restore the log from a copy") from error
     return Record(row.seq, row.at_ms, row.stream, event, operation_id, row.step, row.previous_hash, row.hash)

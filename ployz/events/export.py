@@ -6,13 +6,11 @@ Synchronous, for the command line: rows come from a node through its API, since 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Refused
 from ployz.events.chain import to_record
@@ -39,7 +37,7 @@ class ExportWriter:
     def __enter__(self) -> Self:
         self._part.unlink(missing_ok=True)
         try:
-            self._database = Database(sqlite3.connect(str(self._part), isolation_level=None))
+            self._database = sqlite3.connect(str(self._part), isolation_level=None)
         except sqlite3.Error as error:
             raise problem_of(self._part, EXPORTED_LOG, error) from error
         try:

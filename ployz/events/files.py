@@ -5,12 +5,12 @@ Synchronous, and without an event loop: the command line reads exported logs wit
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from sqlite3 import Connection as Database
 
 from attrs import frozen
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
 
@@ -42,8 +42,7 @@ def open_read_only(path: Path, kind: FileKind) -> Database:
     connection = None
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0)
-        database = Database(connection)
-        recognise(path, kind, database, may_create=False)
+        recognise(path, kind, connection, may_create=False)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -52,13 +51,13 @@ def open_read_only(path: Path, kind: FileKind) -> Database:
         if connection is not None:
             connection.close()
         raise
-    return database
+    return connection
 
 
 def recognise(path: Path, kind: FileKind, database: Database, *, may_create: bool) -> None:
     """Fills an empty file if it may; else raises what `open_read_only` raises for a file of another kind."""
     application_id, version = (_pragma(database, name) for name in ("application_id", "user_version"))
-    if may_create and application_id == 0 and not database.table_names():
+    if may_create and application_id == 0 and _is_empty(database):
         create(kind, database)
         return
     if application_id != kind.application_id:
@@ -78,6 +77,10 @@ def create(kind: FileKind, database: Database) -> None:
     kind.create(database)
     database.execute(f"PRAGMA application_id = {kind.application_id}")
     database.execute(f"PRAGMA user_version = {kind.version}")
+
+
+def _is_empty(database: Database) -> bool:
+    return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
 def _pragma(database: Database, name: str) -> int:

@@ -33,8 +33,6 @@ from ployz.events.types.secrets import SecretRemoved, SecretSet, SecretShare, Se
 from ployz.events.types.values import (
     Cutover,
     CutoverParts,
-    Lifecycle,
-    OperationKind,
     RoundEvidence,
     SlotPlacement,
     SnapshotTaken,
@@ -70,6 +68,7 @@ from ployz.events.types.workloads import (
     ServiceUnfenced,
     VoteCast,
 )
+from ployz.events.words import Lifecycle, OperationKind
 
 __all__ = [
     "AddressClaimed",

@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 import anyio
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.docker import carry, pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
 from ployz.host.ports import BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.surroundings import SLOWNESS
 
 START_S: Final = 60.0 * SLOWNESS
 STOP_MARGIN_S: Final = 30.0 * SLOWNESS

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import anyio
 from attrs import frozen
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig
 from ployz.host.program import Output, run
@@ -28,6 +27,7 @@ from ployz.host.wireguard.observed import (
     parse_uplinks,
 )
 from ployz.host.wireguard.settings import DOCKER_CHAIN, Rule
+from ployz.surroundings import SLOWNESS
 
 DEADLINE_S = 10.0 * SLOWNESS
 """Each takes milliseconds. What takes this long waits for a lock that nobody gives back."""

@@ -8,7 +8,6 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host import program
 from ployz.host.ports import Dataset, Holder
@@ -17,6 +16,7 @@ from ployz.host.zfs.failures import Says
 from ployz.host.zfs.hanging import answers_argv
 from ployz.host.zfs.holders import find_holders
 from ployz.host.zfs.mounts import mounts_of
+from ployz.surroundings import SLOWNESS
 
 LOOK_S = 20.0 * SLOWNESS
 """For reading. A suspended pool hangs a reader for ever."""

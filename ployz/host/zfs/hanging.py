@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ployz.config import SLOWNESS
 from ployz.host.ports import Dataset, HangingMount
+from ployz.surroundings import SLOWNESS
 
 HANGS_S: Final = 20.0 * SLOWNESS
 """From this age on a mount counts as hanging. Sound ones take tenths of a second, and a few where a log is replayed."""

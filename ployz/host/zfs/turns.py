@@ -16,10 +16,10 @@ from typing import Final
 import anyio
 from attrs import frozen
 
-from ployz.config import SLOWNESS
 from ployz.host.ports import Dataset
 from ployz.host.zfs import failures
 from ployz.host.zfs.mounts import Mount, read_mountinfo
+from ployz.surroundings import SLOWNESS
 
 PROC = Path("/proc")
 
