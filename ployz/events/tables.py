@@ -6,12 +6,15 @@ import sqlite3
 from collections.abc import Iterable
 from operator import attrgetter
 from sqlite3 import Connection as Database
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ployz.events.files import FileKind
 from ployz.events.log import Row
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
 
 _TABLE = "events"
 _COLUMNS = tuple(column.name for column in attrs.fields(Row))
@@ -20,14 +23,27 @@ _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608 - made of 
 _INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
 
 
-def _create(database: Database) -> None:
-    database.execute(
-        f"CREATE TABLE {_TABLE} (seq INTEGER PRIMARY KEY NOT NULL, at_ms INTEGER NOT NULL, stream TEXT NOT NULL,"
-        " name TEXT NOT NULL, version INTEGER NOT NULL, payload BLOB NOT NULL, operation_id TEXT, step TEXT,"
-        " previous_hash BLOB NOT NULL, hash BLOB NOT NULL) STRICT"
+def _create(database: Tables) -> None:
+    table = database.table(_TABLE)
+    table.create(
+        {
+            "seq": int,
+            "at_ms": int,
+            "stream": str,
+            "name": str,
+            "version": int,
+            "payload": bytes,
+            "operation_id": str,
+            "step": str,
+            "previous_hash": bytes,
+            "hash": bytes,
+        },
+        pk="seq",
+        not_null=set(_COLUMNS) - {"operation_id", "step"},
+        strict=True,
     )
     # NULLs differ from each other here: rows without a step, or without an operation, are never in each other's way.
-    database.execute(f"CREATE UNIQUE INDEX idx_events_operation_id_step ON {_TABLE} (operation_id, step)")
+    table.create_index(["operation_id", "step"], unique=True)
 
 
 EVENT_LOG = FileKind(what="event log", application_id=0x504C6F67, version=1, create=_create)  # "PLog"

@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from sqlite3 import Connection as Database
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from ployz import projections
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
@@ -21,6 +21,9 @@ from ployz.events.files import FileKind
 from ployz.projections.compaction import Compaction
 from ployz.projections.snapshot import Unusable, dump, load
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
+
 T = TypeVar("T")
 
 _BODY: Final = "body"
@@ -28,9 +31,9 @@ _PIECES: Final = "pieces"
 _RULE: Final = ("compaction.py", "local_places.py", "archive.py")
 
 
-def _create(database: Database) -> None:
+def _create(database: Tables) -> None:
     for table in (_BODY, _PIECES):
-        database.execute(f"CREATE TABLE {table} (place INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT")
+        database.table(table).create({"place": int, "content": bytes}, pk="place", not_null={"content"}, strict=True)
 
 
 _KIND: Final = FileKind(what="compaction of a log", application_id=0x504C636D, version=1, create=_create)  # "PLcm"

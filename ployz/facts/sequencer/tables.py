@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from sqlite3 import Connection as Database
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ployz.errors import Code, Corrupt
 from ployz.events.codec import CODEC, Encoded
@@ -18,21 +18,27 @@ from ployz.facts.chain import stored_hash
 from ployz.facts.port import Held, Put, SequencedFact
 from ployz.facts.rules import Change, Head
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
 
-def _create(database: Database) -> None:
-    database.execute(
-        "CREATE TABLE records"
-        " (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL, lease INTEGER NOT NULL) STRICT"
+
+def _create(database: Tables) -> None:
+    records = database.table("records", strict=True)
+    records.create(
+        {"key": str, "value": bytes, "revision": int, "lease": int},
+        pk="key",
+        not_null={"value", "revision", "lease"},
     )
-    database.execute("CREATE INDEX idx_records_lease ON records (lease)")
-    database.execute(
-        "CREATE TABLE facts (position INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, name TEXT NOT NULL,"
-        " version INTEGER NOT NULL, payload BLOB NOT NULL, hash BLOB NOT NULL) STRICT"
+    records.create_index(["lease"])
+    database.table("facts", strict=True).create(
+        {"position": int, "at_ms": int, "name": str, "version": int, "payload": bytes, "hash": bytes},
+        pk="position",
+        not_null={"at_ms", "name", "version", "payload", "hash"},
     )
-    database.execute("CREATE TABLE leases (lease INTEGER PRIMARY KEY, ttl_s REAL NOT NULL) STRICT")
+    database.table("leases", strict=True).create({"lease": int, "ttl_s": float}, pk="lease", not_null={"ttl_s"})
     # One row: numbers that are never reused, also when the records and leases that had them are gone.
-    database.execute(
-        "CREATE TABLE counters (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, last_lease INTEGER NOT NULL) STRICT"
+    database.table("counters", strict=True).create(
+        {"id": int, "revision": int, "last_lease": int}, pk="id", not_null={"revision", "last_lease"}
     )
     database.execute("INSERT INTO counters (id, revision, last_lease) VALUES (1, 0, 0)")
 
