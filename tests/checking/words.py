@@ -25,7 +25,7 @@ def selected(selection: Selection, changed: Sequence[str], *, every: bool) -> li
     return said
 
 
-def left_out(selection: Selection) -> list[str]:
+def left_out(selection: Selection, *, every: bool) -> list[str]:
     """A line for each reason."""
     said = []
     if selection.too_far:
@@ -33,7 +33,7 @@ def left_out(selection: Selection) -> list[str]:
             f"left out: {len(selection.too_far)} files of tests that import it from farther away: a minute is "
             "too short. bin/check --all"
         )
-    if selection.elsewhere:
+    if selection.elsewhere and not every:
         said += _wrapped("left out, though they belong to it: bin/test has", selection.elsewhere)
     said.append("left out: tests of real parts and labs, which need root, and the simulation: bin/test")
     return said
