@@ -58,8 +58,9 @@ class Part:
 
 
 def suite(name: str, folder: str, *options: str, nice: int = 0, **environment: str) -> Step:
-    """The tests of a folder below `tests`."""
-    argv = (*PYTHON, "-m", "pytest", "--quiet", "--durations=5", *options, f"tests/{folder}")
+    """The tests of a folder below `tests`. Properties draw the same each time (`same`, see tests/conftest.py)."""
+    argv = (*PYTHON, "-m", "pytest", "--quiet", "--durations=5", "--hypothesis-profile=same", *options)
+    argv = (*argv, f"tests/{folder}")
     return Step(name, argv, environment, suite=True, nice=nice)
 
 

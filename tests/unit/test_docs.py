@@ -16,7 +16,7 @@ from ployz.manifest import parse
 from tests.runner.parts import DEFAULT
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 FORBIDDEN = re.compile(r"/wor[k]\b|\bissu[e]s?\b", re.IGNORECASE)
