@@ -55,7 +55,7 @@ class VolumeDataset:
         if found is None:
             properties = {
                 "canmount": "noauto",
-                "quota": quota(quota_bytes),
+                "refquota": quota(quota_bytes),
                 names.PROPERTY_EPOCH: "0",
                 names.PROPERTY_OPERATION: operation_id,
             }
@@ -130,6 +130,7 @@ class VolumeDataset:
             mounted=found.mounted_at is not None,
             readonly=found.readonly,
             quota_bytes=found.quota_bytes,
+            total_quota_bytes=found.total_quota_bytes,
             snapshots=tuple(each.name for each in found.snapshots if names.is_ours(each.name)),
             touched_by=touch.operation_id if touch else None,
             touched_base=touch.base if touch else None,
@@ -138,11 +139,8 @@ class VolumeDataset:
 
     async def carry_out(self, action: settle.VolumeAction) -> None:
         match action:
-            case settle.Adopt(_, epoch, quota_bytes):
-                await self._adopt(epoch, quota_bytes)
-            case settle.TakeOver(_, snapshot, epoch, quota_bytes):
-                await self._go_back_to(snapshot)
-                await self._adopt(epoch, quota_bytes)
+            case settle.Adopt() | settle.TakeOver() | settle.Tune():
+                await self._make_ours(action)
             case settle.Retire():
                 await self.unmount()
             case settle.SetAside(_, operation_id):
@@ -157,6 +155,16 @@ class VolumeDataset:
                     await self.parts.zfs.destroy_snapshot(self.name, name)
             case settle.Missing(problem):
                 raise Failed(problem.code, problem.text, problem.advice)
+
+    async def _make_ours(self, action: settle.Adopt | settle.TakeOver | settle.Tune) -> None:
+        match action:
+            case settle.Adopt(_, epoch):
+                await self._adopt(epoch)
+            case settle.TakeOver(_, snapshot, epoch):
+                await self._go_back_to(snapshot)
+                await self._adopt(epoch)
+            case settle.Tune(_, quota_bytes):
+                await self._tune(quota_bytes)
 
     async def _discard(self, base: str | None) -> None:
         if base is None:
@@ -181,16 +189,19 @@ class VolumeDataset:
         await self.remove_empty_namespace()
         await self.parts.journal.record(self.stream, VolumeSetAside(self.volume, aside))
 
-    async def _adopt(self, epoch: int, quota_bytes: int) -> None:
-        await self.parts.zfs.set(
-            self.name,
-            {
-                "canmount": "noauto",
-                "readonly": "off",
-                "quota": quota(quota_bytes),
-                names.PROPERTY_EPOCH: str(epoch),
-            },
-        )
+    async def _adopt(self, epoch: int) -> None:
+        """No more than what a service needs to run."""
+        await self.parts.zfs.set(self.name, {"canmount": "noauto", "readonly": "off", names.PROPERTY_EPOCH: str(epoch)})
+
+    async def _tune(self, quota_bytes: int) -> None:
+        """The one that counts snapshots goes last: until the other is there, it bounds the volume."""
+        await self.parts.zfs.set(self.name, {"refquota": quota(quota_bytes), "quota": "none"})
+
+    async def unbound(self) -> None:
+        """A copy: what bounded it when it was the volume must not bound what is received now."""
+        found = await self.state()
+        if found is not None and (found.quota_bytes or found.total_quota_bytes):
+            await self._tune(0)
 
 
 def epoch_of(found: DatasetState) -> int:

@@ -107,13 +107,14 @@ class MachineActor(Actor):
             volume=volume,
             epoch=epoch_of(found),
             referenced_bytes=found.referenced_bytes,
-            quota_bytes=found.quota_bytes,
+            quota_bytes=found.quota_bytes or found.total_quota_bytes,
             snapshots=tuple(SnapshotReport(each.name, each.guid) for each in found.snapshots),
             strangers=tuple(
                 HolderReport(each.pid, each.command)
                 for each in await self._parts.zfs.holders(dataset)
                 if each.container_id not in ours
             ),
+            snapshots_bytes=found.snapshots_bytes,
         )
 
     async def _our_containers(self, volume: VolumeRef) -> set[str]:

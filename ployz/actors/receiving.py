@@ -74,6 +74,7 @@ class Receiving:
         elif name is not None and not resumed:
             await zfs.unmount(self._dataset.name)
             await zfs.rollback(self._dataset.name, name)
+            await self._dataset.unbound()
         return ReceivePrepared(
             volume,
             base=name,

@@ -154,6 +154,7 @@ class ServicesActor(Actor):
                     owner=machine == placement.owner,
                     referenced_bytes=found.referenced_bytes,
                     snapshots=tuple(each.name for each in found.snapshots),
+                    snapshots_bytes=found.snapshots_bytes,
                 )
                 for machine, report in reports.items()
                 if report is not None and (found := report.volume(message.volume)) is not None
@@ -239,6 +240,7 @@ class ServicesActor(Actor):
             ),
             referenced_bytes=found.referenced_bytes if found else None,
             quota_bytes=found.quota_bytes if found else 0,
+            snapshots_bytes=found.snapshots_bytes if found else 0,
         )
 
 

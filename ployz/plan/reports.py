@@ -35,10 +35,12 @@ class VolumeReport:
     """0: it was received and never committed."""
     referenced_bytes: int
     quota_bytes: int
-    """0: none."""
+    """Of its data. 0: none."""
     snapshots: tuple[SnapshotReport, ...]
     """Oldest first."""
     strangers: tuple[HolderReport, ...]
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to: the pool lacks it, and the quota does not count it."""
 
 
 @frozen

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ployz.errors import Code
+import random
+
+import pytest
+
+from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset
 from tests.zfs_benches import MIB, Bench, go, mountpoint, raises, state_of, volume
 
@@ -140,6 +144,26 @@ def test_a_rollback_brings_back_the_content_and_drops_later_snapshots(bench: Ben
 def test_a_rollback_to_an_absent_snapshot_is_a_failure(bench: Bench, top: Dataset) -> None:
     go(lambda: bench.zfs.create(top, {}))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rollback(top, "one"))
+
+
+def test_what_fits_the_quota_of_the_data_fits_it_whatever_snapshots_hold(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await volume(bench, top)
+        await bench.zfs.set(top, {"refquota": str(6 * MIB), "quota": "none"})
+        bench.write(top, "file", random.Random(1).randbytes(4 * MIB))  # noqa: S311 - content of a test
+        await bench.zfs.snapshot([top], "base")
+        bench.write(top, "file", random.Random(2).randbytes(4 * MIB))  # noqa: S311 - content of a test
+        bench.settle()
+        state = await state_of(bench, top)
+        assert (state.quota_bytes, state.total_quota_bytes) == (6 * MIB, 0)
+        assert state.referenced_bytes < 5 * MIB
+        assert 3 * MIB < state.snapshots_bytes < 5 * MIB
+        await bench.zfs.set(top, {"quota": str(9 * MIB)})
+        assert (await state_of(bench, top)).total_quota_bytes == 9 * MIB
+        with pytest.raises((Failed, AssertionError), match=r"(?i)space|quota"):
+            bench.write(top, "more", random.Random(3).randbytes(8 * MIB))  # noqa: S311 - content of a test
+
+    go(main)
 
 
 def test_equal_trees_have_equal_digests_mounted_or_not(bench: Bench, top: Dataset) -> None:

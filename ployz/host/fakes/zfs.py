@@ -60,7 +60,7 @@ class FakeZfs:
 
     def write(self, dataset: Dataset, path: str, content: bytes) -> None:
         its = self._writable(dataset)
-        self._require_space(dataset, len(content))
+        self._require_space(dataset, len(content), grows_bytes=len(content) - len(its.files.get(path, b"")))
         its.files[path] = content
 
     def remove(self, dataset: Dataset, path: str) -> None:
@@ -112,7 +112,7 @@ class FakeZfs:
             used_bytes=its.used_bytes(),
             referenced_bytes=total_bytes(its.files),
             available_bytes=self._available_bytes(dataset),
-            quota_bytes=parse_size(its.properties.get("quota", "none")),
+            quota_bytes=parse_size(its.properties.get("refquota", "none")),
             mounted_at=its.mounted_at,
             readonly=its.properties.get("readonly") == "on",
             properties={
@@ -122,6 +122,8 @@ class FakeZfs:
             },
             snapshots=tuple(self._snapshot(its, each) for each in its.snapshots),
             resume_token=its.resume_token,
+            total_quota_bytes=parse_size(its.properties.get("quota", "none")),
+            snapshots_bytes=its.used_bytes() - total_bytes(its.files) - len(its.partial),
         )
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
@@ -142,7 +144,8 @@ class FakeZfs:
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         its = self._set(dataset)
-        if 0 < parse_size(properties.get("quota", "none")) < its.used_bytes():
+        too_small = 0 < parse_size(properties.get("quota", "none")) < its.used_bytes()
+        if too_small or 0 < parse_size(properties.get("refquota", "none")) < total_bytes(its.files):
             raise failures.failure(
                 f"cannot set property for '{dataset}': size is less than current used or reserved space"
             )
@@ -290,11 +293,12 @@ class FakeZfs:
         refusal = self._refusal(dataset, its, what)
         if refusal:
             raise failures.stream_failure(refusal)
-        self._require_space(dataset, total_bytes(what.changed))
+        files = {path: content for path, content in (its.files if its else {}).items() if path not in what.removed}
+        grows_bytes = total_bytes({**files, **what.changed}) - total_bytes(its.files if its else {})
+        self._require_space(dataset, total_bytes(what.changed), grows_bytes=grows_bytes)
         if its is None:
             its = self._sets[dataset] = DatasetContent(self._guid(), {})
-        its.files = {path: content for path, content in its.files.items() if path not in what.removed}
-        its.files |= what.changed
+        its.files = {**files, **what.changed}
         its.partial = b""
         its.snapshots.append(Snap(what.name, what.guid, self._next(), what.created_s, dict(its.files)))
 
@@ -351,8 +355,12 @@ class FakeZfs:
         if self._holders.get(dataset):
             raise failures.busy(dataset, self._holders[dataset])
 
-    def _require_space(self, dataset: Dataset, more_bytes: int) -> None:
-        if more_bytes > self._available_bytes(dataset):
+    def _require_space(self, dataset: Dataset, more_bytes: int, *, grows_bytes: int) -> None:
+        """`more_bytes`: written, beside what snapshots keep of what was there. `grows_bytes`: of its data alone."""
+        its = self._sets.get(dataset)
+        quota_bytes = parse_size(its.properties.get("refquota", "none")) if its else 0
+        too_large = its is not None and 0 < quota_bytes < total_bytes(its.files) + grows_bytes
+        if too_large or more_bytes > self._left_bytes(dataset):
             raise failures.failure(f"{dataset}: out of space")
 
     def _set(self, dataset: Dataset) -> DatasetContent:
@@ -381,7 +389,13 @@ class FakeZfs:
         return self._size_bytes - sum(each.used_bytes() for each in self._sets.values())
 
     def _available_bytes(self, dataset: Dataset) -> int:
-        """The least that the pool or any quota on the way down leaves."""
+        its = self._set(dataset)
+        quota_bytes = parse_size(its.properties.get("refquota", "none"))
+        left_bytes = self._left_bytes(dataset)
+        return min(left_bytes, max(quota_bytes - total_bytes(its.files), 0)) if quota_bytes else left_bytes
+
+    def _left_bytes(self, dataset: Dataset) -> int:
+        """The least that the pool or any quota on the way down leaves, but for what bounds its own data alone."""
         left = [self._free_bytes()]
         for name, its in self._sets.items():
             quota_bytes = parse_size(its.properties.get("quota", "none"))

@@ -44,7 +44,7 @@ class DatasetState:
     referenced_bytes: int
     available_bytes: int
     quota_bytes: int
-    """0: none."""
+    """`refquota`: what its data may take, whatever snapshots hold on to beside it. 0: none."""
     mounted_at: str | None
     readonly: bool
     properties: Mapping[str, str]
@@ -53,6 +53,10 @@ class DatasetState:
     """Oldest first."""
     resume_token: str | None = None
     """Of a receive that was broken off and can be gone on with, or that runs now."""
+    total_quota_bytes: int = 0
+    """`quota`: what data, snapshots and children may take together. 0: none, as ployz has it."""
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to: it comes back when all of them go."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -94,7 +98,7 @@ class Zfs(Protocol):
         ...
 
     async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
-        """With its parents. `properties` are native (`quota`, `canmount`) and user ones (`ployz:epoch`)."""
+        """With its parents. `properties` are native (`refquota`, `canmount`) and user ones (`ployz:epoch`)."""
         ...
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...

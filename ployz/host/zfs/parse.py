@@ -113,12 +113,14 @@ def state(
         used_bytes=number(own, "used"),
         referenced_bytes=number(own, "referenced"),
         available_bytes=number(own, "available"),
-        quota_bytes=number(own, "quota"),
+        quota_bytes=number(own, "refquota"),
         mounted_at=mounted_at,
         readonly=own.get("readonly") == "on",
         properties={key.removeprefix(USER_PREFIX): value for key, value in own.items() if key.startswith(USER_PREFIX)},
         snapshots=tuple(snapshot(name, values) for name, values in snapshots),
         resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
+        total_quota_bytes=number(own, "quota"),
+        snapshots_bytes=number(own, "usedbysnapshots"),
     )
 
 

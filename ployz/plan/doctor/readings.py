@@ -7,7 +7,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.ids import MachineId
+from ployz.ids import MachineId, VolumeRef
 
 
 class Look(StrEnum):
@@ -78,6 +78,21 @@ class Leftover:
 
 
 @frozen
+class VolumeReading:
+    """A volume that the machine owns."""
+
+    volume: VolumeRef
+    quota_bytes: int
+    """Of its data. 0: none."""
+    total_quota_bytes: int
+    """Of data and snapshots together. 0: none, as ployz has it."""
+    referenced_bytes: int
+    """Its data."""
+    snapshots_bytes: int
+    """What only its snapshots hold on to."""
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -95,6 +110,7 @@ class Readings:
     certificates: tuple[CertificateReading, ...]
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
+    volumes: tuple[VolumeReading, ...] = ()
 
 
 @frozen

@@ -26,7 +26,7 @@ class FoundDataset:
     mounted: bool
     readonly: bool
     quota_bytes: int
-    """0: none."""
+    """Of its data alone. 0: none."""
     snapshots: tuple[str, ...]
     """The names of ployz's own, oldest first."""
     touched_by: OperationId | None
@@ -35,16 +35,30 @@ class FoundDataset:
     """The snapshot that receive began from; None: in full, so that the dataset itself was made by it."""
     broken_off: bool = False
     """A stream into it broke off, and the pool has kept its beginning."""
+    total_quota_bytes: int = 0
+    """Of data and snapshots together, as an older ployz has set it. 0: none."""
+
+    @property
+    def bound_bytes(self) -> int:
+        """What was meant to bound its data. 0: nothing."""
+        return self.quota_bytes or self.total_quota_bytes
 
 
 @frozen
 class Adopt:
-    """It is ours: its epoch property says so, and it may be written, up to its quota."""
+    """It is ours: its epoch property says so, and it may be written."""
 
     volume: VolumeRef
     epoch: int
+
+
+@frozen
+class Tune:
+    """Of the volume that is ours: as its manifest has it. A service runs without that, too."""
+
+    volume: VolumeRef
     quota_bytes: int
-    """0: none."""
+    """Of its data alone, whatever snapshots hold on to. 0: none."""
 
 
 @frozen
@@ -61,7 +75,6 @@ class TakeOver:
     volume: VolumeRef
     snapshot: str
     epoch: int
-    quota_bytes: int
 
 
 @frozen
@@ -102,7 +115,7 @@ class Missing:
     problem: Problem
 
 
-VolumeAction = Adopt | TakeOver | Retire | SetAside | DiscardPartial | AbortReceive | Prune | Missing
+VolumeAction = Adopt | Tune | TakeOver | Retire | SetAside | DiscardPartial | AbortReceive | Prune | Missing
 
 
 def settle_volume(
@@ -132,12 +145,13 @@ def settle_volume(
         return []
     actions: list[VolumeAction] = list(_broken_off(found, status_of))
     discarded: OperationId | None = None
+    wanted_bytes = found.bound_bytes if quota_bytes is None else quota_bytes
     if owned is not None and taken is not None and found.epoch < owned.epoch:
-        return [_take_over(owned, taken, found, found.quota_bytes if quota_bytes is None else quota_bytes)]
+        return list(_take_over(owned, taken, found, wanted_bytes))
     if owned is None and taken is not None and taken.from_machine == me and _was_owned(found, taken, status_of):
         return [SetAside(volume, taken.operation_id)]
     if owned is not None:
-        actions += _own(owned, found, base, found.quota_bytes if quota_bytes is None else quota_bytes, status_of)
+        actions += _own(owned, found, base, wanted_bytes, status_of)
     elif found.epoch == 0 and found.touched_base is None:
         # No commit ever named it. It goes if this machine's log says who made it, else it is somebody else's.
         ours = found.touched_by is not None and _ended(status_of(found.touched_by))
@@ -184,17 +198,24 @@ def _own(
 ) -> Iterator[VolumeAction]:
     """A dataset takes its epoch from the commit that made it the volume, and only with proof that it is the one."""
     if found.epoch == owned.epoch:
-        if found.readonly or found.quota_bytes != quota_bytes:
-            yield Adopt(owned.volume, owned.epoch, quota_bytes)
+        if found.readonly:
+            yield Adopt(owned.volume, owned.epoch)
+        yield from _tuned(found, quota_bytes)
         return
     if base is not None:
         proven = base in found.snapshots
     else:
         proven = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
     if proven and found.epoch < owned.epoch:
-        yield Adopt(owned.volume, owned.epoch, quota_bytes)
+        yield Adopt(owned.volume, owned.epoch)
+        yield from _tuned(found, quota_bytes)
     else:
         yield Missing(_unproven(owned, found, base))
+
+
+def _tuned(found: FoundDataset, quota_bytes: int) -> Iterator[VolumeAction]:
+    if found.quota_bytes != quota_bytes or found.total_quota_bytes:
+        yield Tune(found.volume, quota_bytes)
 
 
 def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[OperationId], Status | None]) -> bool:
@@ -203,10 +224,14 @@ def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[Operat
     return found.epoch == taken.epoch - 1 or committed
 
 
-def _take_over(owned: VolumePlacement, taken: Takeover, found: FoundDataset, quota_bytes: int) -> VolumeAction:
+def _take_over(
+    owned: VolumePlacement, taken: Takeover, found: FoundDataset, quota_bytes: int
+) -> Iterator[VolumeAction]:
     if taken.snapshot in found.snapshots:
-        return TakeOver(owned.volume, taken.snapshot, owned.epoch, quota_bytes)
-    return Missing(_unproven(owned, found, taken.snapshot))
+        yield TakeOver(owned.volume, taken.snapshot, owned.epoch)
+        yield from _tuned(found, quota_bytes)
+    else:
+        yield Missing(_unproven(owned, found, taken.snapshot))
 
 
 def _no_dataset(volume: VolumeRef) -> Problem:

@@ -61,7 +61,9 @@ type\tfilesystem\t-
 used\t2048\t-
 available\t100\t-
 referenced\t1024\t-
-quota\t0\tdefault
+quota\t4096\tlocal
+refquota\t0\tdefault
+usedbysnapshots\t512\t-
 readonly\ton\tlocal
 ployz:epoch\t3\tlocal
 ployz:operation\top-1\tinherited from tank
@@ -95,6 +97,7 @@ def test_a_state_is_read_with_its_own_snapshots_in_the_order_of_their_making() -
     assert (state.guid, state.used_bytes, state.referenced_bytes) == (3077663102748593018, 2048, 1024)
     assert (state.quota_bytes, state.available_bytes, state.readonly, state.mounted_at) == (0, 100, True, "/mnt")
     assert state.properties == {"epoch": "3"}
+    assert (state.total_quota_bytes, state.snapshots_bytes) == (4096, 512)
 
 
 def test_a_dataset_that_went_between_two_looks_is_absent() -> None:

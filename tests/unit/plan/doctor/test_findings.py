@@ -4,7 +4,8 @@ import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Problem
-from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS
+from ployz.ids import VolumeRef
+from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS, Severity
 from ployz.plan.doctor.readings import (
     Authority,
     CertificateReading,
@@ -15,6 +16,7 @@ from ployz.plan.doctor.readings import (
     LogReading,
     Look,
     PeerReading,
+    VolumeReading,
 )
 from tests.unit.plan.doctor.examples import GIB, NOW_MS, POOL, A, B, examined, found, kinds
 
@@ -124,3 +126,17 @@ def test_versions_of_one_minor_are_a_warning_and_of_two_an_error() -> None:
 def test_an_authority_that_is_away_keeps_nobody_from_being_examined() -> None:
     away = Authority(None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
     assert kinds(examined(B, position=3), authority=away) == [("error", "authority-away", None)]
+
+
+def test_a_volume_near_its_limit_is_named_with_what_takes_it() -> None:
+    pgdata = VolumeReading(VolumeRef.parse("production/pgdata"), 100 << 20, 0, 90 << 20, 50 << 20)
+    (near,) = found(examined(A, volumes=(pgdata,)))
+    assert (near.severity, near.kind) == (Severity.WARNING, "volume-nearly-full")
+    assert "90% of its 100 MiB in use, by its data; its snapshots hold 50 MiB of the pool beside it" in near.text
+    (full,) = found(examined(A, volumes=(evolve(pgdata, referenced_bytes=98 << 20),)))
+    assert (full.severity, full.kind) == (Severity.ERROR, "volume-full")
+    both = evolve(pgdata, quota_bytes=0, total_quota_bytes=150 << 20)
+    (counted,) = found(examined(A, volumes=(both,)))
+    assert "by 90 MiB of data and 50 MiB that its snapshots hold" in counted.text
+    assert found(examined(A, volumes=(evolve(pgdata, referenced_bytes=80 << 20),))) == ()
+    assert found(examined(A, volumes=(evolve(pgdata, quota_bytes=0),))) == ()
