@@ -50,7 +50,7 @@ class VolumeDataset:
             raise Refused(
                 Code.DATASET_IN_THE_WAY,
                 f"{self.parts.me} has a dataset {self.name} already, which this operation did not make",
-                "Look at it there, and rename or destroy it.",
+                "Look at it there, and put it elsewhere: zfs rename.",
             )
         if found is None:
             properties = {

@@ -173,7 +173,7 @@ class Examination:
                 self._read(volume, state)
         ended = self._ended()
         said = [
-            *leftovers.of_datasets(ended, lying),
+            *leftovers.of_datasets(ended, lying, root),
             *leftovers.missing(self.parts.view, self.parts.me, there),
         ]
         self._leftovers += [each for each in said if isinstance(each, Leftover)]

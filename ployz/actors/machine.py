@@ -42,6 +42,7 @@ from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 
 REACH_S: Final = PROBE_TIMEOUT_S / 2
 """How long another machine may take to answer, while whoever wants to know waits for this one."""
+CHILDREN_MAX: Final = 5
 REACH_AGAIN_S: Final = 0.5
 
 
@@ -114,6 +115,7 @@ class MachineActor(Actor):
                 for each in await self._parts.zfs.holders(dataset)
                 if each.container_id not in ours
             ),
+            children=tuple(await self._parts.zfs.children(dataset))[:CHILDREN_MAX],
             snapshots_bytes=found.snapshots_bytes,
         )
 

@@ -93,7 +93,7 @@ class Receiving:
                 Code.DATASET_IN_THE_WAY,
                 f"{self._dataset.parts.me} has a dataset of {self._dataset.volume} at epoch {epoch}, which does not "
                 f"prove that it is older than the owner's ({message.epoch})",
-                "Look at it there, and rename or destroy it.",
+                "Look at it there, and put it elsewhere: zfs rename.",
             )
 
     # ------------------------------------------------------------ after the stream

@@ -41,6 +41,7 @@ from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
 from ployz.plan import committed
 from ployz.plan.reports import MachineReport
+from ployz.plan.volumes import in_the_way_of_removing
 from ployz.wire.message import Done
 
 LOG_LINES_MAX = 10_000
@@ -181,6 +182,7 @@ class ServicesActor(Actor):
         async with hold(self._parts.facts, self._parts.clock, message.volume.namespace, holder) as lock:
             await catch_up(self._parts)
             self._check_unused(message.volume)
+            await self._check_removable(message.volume)
             seen = VolumeOwnership(placement.owner, placement.epoch)
             removal = remove_volume(message.volume, seen, lock.token)
             position = accepted(await self._parts.facts.transact(removal)).position
@@ -208,6 +210,15 @@ class ServicesActor(Actor):
                 f"volume {volume} is declared in the manifest of {volume.namespace}",
                 "Deploy a manifest without it first. Its data stays until it is removed.",
             )
+
+    async def _check_removable(self, volume: VolumeRef) -> None:
+        """On every machine that answers: what would keep a copy from being destroyed is found before anything is."""
+        machines = [member.machine for member in self._parts.view.machines.in_order()]
+        answers = await together(*(partial(self._report, machine, (volume,)) for machine in machines))
+        for machine, report in zip(machines, answers, strict=True):
+            found = report.volume(volume) if report else None
+            for problem in in_the_way_of_removing(machine, found) if found else ():
+                raise Refused(problem.code, problem.text, problem.advice)
 
     def _owned(self, volume: VolumeRef) -> VolumePlacement:
         placement = self._parts.view.placement.volumes.get(volume)

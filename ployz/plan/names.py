@@ -48,6 +48,12 @@ def volume_of(root: str, dataset_name: str) -> VolumeRef | None:
         return None
 
 
+def volume_above(root: str, dataset_name: str) -> VolumeRef | None:
+    """The volume within whose dataset another one lies; None: within none."""
+    parts = dataset_name.removeprefix(f"{root}/").split("/")
+    return volume_of(root, "/".join((root, *parts[:2]))) if len(parts) > 2 else None  # noqa: PLR2004 - NAMESPACE/VOLUME
+
+
 def aside(root: str, volume: VolumeRef, operation_id: OperationId) -> str:
     """Where a stale dataset is kept: beside the root, so that nothing takes it for a volume again."""
     return f"{aside_folder(root, volume.namespace)}/{volume.volume}.{operation_id}"

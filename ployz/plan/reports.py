@@ -39,6 +39,8 @@ class VolumeReport:
     snapshots: tuple[SnapshotReport, ...]
     """Oldest first."""
     strangers: tuple[HolderReport, ...]
+    children: tuple[str, ...] = ()
+    """Datasets that somebody made below it, the first ones: they are no part of the volume, and move with nothing."""
     snapshots_bytes: int = 0
     """What only its snapshots hold on to: the pool lacks it, and the quota does not count it."""
 

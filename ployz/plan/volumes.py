@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve, frozen
 
-from ployz.errors import Code
+from ployz.errors import Code, Problem
 from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, VolumeRef
 from ployz.manifest import Manifest
@@ -69,14 +69,17 @@ class VolumePlanner:
         self._check_is_it(previous, found)
         self._check_not_busy(previous.owner, found)
         self._check_not_busy(plan.machine, copy)
+        self._check_childless(previous.owner, found, "would stay behind")
         if copy is not None and not 0 < copy.epoch < previous.epoch:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
                 f"{plan.machine} has a dataset for {plan.volume}, and nothing proves that it is an older copy: its "
                 f"epoch is {copy.epoch}, the owner's {previous.epoch}",
-                f"Look at it there (zfs list | grep {plan.volume}), and rename or destroy it.",
+                look_at(plan.volume),
             )
         base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
+        if base is None:
+            self._check_childless(plan.machine, copy, "are in the way of replacing the older copy above them")
         size_bytes = found.referenced_bytes if found else 0
         first_send_bytes = self.estimates.get(plan.volume, size_bytes)
         target = self.answers.machine(plan.machine)
@@ -101,6 +104,14 @@ class VolumePlanner:
                 f"look where the dataset comes from; the log of ployzd on {previous.owner} says what it lacks.",
             )
 
+    def _check_childless(self, machine: MachineId, found: VolumeReport | None, what: str) -> None:
+        if found is not None and found.children:
+            self.blockers.add(
+                Code.DATASET_IN_THE_WAY,
+                f"volume {found.volume} has datasets below it on {machine}, which {what}: {', '.join(found.children)}",
+                put_elsewhere(found.children[0]),
+            )
+
     def _check_not_busy(self, machine: MachineId, found: VolumeReport | None) -> None:
         for stranger in found.strangers if found else ():
             self.blockers.add(
@@ -115,7 +126,7 @@ class VolumePlanner:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
                 f"{wanted.machine} has a dataset for {wanted.volume}, which no fact knows",
-                f"Look at it there (zfs list | grep {wanted.volume}), and rename or destroy it.",
+                look_at(wanted.volume),
             )
 
     def _check_lost(self, volume: VolumeRef, owner: MachineId) -> None:
@@ -125,6 +136,28 @@ class VolumePlanner:
                 f"volume {volume} is recorded as owned by {owner}, which has no dataset for it",
                 f"Look whether the pool of {owner} is imported.",
             )
+
+
+def in_the_way_of_removing(machine: MachineId, found: VolumeReport) -> Iterator[Problem]:
+    if found.children:
+        text = f"volume {found.volume} has datasets below it on {machine}: {', '.join(found.children)}"
+        yield Problem(Code.DATASET_IN_THE_WAY, text, put_elsewhere(found.children[0]))
+
+
+def look_at(volume: VolumeRef) -> str:
+    return (
+        f"Look at it there (zfs list -t all | grep {volume}), and put it elsewhere (zfs rename): nothing proves that its "
+        "data is anywhere else."
+    )
+
+
+def put_elsewhere(dataset: str) -> str:
+    """What to do with one that somebody made below a volume. Its data may exist nowhere else."""
+    return f"Copy what is in it into the volume, or put it elsewhere, with all that it has: {rename(dataset)}"
+
+
+def rename(dataset: str) -> str:
+    return f"zfs rename {dataset} {dataset.partition('/')[0]}/{dataset.rpartition('/')[2]}"
 
 
 def base_of_move(answers: Answers, volume: VolumeRef, source: MachineId, target: MachineId) -> SnapshotReport | None:

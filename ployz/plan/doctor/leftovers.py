@@ -16,6 +16,7 @@ from ployz.ids import InvalidName, MachineId, OperationId, ServiceRef, SlotRef, 
 from ployz.plan import names, settle
 from ployz.plan.doctor.readings import Leftover
 from ployz.plan.settle.by_facts import decide_volume
+from ployz.plan.volumes import look_at, put_elsewhere, rename
 from ployz.projections.local import Claim, Held
 from ployz.projections.operations import Status
 from ployz.projections.view import ClusterView
@@ -101,12 +102,11 @@ class Lying:
     """None: as `volume`."""
 
 
-def of_datasets(ended: Ended, lying: Iterable[Lying]) -> Iterator[Leftover | Problem]:
+def of_datasets(ended: Ended, lying: Iterable[Lying], root: str) -> Iterator[Leftover | Problem]:
     """Problems are what plan/settle says of volumes that this machine owns and does not have as the facts have them."""
     for each in lying:
         if each.volume is None or each.found is None:
-            why = "has a name that no volume has"
-            yield Leftover("dataset", each.state.name, why, f"Look what it is; if nobody needs it: {_destroy(each)}")
+            yield _stranger(ended, each.state.name, root)
         else:
             yield from _of_volume(ended, each, each.volume, each.found)
 
@@ -138,7 +138,7 @@ def _of_volume(
     owned = ended.view.placement.volumes.get(volume)
     if not going and owned is None and found.epoch == 0 and not ended.is_known(found.touched_by):
         why = "stands where a volume would, and neither a fact nor this machine's log says what it is"
-        yield Leftover("dataset", name, why, f"Look what it is; if nobody needs it: {_destroy(lying)}")
+        yield Leftover("dataset", name, why, look_at(volume))
         return
     base = ended.view.placement.base(volume)
     yield from _of_snapshots(ended, lying.state, base.snapshot if base else None)
@@ -156,8 +156,17 @@ def _of_snapshots(ended: Ended, state: DatasetState, base: str | None) -> Iterat
         yield Leftover("snapshot", full, why, ended.remedy(operation_id, f"If nobody needs it: zfs destroy {full}"))
 
 
-def _destroy(lying: Lying) -> str:
-    return f"zfs destroy -r {lying.state.name}"
+def _stranger(ended: Ended, name: str, root: str) -> Leftover:
+    """Its data may exist nowhere else: nobody is told to destroy it."""
+    if (above := names.volume_above(root, name)) is None:
+        return Leftover(
+            "dataset", name, "has a name that no volume has", f"Look what it is. To keep it: {rename(name)}"
+        )
+    owned = ended.view.placement.volumes.get(above)
+    its = f"volume {above}" if owned is not None and owned.owner == ended.me else f"a copy of volume {above}"
+    return Leftover(
+        "dataset", name, f"lies below {its}: it moves with nothing, and keeps that from moving", put_elsewhere(name)
+    )
 
 
 # ---------------------------------------------------------------- what keeps others away
