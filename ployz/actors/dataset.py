@@ -5,16 +5,18 @@ Nothing here decides. What a dataset may be turned into is plan/settle's word, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import define, field
 
 from ployz.actors.parts import Parts
-from ployz.errors import Code, Failed, Refused
+from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.events.types import VolumeCreated, VolumeDestroyed, VolumeSetAside, VolumeUnmounted
 from ployz.host.ports import DatasetState
 from ployz.ids import OperationId, VolumeRef
-from ployz.plan import names, settle
+from ployz.plan import names, properties, settle
+from ployz.plan.properties import Setting
 
 EPOCH: Final = names.PROPERTY_EPOCH.removeprefix("ployz:")
 OPERATION: Final = names.PROPERTY_OPERATION.removeprefix("ployz:")
@@ -42,7 +44,13 @@ class VolumeDataset:
     # ------------------------------------------------------------ making and removing
 
     async def create(
-        self, operation_id: OperationId, *, quota_bytes: int, mode: int | None, owner: tuple[int, int] | None
+        self,
+        operation_id: OperationId,
+        *,
+        quota_bytes: int,
+        mode: int | None,
+        owner: tuple[int, int] | None,
+        settings: Sequence[Setting],
     ) -> VolumeCreated:
         """At epoch 0: what no commit has named yet. `Refused` (DATASET_IN_THE_WAY): somebody else's is there."""
         found = await self.state()
@@ -56,6 +64,7 @@ class VolumeDataset:
             properties = {
                 "canmount": "noauto",
                 "refquota": quota(quota_bytes),
+                **{each.name: each.value for each in settings},
                 names.PROPERTY_EPOCH: "0",
                 names.PROPERTY_OPERATION: operation_id,
             }
@@ -106,13 +115,19 @@ class VolumeDataset:
         await self.parts.zfs.mount(self.name, mountpoint, readonly=False)
         return mountpoint
 
-    async def make_mountable(self) -> None:
-        """While the service still runs elsewhere: what the mount in the cut-over would otherwise have to set first.
+    async def make_mountable(self, settings: Sequence[Setting]) -> None:
+        """While the service still runs elsewhere: what the mount in the cut-over would otherwise have to set first, and
+        `settings`, the properties that the volume has there. What an older move has set here and is gone, goes.
 
         In this order: without `canmount`, setting the mountpoint mounts.
         """
         mountpoint = self.parts.mountpoint(self.volume)
         await self.parts.zfs.set(self.name, {"canmount": "noauto", "readonly": "off", "mountpoint": mountpoint})
+        found = await self.state()
+        local = found.local if found is not None else {}
+        gone = {each.name for each in properties.travelling(local)} - {each.name for each in settings}
+        await self.parts.zfs.inherit(self.name, sorted(gone))
+        await self._set(properties.lacking(local, settings))
 
     async def unmount(self) -> VolumeUnmounted:
         """Gone from every mount namespace (moby 24403), and read-only for whoever mounts it by hand."""
@@ -131,6 +146,7 @@ class VolumeDataset:
             readonly=found.readonly,
             quota_bytes=found.quota_bytes,
             total_quota_bytes=found.total_quota_bytes,
+            local=found.local,
             snapshots=tuple(each.name for each in found.snapshots if names.is_ours(each.name)),
             touched_by=touch.operation_id if touch else None,
             touched_base=touch.base if touch else None,
@@ -163,8 +179,9 @@ class VolumeDataset:
             case settle.TakeOver(_, snapshot, epoch):
                 await self._go_back_to(snapshot)
                 await self._adopt(epoch)
-            case settle.Tune(_, quota_bytes):
-                await self._tune(quota_bytes)
+            case settle.Tune(_, quota_bytes, settings):
+                await self._bound(quota_bytes)
+                await self._set(settings)
 
     async def _discard(self, base: str | None) -> None:
         if base is None:
@@ -193,7 +210,18 @@ class VolumeDataset:
         """No more than what a service needs to run."""
         await self.parts.zfs.set(self.name, {"canmount": "noauto", "readonly": "off", names.PROPERTY_EPOCH: str(epoch)})
 
-    async def _tune(self, quota_bytes: int) -> None:
+    async def _set(self, settings: Sequence[Setting]) -> None:
+        for each in settings:
+            try:
+                await self.parts.zfs.set(self.name, {each.name: each.value})
+            except PloyzError as error:
+                raise Failed(
+                    error.code,
+                    f"the dataset of {self.volume} on {self.parts.me} cannot have {each}: {error.problem.text}",
+                    f"Give the volume another {each.name}, in its manifest or, where it was set by hand, on its owner.",
+                ) from error
+
+    async def _bound(self, quota_bytes: int) -> None:
         """The one that counts snapshots goes last: until the other is there, it bounds the volume."""
         await self.parts.zfs.set(self.name, {"refquota": quota(quota_bytes), "quota": "none"})
 
@@ -201,7 +229,7 @@ class VolumeDataset:
         """A copy: what bounded it when it was the volume must not bound what is received now."""
         found = await self.state()
         if found is not None and (found.quota_bytes or found.total_quota_bytes):
-            await self._tune(0)
+            await self._bound(0)
 
 
 def epoch_of(found: DatasetState) -> int:

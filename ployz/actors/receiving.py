@@ -124,5 +124,5 @@ class Receiving:
                 f"and there is {there}",
             )
         if message.round == 1:
-            await self._dataset.make_mountable()
+            await self._dataset.make_mountable(message.settings)
         return VolumeReceived(self._dataset.volume, message.source, message.snapshot, snapshot.guid)

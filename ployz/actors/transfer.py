@@ -230,6 +230,7 @@ class Transfer:
                 source=self.source,
                 snapshot=taken.snapshot,
                 guid=taken.guid,
+                settings=volume.settings,
             ),
             timeout_s=EFFECT_TIMEOUT_S,
         )

@@ -71,6 +71,7 @@ class VolumeActor(Actor):
                 quota_bytes=message.quota_bytes,
                 mode=int(message.mode, 8) if message.mode else None,
                 owner=_owner(message.owner),
+                settings=message.settings,
             ),
         )
         return Done()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.ids import MachineId, VolumeRef
 
@@ -39,6 +39,8 @@ class VolumeReport:
     snapshots: tuple[SnapshotReport, ...]
     """Oldest first."""
     strangers: tuple[HolderReport, ...]
+    local: Mapping[str, str] = field(factory=dict)
+    """The ZFS properties that were set on it, by ployz or by hand."""
     children: tuple[str, ...] = ()
     """Datasets that somebody made below it, the first ones: they are no part of the volume, and move with nothing."""
     snapshots_bytes: int = 0

@@ -11,7 +11,7 @@ from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, VolumeRef
 from ployz.manifest import Manifest
 from ployz.manifest.model import Owner, Volume
-from ployz.plan import precopy
+from ployz.plan import precopy, properties
 from ployz.plan.assign import Assignment, WantedVolume
 from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, VolumePlan
@@ -42,6 +42,7 @@ class VolumePlanner:
             quota_bytes=declared.quota_bytes or 0,
             mode="" if declared.mode is None else f"{declared.mode:04o}",
             owner=_owner(declared.owner),
+            settings=properties.declared(declared),
         )
         if wanted.previous is None:
             self._check_nothing_in_the_way(wanted)
@@ -58,7 +59,9 @@ class VolumePlanner:
             )
             return self._moved(plan, wanted.previous, found)
         requota = found is not None and found.quota_bytes != plan.quota_bytes
-        return evolve(plan, change=Change.REPLACE if requota else Change.UNCHANGED)
+        lacking = properties.lacking(found.local, plan.settings) if found is not None else ()
+        change = Change.REPLACE if requota or lacking else Change.UNCHANGED
+        return evolve(plan, change=change, settings=lacking, requota=requota)
 
     def _is_verified(self, declared: Volume) -> bool:
         moves = [move.verify for move in self.manifest.intent.volumes if move.volume == declared.name]
@@ -91,6 +94,8 @@ class VolumePlanner:
             expected_rounds=precopy.expected_rounds(first_send_bytes),
             target_free_bytes=usable_bytes(target) if target else 0,
             replaces_stale_copy=copy is not None and base is None,
+            settings=properties.travelling(found.local, plan.settings) if found else plan.settings,
+            left_behind=properties.staying(found.local) if found else (),
         )
 
     def _check_is_it(self, previous: VolumePlacement, found: VolumeReport | None) -> None:
@@ -146,8 +151,8 @@ def in_the_way_of_removing(machine: MachineId, found: VolumeReport) -> Iterator[
 
 def look_at(volume: VolumeRef) -> str:
     return (
-        f"Look at it there (zfs list -t all | grep {volume}), and put it elsewhere (zfs rename): nothing proves that its "
-        "data is anywhere else."
+        f"Look at it there (zfs list -t all | grep {volume}), and put it elsewhere (zfs rename): nothing proves that "
+        "its data is anywhere else."
     )
 
 

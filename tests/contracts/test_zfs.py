@@ -78,6 +78,21 @@ def test_several_properties_are_set_at_once(bench: Bench, top: Dataset) -> None:
     go(main)
 
 
+def test_what_was_set_on_a_dataset_itself_is_told_and_can_be_inherited_again(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(top, {"atime": "off", "org.example:note": "two words"})
+        child = f"{top}/child"
+        await bench.zfs.create(child, {})
+        await bench.zfs.set(child, {"recordsize": "16384", "compression": "on", "ployz:epoch": "1", "com.x:y": "z"})
+        assert (await state_of(bench, child)).local == {"recordsize": "16384", "compression": "on", "com.x:y": "z"}
+        assert (await state_of(bench, top)).local == {"atime": "off", "org.example:note": "two words"}
+        for _ in range(2):
+            await bench.zfs.inherit(child, ("recordsize", "com.x:y"))
+        assert (await state_of(bench, child)).local == {"compression": "on"}
+
+    go(main)
+
+
 def test_setting_on_an_absent_dataset_is_a_failure(bench: Bench, top: Dataset) -> None:
     assert top in raises(Code.ZFS_FAILED, lambda: bench.zfs.set(top, {"ployz:epoch": "1"}))
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from ployz.events.types import SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan.properties import Setting
 from ployz.plan.reports import SnapshotReport
 from ployz.wire.message import LOCAL, PEER, Done, Message, message
 from ployz.wire.streams import Ticket
@@ -47,6 +48,8 @@ class CreateVolume(Message[Done]):
     quota_bytes: int
     mode: str
     owner: str
+    settings: tuple[Setting, ...] = ()
+    """Its ZFS properties."""
 
 
 @frozen
@@ -156,6 +159,8 @@ class EndReceive(Message[ReceiveDone]):
     source: MachineId
     snapshot: str
     guid: int
+    settings: tuple[Setting, ...] = ()
+    """The ZFS properties of the volume: set after the first round, while the service still runs elsewhere."""
 
 
 @frozen

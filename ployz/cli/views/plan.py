@@ -115,8 +115,16 @@ def _moved(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
             f"keep what is overwritten after the move, beside the quota: up to {_kept_bytes(volume)}",
         ),
         (f"free on {volume.machine}", human.size(volume.target_free_bytes)),
-        ("attention", _stale(volume) if volume.replaces_stale_copy else ""),
+        ("properties", human.listed(volume.settings) if volume.settings else ""),
+        ("attention", "; ".join(_attention(volume, source))),
     )
+
+
+def _attention(volume: VolumePlan, source: str) -> Iterator[str]:
+    if volume.replaces_stale_copy:
+        yield _stale(volume)
+    if volume.left_behind:
+        yield f"set on {source}, and not taken along: {human.listed(volume.left_behind)}"
 
 
 def _kept_bytes(volume: VolumePlan) -> str:
@@ -133,6 +141,7 @@ def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
     return (
         (volume.change, f"on {owner}"),
         ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
+        ("properties", human.listed(volume.settings) if volume.settings else ""),
         ("mode", volume.mode),
         ("owner", volume.owner),
     )

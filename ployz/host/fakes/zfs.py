@@ -124,6 +124,7 @@ class FakeZfs:
             resume_token=its.resume_token,
             total_quota_bytes=parse_size(its.properties.get("quota", "none")),
             snapshots_bytes=its.used_bytes() - total_bytes(its.files) - len(its.partial),
+            local={key: value for key, value in its.properties.items() if not key.startswith(USER_PREFIX)},
         )
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
@@ -150,6 +151,10 @@ class FakeZfs:
                 f"cannot set property for '{dataset}': size is less than current used or reserved space"
             )
         its.properties.update(properties)
+
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        for each in properties:
+            self._set(dataset).properties.pop(each, None)
 
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         if dataset not in self._sets and name in self._sets:

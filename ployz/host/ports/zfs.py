@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 Dataset = str
 """A full ZFS dataset name, `tank/ployz/production/pgdata`."""
@@ -57,6 +57,9 @@ class DatasetState:
     """`quota`: what data, snapshots and children may take together. 0: none, as ployz has it."""
     snapshots_bytes: int = 0
     """What only its snapshots hold on to: it comes back when all of them go."""
+    local: Mapping[str, str] = field(factory=dict)
+    """Properties that were set on itself, or came with a stream, as `-p` prints them: native ones, and user ones but
+    ployz's."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -102,6 +105,10 @@ class Zfs(Protocol):
         ...
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...
+
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        """As its parent has them, from now on. What was never set is done."""
+        ...
 
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         """With its snapshots, to below a dataset that is there. It is unmounted. Renamed already is done."""

@@ -68,7 +68,8 @@ class SystemZfs:
             await self._zfs.require_pool(dataset)
             return None
         mounts = self._mounts(dataset)
-        return parse.state(dataset, parse.own_properties(own), tree, mounts[0].mountpoint if mounts else None)
+        mounted_at = mounts[0].mountpoint if mounts else None
+        return parse.state(dataset, parse.own_properties(own), tree, mounted_at, parse.local_properties(own))
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
         text = await self._zfs.look("zfs", "list", "-H", "-o", "name", "-t", "filesystem,volume", "-r", dataset)
@@ -96,6 +97,10 @@ class SystemZfs:
         else:
             for each in settings:
                 await self._zfs.change(dataset, "zfs", "set", each, dataset)
+
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        for each in properties:
+            await self._zfs.change(dataset, "zfs", "inherit", each, dataset)
 
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         if await self._zfs.get("guid", dataset) is None and await self._zfs.get("guid", name) is not None:

@@ -68,6 +68,16 @@ def own_properties(text: str) -> dict[str, str]:
     return found
 
 
+def local_properties(text: str) -> dict[str, str]:
+    """Of the same text: what was set on the dataset itself, or came with a stream, but for ployz's own."""
+    lines = (line.split("\t") for line in text.splitlines())
+    return {
+        fields[0]: "\t".join(fields[1:-1])
+        for fields in lines
+        if fields[-1] in ("local", "received") and not fields[0].startswith(USER_PREFIX)
+    }
+
+
 def number(values: Properties, key: str) -> int:
     """An exact number. `-` and an absent key are failures: an unknown size is not 0."""
     try:
@@ -96,7 +106,11 @@ def snapshot(name: str, values: Properties) -> Snapshot:
 
 
 def state(
-    dataset: Dataset, own: Properties, tree: Mapping[str, Properties], mounted_at: str | None
+    dataset: Dataset,
+    own: Properties,
+    tree: Mapping[str, Properties],
+    mounted_at: str | None,
+    local: Properties | None = None,
 ) -> DatasetState | None:
     """`own` from own_properties, `tree` from `get -r -d 1` of TREE_PROPERTIES, which runs into children, too.
 
@@ -121,6 +135,7 @@ def state(
         resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
         total_quota_bytes=number(own, "quota"),
         snapshots_bytes=number(own, "usedbysnapshots"),
+        local=local or {},
     )
 
 

@@ -5,13 +5,14 @@ The epoch says which stay a dataset is from, the log of this machine who receive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.errors import Code, Problem
 from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan.properties import Setting, lacking
 from ployz.projections.operations import Status
 from ployz.projections.placement import Takeover
 
@@ -37,6 +38,8 @@ class FoundDataset:
     """A stream into it broke off, and the pool has kept its beginning."""
     total_quota_bytes: int = 0
     """Of data and snapshots together, as an older ployz has set it. 0: none."""
+    local: Mapping[str, str] = field(factory=dict)
+    """The ZFS properties that were set on it."""
 
     @property
     def bound_bytes(self) -> int:
@@ -59,6 +62,8 @@ class Tune:
     volume: VolumeRef
     quota_bytes: int
     """Of its data alone, whatever snapshots hold on to. 0: none."""
+    settings: tuple[Setting, ...] = ()
+    """Properties that the manifest declares, and that it has not."""
 
 
 @frozen
@@ -127,11 +132,13 @@ def settle_volume(
     base: str | None,
     taken: Takeover | None,
     quota_bytes: int | None,
+    settings: Sequence[Setting] = (),
     operation_of: Callable[[str], OperationId | None],
     status_of: Callable[[OperationId], Status | None],
 ) -> list[VolumeAction]:
     """What to do with one volume here. `owned`: the fact, if it names this machine. `quota_bytes`: as the committed
-    manifest declares it (0: none); None: no manifest declares the volume any more.
+    manifest declares it (0: none); None: no manifest declares the volume any more. `settings`: the ZFS properties
+    that it declares.
 
     `taken`: how its owner came by it, if that was an operator's word. `base`: the final snapshot of the volume's last
     move; None: it never moved. While an undecided operation is at work on the dataset, nothing: not even pruning,
@@ -145,13 +152,13 @@ def settle_volume(
         return []
     actions: list[VolumeAction] = list(_broken_off(found, status_of))
     discarded: OperationId | None = None
-    wanted_bytes = found.bound_bytes if quota_bytes is None else quota_bytes
+    tuned = list(_tuned(found, found.bound_bytes if quota_bytes is None else quota_bytes, settings))
     if owned is not None and taken is not None and found.epoch < owned.epoch:
-        return list(_take_over(owned, taken, found, wanted_bytes))
+        return list(_take_over(owned, taken, found, tuned))
     if owned is None and taken is not None and taken.from_machine == me and _was_owned(found, taken, status_of):
         return [SetAside(volume, taken.operation_id)]
     if owned is not None:
-        actions += _own(owned, found, base, wanted_bytes, status_of)
+        actions += _own(owned, found, base, tuned, status_of)
     elif found.epoch == 0 and found.touched_base is None:
         # No commit ever named it. It goes if this machine's log says who made it, else it is somebody else's.
         ours = found.touched_by is not None and _ended(status_of(found.touched_by))
@@ -193,14 +200,14 @@ def _own(
     owned: VolumePlacement,
     found: FoundDataset,
     base: str | None,
-    quota_bytes: int,
+    tuned: Sequence[VolumeAction],
     status_of: Callable[[OperationId], Status | None],
 ) -> Iterator[VolumeAction]:
     """A dataset takes its epoch from the commit that made it the volume, and only with proof that it is the one."""
     if found.epoch == owned.epoch:
         if found.readonly:
             yield Adopt(owned.volume, owned.epoch)
-        yield from _tuned(found, quota_bytes)
+        yield from tuned
         return
     if base is not None:
         proven = base in found.snapshots
@@ -208,14 +215,15 @@ def _own(
         proven = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
     if proven and found.epoch < owned.epoch:
         yield Adopt(owned.volume, owned.epoch)
-        yield from _tuned(found, quota_bytes)
+        yield from tuned
     else:
         yield Missing(_unproven(owned, found, base))
 
 
-def _tuned(found: FoundDataset, quota_bytes: int) -> Iterator[VolumeAction]:
-    if found.quota_bytes != quota_bytes or found.total_quota_bytes:
-        yield Tune(found.volume, quota_bytes)
+def _tuned(found: FoundDataset, quota_bytes: int, settings: Sequence[Setting]) -> Iterator[VolumeAction]:
+    missing = lacking(found.local, settings)
+    if found.quota_bytes != quota_bytes or found.total_quota_bytes or missing:
+        yield Tune(found.volume, quota_bytes, missing)
 
 
 def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[OperationId], Status | None]) -> bool:
@@ -225,11 +233,11 @@ def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[Operat
 
 
 def _take_over(
-    owned: VolumePlacement, taken: Takeover, found: FoundDataset, quota_bytes: int
+    owned: VolumePlacement, taken: Takeover, found: FoundDataset, tuned: Sequence[VolumeAction]
 ) -> Iterator[VolumeAction]:
     if taken.snapshot in found.snapshots:
         yield TakeOver(owned.volume, taken.snapshot, owned.epoch)
-        yield from _tuned(found, quota_bytes)
+        yield from tuned
     else:
         yield Missing(_unproven(owned, found, taken.snapshot))
 

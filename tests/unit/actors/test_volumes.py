@@ -6,9 +6,12 @@ import anyio
 import pytest
 
 from ployz.actors.messages.doctor import Diagnose
-from ployz.actors.messages.operations import ApplyMigration, PreviewMigration
+from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy, PreviewMigration
 from ployz.actors.messages.services import RemoveVolume
 from ployz.errors import Code, Refused
+from ployz.host.ports import DatasetState
+from ployz.ids import MachineId
+from ployz.plan import properties
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DB, PGDATA, A, B, manifest, service, volume
 from tests.cluster.scenes import dataset, deploy, deployed, owner
@@ -32,10 +35,9 @@ def test_what_fitted_before_a_move_fits_after_it_and_on_the_way_back() -> None:
         cluster[B].zfs.write(dataset(), "file", bytes([3]) * 2 * MIB)
         await move(cluster, "a")
         cluster[A].zfs.write(dataset(), "file", bytes([4]) * 2 * MIB)
-        state = await cluster[A].zfs.state(dataset())
-        assert state is not None
-        assert (state.quota_bytes, state.total_quota_bytes) == (3 * MIB, 0)
-        assert state.snapshots_bytes >= 2 * MIB
+        there = await state(cluster, A)
+        assert (there.quota_bytes, there.total_quota_bytes) == (3 * MIB, 0)
+        assert there.snapshots_bytes >= 2 * MIB
         assert owner(cluster) == (A, 3)
 
     simulate(body)
@@ -64,6 +66,53 @@ def test_a_volume_with_datasets_below_it_does_not_move_and_nobody_is_told_to_des
     simulate(body)
 
 
+def test_properties_go_where_the_volume_goes_and_what_stays_is_told() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED.replace('quota = "3M"', 'quota = "3M"\nrecordsize = "16K"'))
+        by_hand = {"compression": "on", "org.example:backup": "daily"}
+        await cluster[A].zfs.set(dataset(), by_hand | {"sync": "disabled", "reservation": "1M"})
+        (planned,) = (await cluster.ask(A, "operations", PreviewMigration(DB, B))).plan.volumes
+        assert [str(each) for each in planned.settings] == [
+            "compression=on",
+            "org.example:backup=daily",
+            "recordsize=16384",
+        ]
+        assert [str(each) for each in planned.left_behind] == ["reservation=1M", "sync=disabled"]
+        await move(cluster, "b")
+        moved = await state(cluster, B)
+        assert {each.name: each.value for each in properties.travelling(moved.local)} == by_hand | {
+            "recordsize": "16384"
+        }
+        assert properties.staying(moved.local) == ()
+        await cluster[B].zfs.inherit(dataset(), ("compression",))
+        await move(cluster, "a")
+        assert "compression" not in (await state(cluster, A)).local, "what was taken off there is not here any more"
+
+    simulate(body)
+
+
+def test_a_property_that_the_manifest_declares_is_set_where_the_volume_is() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        with_atime = BOUNDED.replace('quota = "3M"', 'quota = "3M"\natime = false')
+        phases = (await cluster.ask(A, "operations", PreviewDeploy(with_atime))).phases
+        assert [each.effects for each in phases if each.name == "clean-up"] == [
+            ("machine-a: set atime=off on production/pgdata",)
+        ]
+        await deploy(cluster, with_atime)
+        assert (await state(cluster, A)).local["atime"] == "off"
+        again = await cluster.ask(A, "operations", PreviewDeploy(with_atime))
+        assert again.plan.changes_nothing
+
+    simulate(body)
+
+
+async def state(cluster: Cluster, machine: MachineId) -> DatasetState:
+    found = await cluster[machine].zfs.state(dataset())
+    assert found is not None
+    return found
+
+
 def test_a_quota_of_an_older_ployz_is_brought_over_when_its_machine_settles() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster, BOUNDED)
@@ -71,8 +120,7 @@ def test_a_quota_of_an_older_ployz_is_brought_over_when_its_machine_settles() ->
         cluster.crash(A)
         await cluster.boot(A)
         await anyio.sleep(30)
-        state = await cluster[A].zfs.state(dataset())
-        assert state is not None
-        assert (state.quota_bytes, state.total_quota_bytes) == (3 * MIB, 0)
+        there = await state(cluster, A)
+        assert (there.quota_bytes, there.total_quota_bytes) == (3 * MIB, 0)
 
     simulate(body)

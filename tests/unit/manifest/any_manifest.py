@@ -83,6 +83,11 @@ def _volumes() -> st.SearchStrategy[Volume]:
         quota_bytes=st.none() | st.integers(2**20, 2**63 - 1) | st.integers(1, 2**20).map(lambda gib: gib << 30),
         mode=st.none() | st.integers(0, 0o7777),
         owner=st.none() | st.builds(Owner, ids, ids),
+        recordsize_bytes=st.none() | st.integers(9, 24).map(lambda bits: 1 << bits),
+        compression=st.none() | st.sampled_from(["on", "off", "lz4", "gzip-9", "zstd-19"]),
+        atime=st.none() | st.booleans(),
+        logbias=st.none() | st.sampled_from(["latency", "throughput"]),
+        sync=st.none() | st.sampled_from(["standard", "always"]),
     )
 
 
