@@ -89,6 +89,7 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
+            unsettled=tuple(parts.unsettled.readings()),
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
         )
 

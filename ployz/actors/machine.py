@@ -117,6 +117,7 @@ class MachineActor(Actor):
             ),
             children=tuple(await self._parts.zfs.children(dataset))[:CHILDREN_MAX],
             snapshots_bytes=found.snapshots_bytes,
+            logical_bytes=found.logical_bytes,
             local=found.local,
         )
 

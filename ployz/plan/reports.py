@@ -39,12 +39,19 @@ class VolumeReport:
     snapshots: tuple[SnapshotReport, ...]
     """Oldest first."""
     strangers: tuple[HolderReport, ...]
+    logical_bytes: int = 0
+    """What its data is before compression."""
     local: Mapping[str, str] = field(factory=dict)
     """The ZFS properties that were set on it, by ployz or by hand."""
     children: tuple[str, ...] = ()
     """Datasets that somebody made below it, the first ones: they are no part of the volume, and move with nothing."""
     snapshots_bytes: int = 0
     """What only its snapshots hold on to: the pool lacks it, and the quota does not count it."""
+
+    @property
+    def uncompressed_bytes(self) -> int:
+        """What a full stream of it has, and what it takes where that is received."""
+        return max(self.logical_bytes, self.referenced_bytes)
 
 
 @frozen

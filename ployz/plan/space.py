@@ -40,6 +40,7 @@ def check_space(volumes: Sequence[VolumePlan], answers: Answers, blockers: Block
 
 
 def _check_quota(volume: VolumePlan, answers: Answers, blockers: Blockers) -> None:
+    """At its new place, too: a quota that cannot be set after the commit would bound nothing."""
     found = answers.volume(volume.previous.owner, volume.volume) if volume.previous else None
     if found is not None and volume.quota_bytes and found.referenced_bytes > volume.quota_bytes:
         blockers.add(
@@ -47,6 +48,17 @@ def _check_quota(volume: VolumePlan, answers: Answers, blockers: Blockers) -> No
             f"volume {volume.volume} holds {found.referenced_bytes} bytes, more than its quota of {volume.quota_bytes}",
             "Raise its quota in the manifest and deploy, or delete some of its data.",
         )
+    elif found is not None and volume.quota_bytes and volume.change is Change.MOVE:
+        copy = answers.volume(volume.machine, volume.volume) if volume.base is not None else None
+        most_bytes = found.uncompressed_bytes
+        arrives_bytes = most_bytes if copy is None else min(most_bytes, copy.referenced_bytes + volume.first_send_bytes)
+        if arrives_bytes > volume.quota_bytes:
+            blockers.add(
+                Code.NO_SPACE,
+                f"volume {volume.volume} is compressed where it is, to {found.referenced_bytes} bytes, and arrives on "
+                f"{volume.machine} as {arrives_bytes}: more than its quota of {volume.quota_bytes}",
+                "Raise its quota in the manifest and deploy, or delete some of its data.",
+            )
 
 
 def _check_pools(changed: Sequence[VolumePlan], answers: Answers, blockers: Blockers) -> None:

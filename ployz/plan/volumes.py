@@ -84,7 +84,7 @@ class VolumePlanner:
         if base is None:
             self._check_childless(plan.machine, copy, "are in the way of replacing the older copy above them")
         size_bytes = found.referenced_bytes if found else 0
-        first_send_bytes = self.estimates.get(plan.volume, size_bytes)
+        first_send_bytes = self.estimates.get(plan.volume, found.uncompressed_bytes if found else 0)
         target = self.answers.machine(plan.machine)
         return evolve(
             plan,

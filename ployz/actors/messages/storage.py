@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ployz.errors import Problem
 from ployz.events.types import SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
 from ployz.plan.properties import Setting
@@ -211,10 +212,16 @@ class UnmountVolume(Message[Done]):
     operation_id: OperationId
 
 
+@frozen
+class VolumeSettled:
+    late: tuple[Problem, ...]
+    """What did not work, and a service runs without: tried again, and no reason to keep it down."""
+
+
 @message("volume.settle", senders=LOCAL)
 @frozen
-class SettleVolume(Message[Done]):
-    """From the workload actor: agree with the facts."""
+class SettleVolume(Message[VolumeSettled]):
+    """From the workload actor: agree with the facts. It fails where a service must not run on what is there."""
 
 
 @message("volume.destroy", senders=PEER)

@@ -33,8 +33,8 @@ SEND, RECEIVE = "fake-zfs-send", "fake-zfs-receive"
 class FakeZfs:
     """One pool. `seed` keeps the guids of two machines apart; everything is deterministic.
 
-    Besides the port: `write`, `remove` and `files` are a workload's hand on a mounted dataset, `use` and `let_go`
-    are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
+    Besides the port: `write`, `remove`, `compress` and `files` are a workload's hand on a mounted dataset, `use` and
+    `let_go` are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
     """
 
     def __init__(
@@ -65,6 +65,10 @@ class FakeZfs:
 
     def remove(self, dataset: Dataset, path: str) -> None:
         self._writable(dataset).files.pop(path, None)
+
+    def compress(self, dataset: Dataset, ratio: float) -> None:
+        """What is written to it takes so much less. A stream carries all of it."""
+        self._set(dataset).ratio = ratio
 
     def files(self, dataset: Dataset) -> Files:
         """What is on it now, mounted or not."""
@@ -110,7 +114,7 @@ class FakeZfs:
             name=dataset,
             guid=its.guid,
             used_bytes=its.used_bytes(),
-            referenced_bytes=total_bytes(its.files),
+            referenced_bytes=its.referenced_bytes,
             available_bytes=self._available_bytes(dataset),
             quota_bytes=parse_size(its.properties.get("refquota", "none")),
             mounted_at=its.mounted_at,
@@ -124,6 +128,7 @@ class FakeZfs:
             resume_token=its.resume_token,
             total_quota_bytes=parse_size(its.properties.get("quota", "none")),
             snapshots_bytes=its.used_bytes() - total_bytes(its.files) - len(its.partial),
+            logical_bytes=total_bytes(its.files),
             local={key: value for key, value in its.properties.items() if not key.startswith(USER_PREFIX)},
         )
 
@@ -146,7 +151,7 @@ class FakeZfs:
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         its = self._set(dataset)
         too_small = 0 < parse_size(properties.get("quota", "none")) < its.used_bytes()
-        if too_small or 0 < parse_size(properties.get("refquota", "none")) < total_bytes(its.files):
+        if too_small or 0 < parse_size(properties.get("refquota", "none")) < its.referenced_bytes:
             raise failures.failure(
                 f"cannot set property for '{dataset}': size is less than current used or reserved space"
             )
@@ -364,7 +369,7 @@ class FakeZfs:
         """`more_bytes`: written, beside what snapshots keep of what was there. `grows_bytes`: of its data alone."""
         its = self._sets.get(dataset)
         quota_bytes = parse_size(its.properties.get("refquota", "none")) if its else 0
-        too_large = its is not None and 0 < quota_bytes < total_bytes(its.files) + grows_bytes
+        too_large = its is not None and 0 < quota_bytes < (total_bytes(its.files) + grows_bytes) / its.ratio
         if too_large or more_bytes > self._left_bytes(dataset):
             raise failures.failure(f"{dataset}: out of space")
 
@@ -397,7 +402,7 @@ class FakeZfs:
         its = self._set(dataset)
         quota_bytes = parse_size(its.properties.get("refquota", "none"))
         left_bytes = self._left_bytes(dataset)
-        return min(left_bytes, max(quota_bytes - total_bytes(its.files), 0)) if quota_bytes else left_bytes
+        return min(left_bytes, max(quota_bytes - its.referenced_bytes, 0)) if quota_bytes else left_bytes
 
     def _left_bytes(self, dataset: Dataset) -> int:
         """The least that the pool or any quota on the way down leaves, but for what bounds its own data alone."""

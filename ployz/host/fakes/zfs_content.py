@@ -41,6 +41,12 @@ class DatasetContent:
     mounted_readonly: bool = False
     partial: bytes = b""
     """What a receive that was broken off has kept of its stream."""
+    ratio: float = 1.0
+    """What it was compressed by when it was written here."""
+
+    @property
+    def referenced_bytes(self) -> int:
+        return int(total_bytes(self.files) / self.ratio)
 
     def snap(self, name: str) -> Snap | None:
         return next((each for each in self.snapshots if each.name == name), None)

@@ -57,6 +57,8 @@ class DatasetState:
     """`quota`: what data, snapshots and children may take together. 0: none, as ployz has it."""
     snapshots_bytes: int = 0
     """What only its snapshots hold on to: it comes back when all of them go."""
+    logical_bytes: int = 0
+    """What its data is before compression: what it takes where it is received, as that happens without."""
     local: Mapping[str, str] = field(factory=dict)
     """Properties that were set on itself, or came with a stream, as `-p` prints them: native ones, and user ones but
     ployz's."""

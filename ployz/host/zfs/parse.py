@@ -94,6 +94,13 @@ def ratio(values: Properties) -> float:
         raise Failed(Code.ZFS_FAILED, f"zfs gave no compression ratio: {values.get('compressratio')!r}") from error
 
 
+def logical_bytes(values: Properties) -> int:
+    """Of the data. Older ZFS does not count that, and has the ratio of all that the dataset uses."""
+    if values.get("logicalreferenced", "-") != "-":
+        return number(values, "logicalreferenced")
+    return round(number(values, "referenced") * ratio(values))
+
+
 def snapshot(name: str, values: Properties) -> Snapshot:
     return Snapshot(
         name=name,
@@ -135,6 +142,7 @@ def state(
         resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
         total_quota_bytes=number(own, "quota"),
         snapshots_bytes=number(own, "usedbysnapshots"),
+        logical_bytes=logical_bytes(own),
         local=local or {},
     )
 

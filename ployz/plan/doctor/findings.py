@@ -13,6 +13,8 @@ from ployz.ids import MachineId
 from ployz.plan.doctor.readings import Authority, Examined, FailedLook, Look, PoolReading, Readings, VolumeReading
 from ployz.plan.doctor.versions import is_one_minor
 
+UNSETTLED_MS: Final = 60_000
+"""What was decided less than this ago may still be on its way."""
 QUOTA_NEAR: Final = 0.85
 """Of a volume's quota."""
 QUOTA_REACHED: Final = 0.97
@@ -96,6 +98,7 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     silent = {other.machine for other in examined if other.readings is None}
     yield from _of_membership(on, each.readings, authority)
     yield from _of_parts(on, each.readings)
+    yield from _of_unsettled(on, each.readings)
     for volume in each.readings.volumes:
         yield from _of_volume(on, volume)
     yield from _of_overlay(on, each.readings, silent)
@@ -168,6 +171,14 @@ def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
         yield on.error("pool-full", f"{text}: nothing can be moved there", "Free space, or add disks to it.")
     elif free <= SPACE_LOW:
         yield on.warning("pool-nearly-full", text, "Free space, move volumes away, or add disks to it.")
+
+
+def _of_unsettled(on: _On, said: Readings) -> Iterator[Finding]:
+    seen = {each.problem.text for each in said.failed}
+    for each in said.unsettled:
+        if each.age_ms >= UNSETTLED_MS and each.problem.text not in seen:
+            text = f"{each.subject} is not as the facts have it, for {each.age_ms // 1000} s now: {each.problem.text}"
+            yield on.error("unsettled", text, each.problem.advice or "Look there: journalctl -u ployzd")
 
 
 def _of_volume(on: _On, volume: VolumeReading) -> Iterator[Finding]:

@@ -78,6 +78,17 @@ class Leftover:
 
 
 @frozen
+class UnsettledReading:
+    """What the machine tries again and again to make agree with the facts."""
+
+    subject: str
+    """`volume production/pgdata`, `service production/db`."""
+    age_ms: int
+    """Since it failed first."""
+    problem: Problem
+
+
+@frozen
 class VolumeReading:
     """A volume that the machine owns."""
 
@@ -111,6 +122,7 @@ class Readings:
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
     volumes: tuple[VolumeReading, ...] = ()
+    unsettled: tuple[UnsettledReading, ...] = ()
 
 
 @frozen

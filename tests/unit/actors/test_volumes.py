@@ -12,9 +12,12 @@ from ployz.errors import Code, Refused
 from ployz.host.ports import DatasetState
 from ployz.ids import MachineId
 from ployz.plan import properties
+from ployz.plan.doctor.findings import Severity
 from tests.cluster.cluster import Cluster, simulate
+from tests.cluster.effects import Effect
+from tests.cluster.endings import commit, on
 from tests.cluster.manifests import DB, PGDATA, A, B, manifest, service, volume
-from tests.cluster.scenes import dataset, deploy, deployed, owner
+from tests.cluster.scenes import dataset, deploy, deployed, owner, running
 
 MIB = 1 << 20
 BOUNDED = manifest(volume(quota="3M"), service(volumes=("pgdata",)))
@@ -105,6 +108,57 @@ def test_a_property_that_the_manifest_declares_is_set_where_the_volume_is() -> N
         assert again.plan.changes_nothing
 
     simulate(body)
+
+
+def test_data_that_fits_its_quota_only_compressed_is_refused_before_anything_changes() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        cluster[A].zfs.compress(dataset(), 2.0)
+        cluster[A].zfs.write(dataset(), "file", bytes([1]) * 4 * MIB)
+        (blocker,) = (await cluster.ask(A, "operations", PreviewMigration(DB, B))).plan.blockers
+        assert blocker.code is Code.NO_SPACE
+        assert "arrives on machine-b as 41" in blocker.text
+        cluster[A].zfs.write(dataset(), "file", bytes([1]) * 2 * MIB)
+        await move(cluster, "b")
+
+    simulate(body)
+
+
+def test_what_fails_after_a_commit_and_is_not_needed_keeps_no_service_down_and_is_an_error_of_the_doctor() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+
+        async def grow(_effect: Effect) -> None:
+            await cluster[B].zfs.inherit(dataset(), ("refquota",))
+            cluster[B].zfs.write(dataset(), "more", bytes(4 * MIB))
+
+        cluster.effects.at(on(A, commit, done=True), grow)
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        assert (outcome.exit_code, outcome.result.committed) == (4, True), outcome.text
+        assert "size is less than current used" in outcome.text
+        assert running(cluster) == {B: ["db/slot-1"]}
+        assert await errors(cluster) == []
+        cluster.crash(B)
+        await cluster.boot(B)
+        await anyio.sleep(120)
+        assert running(cluster) == {B: ["db/slot-1"]}
+        ((kind, text),) = await errors(cluster)
+        assert kind == "unsettled"
+        assert "volume production/pgdata is not as the facts have it" in text
+        cluster[B].zfs.remove(dataset(), "more")
+        await anyio.sleep(30)
+        assert await errors(cluster) == []
+        assert (await state(cluster, B)).quota_bytes == 3 * MIB
+        await move(cluster, "a")
+
+    simulate(body)
+
+
+async def errors(cluster: Cluster) -> list[tuple[str, str]]:
+    found = (await cluster.ask(A, "doctor", Diagnose(), timeout_s=100)).findings
+    return [
+        (each.kind, each.text) for each in found if each.severity is Severity.ERROR and each.kind != "handshake-old"
+    ]
 
 
 async def state(cluster: Cluster, machine: MachineId) -> DatasetState:

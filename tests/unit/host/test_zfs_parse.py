@@ -61,6 +61,7 @@ type\tfilesystem\t-
 used\t2048\t-
 available\t100\t-
 referenced\t1024\t-
+compressratio\t1.50x\t-
 quota\t4096\tlocal
 refquota\t0\tdefault
 usedbysnapshots\t512\t-
@@ -98,6 +99,8 @@ def test_a_state_is_read_with_its_own_snapshots_in_the_order_of_their_making() -
     assert (state.quota_bytes, state.available_bytes, state.readonly, state.mounted_at) == (0, 100, True, "/mnt")
     assert state.properties == {"epoch": "3"}
     assert (state.total_quota_bytes, state.snapshots_bytes) == (4096, 512)
+    assert state.logical_bytes == 1536
+    assert parse.logical_bytes({"logicalreferenced": "77", "referenced": "1"}) == 77
 
 
 def test_a_dataset_that_went_between_two_looks_is_absent() -> None:

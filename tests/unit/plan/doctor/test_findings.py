@@ -16,6 +16,7 @@ from ployz.plan.doctor.readings import (
     LogReading,
     Look,
     PeerReading,
+    UnsettledReading,
     VolumeReading,
 )
 from tests.unit.plan.doctor.examples import GIB, NOW_MS, POOL, A, B, examined, found, kinds
@@ -126,6 +127,17 @@ def test_versions_of_one_minor_are_a_warning_and_of_two_an_error() -> None:
 def test_an_authority_that_is_away_keeps_nobody_from_being_examined() -> None:
     away = Authority(None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
     assert kinds(examined(B, position=3), authority=away) == [("error", "authority-away", None)]
+
+
+def test_what_cannot_be_settled_for_a_minute_is_an_error_unless_it_is_said_already() -> None:
+    problem = Problem(Code.ZFS_FAILED, "cannot set property", "Free space.")
+    late = UnsettledReading("volume production/pgdata", 61_000, problem)
+    (error,) = found(examined(A, unsettled=(late, evolve(late, age_ms=59_000))))
+    assert (error.severity, error.kind, error.remedy) == (Severity.ERROR, "unsettled", "Free space.")
+    assert "is not as the facts have it, for 61 s now: cannot set property" in error.text
+    assert kinds(examined(A, unsettled=(late,), failed=(FailedLook(Look.DATASETS, problem),))) == [
+        ("error", "look-failed", A)
+    ]
 
 
 def test_a_volume_near_its_limit_is_named_with_what_takes_it() -> None:
