@@ -17,6 +17,10 @@ WORKING: Final = frozenset({"ONLINE", "DEGRADED"})
 """A degraded pool reads and writes: to move away from it is what it needs most."""
 
 
+SNAPSHOT_BYTES: Final = 4 << 20
+"""Free in a pool, so that snapshots and datasets can be made there at all, and a service can go on meanwhile."""
+
+
 def usable_bytes(report: MachineReport) -> int:
     return max(0, report.pool_free_bytes - int(SPACE_RESERVE * report.pool_size_bytes))
 
@@ -24,6 +28,7 @@ def usable_bytes(report: MachineReport) -> int:
 def check_space(volumes: Sequence[VolumePlan], answers: Answers, blockers: Blockers) -> None:
     changed = [volume for volume in volumes if volume.change is not Change.UNCHANGED]
     _check_pools(changed, answers, blockers)
+    _check_not_full(changed, answers, blockers)
     arriving: Counter[MachineId] = Counter()
     for volume in changed:
         if volume.change is Change.MOVE:
@@ -36,6 +41,21 @@ def check_space(volumes: Sequence[VolumePlan], answers: Answers, blockers: Block
                 Code.NO_SPACE,
                 f"{machine} has {usable_bytes(report)} bytes of space to use, and {size_bytes} are to be sent",
                 "Free space there, or choose another machine.",
+            )
+
+
+def _check_not_full(changed: Sequence[VolumePlan], answers: Answers, blockers: Blockers) -> None:
+    """Where snapshots are taken for a move, and where a volume is made."""
+    written = {each.previous.owner for each in changed if each.change is Change.MOVE and each.previous}
+    written |= {each.machine for each in changed if each.change is Change.CREATE}
+    for machine in sorted(written):
+        report = answers.machine(machine)
+        if report is not None and report.pool_free_bytes < SNAPSHOT_BYTES and report.pool_health in WORKING:
+            blockers.add(
+                Code.NO_SPACE,
+                f"the pool of {machine} is full: {report.pool_free_bytes} bytes are free, and no snapshot can be taken "
+                "and no volume made there",
+                f"Free space there: delete data, or snapshots that nobody needs (zfs list -t snapshot on {machine}).",
             )
 
 

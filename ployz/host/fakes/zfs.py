@@ -267,6 +267,9 @@ class FakeZfs:
     def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
         return (RECEIVE, dataset, "-s" if resumable else "")
 
+    def stream_code(self, words: str) -> Code:
+        return failures.stream_failure(words).code
+
     async def abort_receive(self, dataset: Dataset) -> None:
         its = self._sets.get(dataset)
         if its is not None and its.partial:

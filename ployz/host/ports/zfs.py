@@ -7,6 +7,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from ployz.errors import Code
+
 Dataset = str
 """A full ZFS dataset name, `tank/ployz/production/pgdata`."""
 
@@ -199,6 +201,10 @@ class Zfs(Protocol):
         increment to another dataset of the pool that has the base, or to none, and exits with 0. A dataset received in
         full has `canmount=on`: set it to `noauto` before it gets a mountpoint.
         """
+        ...
+
+    def stream_code(self, words: str) -> Code:
+        """What the last words of a program that sends or receives mean: NO_SPACE, DATASET_IN_THE_WAY, STREAM_FAILED."""
         ...
 
     async def abort_receive(self, dataset: Dataset) -> None:

@@ -233,6 +233,9 @@ class SystemZfs:
     def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
         return (*self._zfs.prefix, "zfs", "receive", *(("-s",) if resumable else ()), "-u", dataset)
 
+    def stream_code(self, words: str) -> Code:
+        return failures.stream_failure(words).code
+
     async def abort_receive(self, dataset: Dataset) -> None:
         if (await self.features()).resume:
             await self._zfs.change(dataset, "zfs", "receive", "-A", dataset, settled=Says.NOTHING_KEPT)
