@@ -168,7 +168,9 @@ class Examination:
             if state is None:
                 continue
             seen = None if volume is None else VolumeDataset(self.parts, volume).seen(state)
-            lying.append(leftovers.Lying(state, volume, seen))
+            nobodys = volume is not None and volume not in self.parts.view.placement.volumes
+            keeps = tuple(await zfs.keeps(name)) if nobodys else ()
+            lying.append(leftovers.Lying(state, volume, seen, keeps))
             if volume is not None:
                 there.add(volume)
                 self._read(volume, state)

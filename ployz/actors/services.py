@@ -214,7 +214,7 @@ class ServicesActor(Actor):
     async def _check_removable(self, volume: VolumeRef) -> None:
         """On every machine that answers: what would keep a copy from being destroyed is found before anything is."""
         machines = [member.machine for member in self._parts.view.machines.in_order()]
-        answers = await together(*(partial(self._report, machine, (volume,)) for machine in machines))
+        answers = await together(*(partial(self._report, each, (volume,), hindrances=True) for each in machines))
         for machine, report in zip(machines, answers, strict=True):
             found = report.volume(volume) if report else None
             for problem in in_the_way_of_removing(machine, found) if found else ():
@@ -227,11 +227,13 @@ class ServicesActor(Actor):
             raise Refused(Code.UNKNOWN_VOLUME, f"there is no volume {volume}", f"There are: {known or 'none'}.")
         return placement
 
-    async def _report(self, machine: MachineId, volumes: tuple[VolumeRef, ...]) -> MachineReport | None:
+    async def _report(
+        self, machine: MachineId, volumes: tuple[VolumeRef, ...], *, hindrances: bool = False
+    ) -> MachineReport | None:
         """None: it does not answer."""
         try:
             return await self.system.remote(machine, "machine").ask(
-                ProbeMachine((), volumes), timeout_s=PROBE_TIMEOUT_S
+                ProbeMachine((), volumes, hindrances=hindrances), timeout_s=PROBE_TIMEOUT_S
             )
         except PloyzError:
             return None

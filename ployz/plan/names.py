@@ -6,9 +6,10 @@ A snapshot's name comes from (operation, round), never from content, so that no 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ployz.host.ports import Keep
 from ployz.ids import (
     InvalidName,
     MachineId,
@@ -79,6 +80,13 @@ def operation_of_snapshot(name: str) -> OperationId | None:
 
 def is_ours(snapshot_name: str) -> bool:
     return operation_of_snapshot(snapshot_name) is not None
+
+
+def is_our_hold(keep: Keep, before: Iterable[Keep]) -> bool:
+    """By its tag. Where ZFS tells no tag, of a snapshot of ours the first: it is what a send is held by."""
+    if keep.clone or keep.tag:
+        return keep.tag == HOLD_TAG
+    return is_ours(keep.snapshot) and keep not in before
 
 
 def container(slot: SlotRef, operation_id: OperationId) -> str:

@@ -27,6 +27,18 @@ class HolderReport:
 
 
 @frozen
+class KeepReport:
+    """Somebody's hold or clone of a snapshot: while it is there, the snapshot cannot go."""
+
+    snapshot: str
+    """The part after '@'."""
+    why: str
+    """A sentence."""
+    remedy: str
+    """The command that ends it."""
+
+
+@frozen
 class VolumeReport:
     """A dataset that stands for a volume on one machine, whoever owns the volume."""
 
@@ -43,8 +55,10 @@ class VolumeReport:
     """What its data is before compression."""
     local: Mapping[str, str] = field(factory=dict)
     """The ZFS properties that were set on it, by ployz or by hand."""
+    keeps: tuple[KeepReport, ...] = ()
+    """Of others than ployz, where they were asked for."""
     children: tuple[str, ...] = ()
-    """Datasets that somebody made below it, the first ones: they are no part of the volume, and move with nothing."""
+    """Datasets that somebody made below it, the first ones, where they were asked for: no part of the volume."""
     snapshots_bytes: int = 0
     """What only its snapshots hold on to: the pool lacks it, and the quota does not count it."""
 

@@ -15,7 +15,7 @@ from ployz.plan import precopy, properties
 from ployz.plan.assign import Assignment, WantedVolume
 from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, VolumePlan
-from ployz.plan.reports import Answers, SnapshotReport, VolumeReport, common_base
+from ployz.plan.reports import Answers, KeepReport, SnapshotReport, VolumeReport, common_base
 from ployz.plan.space import usable_bytes
 
 
@@ -83,6 +83,8 @@ class VolumePlanner:
         base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
         if base is None:
             self._check_childless(plan.machine, copy, "are in the way of replacing the older copy above them")
+        for problem in in_the_way_of_receiving(plan.machine, copy, base):
+            self.blockers.add(problem.code, problem.text, problem.advice)
         size_bytes = found.referenced_bytes if found else 0
         first_send_bytes = self.estimates.get(plan.volume, found.uncompressed_bytes if found else 0)
         target = self.answers.machine(plan.machine)
@@ -143,7 +145,28 @@ class VolumePlanner:
             )
 
 
+def in_the_way_of_receiving(
+    machine: MachineId, copy: VolumeReport | None, base: SnapshotReport | None
+) -> Iterator[Problem]:
+    """The copy goes back to the base first, or goes altogether: holds and clones of what is newer prevent that."""
+    snapshots = copy.snapshots if copy is not None else ()
+    guids = [each.guid for each in snapshots]
+    kept_to = guids.index(base.guid) + 1 if base is not None and base.guid in guids else 0
+    doomed = {each.name for each in snapshots[kept_to:]}
+    for keep in copy.keeps if copy is not None else ():
+        if keep.snapshot in doomed:
+            yield _kept(machine, keep)
+
+
+def _kept(machine: MachineId, keep: KeepReport) -> Problem:
+    return Problem(
+        Code.DATASET_BUSY, f"on {machine} {keep.why}, and that must go first", f"If nobody needs it: {keep.remedy}"
+    )
+
+
 def in_the_way_of_removing(machine: MachineId, found: VolumeReport) -> Iterator[Problem]:
+    for keep in found.keeps:
+        yield _kept(machine, keep)
     if found.children:
         text = f"volume {found.volume} has datasets below it on {machine}: {', '.join(found.children)}"
         yield Problem(Code.DATASET_IN_THE_WAY, text, put_elsewhere(found.children[0]))

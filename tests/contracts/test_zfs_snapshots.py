@@ -119,6 +119,30 @@ def test_a_held_snapshot_is_not_destroyed_until_every_tag_is_released(bench: Ben
     go(finish)
 
 
+def test_holds_and_clones_are_told_and_named_where_they_prevent_something(bench: Bench, top: Dataset) -> None:
+    async def prepare() -> None:
+        await bench.zfs.create(top, {})
+        assert list(await bench.zfs.keeps(top)) == list(await bench.zfs.keeps(f"{top}-absent")) == []
+        for name in ("one", "two", "three"):
+            await bench.zfs.snapshot([top], name)
+        await bench.zfs.hold(top, "two", "backup")
+        bench.clone(top, "three", f"{top}-clone")
+        held, cloned = await bench.zfs.keeps(top)
+        assert (held.snapshot, held.tag or "backup", held.clone) == ("two", "backup", "")
+        assert (cloned.snapshot, cloned.tag, cloned.clone) == ("three", "", f"{top}-clone")
+
+    go(prepare)
+    for change in (
+        lambda: bench.zfs.rollback(top, "one"),
+        lambda: bench.zfs.destroy(top),
+        lambda: bench.zfs.destroy_snapshot(top, "three"),
+    ):
+        text = raises(Code.DATASET_BUSY, change)
+        assert f"{top}-clone is a clone of {top}@three" in text
+    assert f"{top}@two is held" in raises(Code.DATASET_BUSY, lambda: bench.zfs.destroy_snapshot(top, "two"))
+    assert [each.name for each in go(lambda: state_of(bench, top)).snapshots] == ["one", "two", "three"]
+
+
 def test_an_absent_snapshot_cannot_be_held(bench: Bench, top: Dataset) -> None:
     go(lambda: bench.zfs.create(top, {}))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.hold(top, "one", "op-1"))

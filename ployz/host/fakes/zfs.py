@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from ployz.clock import Clock
-from ployz.errors import Code, Failed
+from ployz.errors import Code
 from ployz.host.fakes.zfs_content import (
     DatasetContent,
     Files,
@@ -23,7 +23,7 @@ from ployz.host.fakes.zfs_content import (
     parse_size,
     total_bytes,
 )
-from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures
 from ployz.host.zfs.parse import USER_PREFIX
 
@@ -69,6 +69,12 @@ class FakeZfs:
     def compress(self, dataset: Dataset, ratio: float) -> None:
         """What is written to it takes so much less. A stream carries all of it."""
         self._set(dataset).ratio = ratio
+
+    def clone(self, dataset: Dataset, snapshot: str, name: Dataset) -> None:
+        """An operator's: it has the snapshot's content, and keeps it."""
+        snap = self._snap(dataset, snapshot)
+        self._sets[name] = DatasetContent(self._guid(), {}, dict(snap.files))
+        snap.clones.add(name)
 
     def files(self, dataset: Dataset) -> Files:
         """What is on it now, mounted or not."""
@@ -178,8 +184,7 @@ class FakeZfs:
             raise failures.failure(f"{dataset} is not destroyed: it has children: {', '.join(children)}")
         if dataset in self._sets:
             self._require_free(dataset)
-            if any(each.holds for each in self._sets[dataset].snapshots):
-                raise failures.busy(dataset, ())
+            self._require_unkept(dataset, self._sets[dataset].snapshots)
             del self._sets[dataset]
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
@@ -218,8 +223,7 @@ class FakeZfs:
         snap = self._sets[dataset].snap(name) if dataset in self._sets else None
         if snap is None:
             return
-        if snap.holds:
-            raise Failed(Code.DATASET_BUSY, f"{dataset}@{name} is held")
+        self._require_unkept(dataset, [snap])
         self._sets[dataset].snapshots.remove(snap)
 
     async def hold(self, dataset: Dataset, name: str, tag: str) -> None:
@@ -229,6 +233,10 @@ class FakeZfs:
         snap = self._sets[dataset].snap(name) if dataset in self._sets else None
         if snap is not None:
             snap.holds.discard(tag)
+
+    async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
+        its = self._sets.get(dataset)
+        return _keeps(its.snapshots) if its is not None else ()
 
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         files = self._snap(dataset, snapshot).files
@@ -241,8 +249,7 @@ class FakeZfs:
     async def rollback(self, dataset: Dataset, name: str) -> None:
         its, snap = self._set(dataset), self._snap(dataset, name)
         place = its.snapshots.index(snap) + 1
-        if any(each.holds for each in its.snapshots[place:]):
-            raise failures.busy(dataset, ())
+        self._require_unkept(dataset, its.snapshots[place:])
         del its.snapshots[place:]
         its.files = dict(snap.files)
 
@@ -368,6 +375,10 @@ class FakeZfs:
         if self._holders.get(dataset):
             raise failures.busy(dataset, self._holders[dataset])
 
+    def _require_unkept(self, dataset: Dataset, snapshots: Sequence[Snap]) -> None:
+        if kept := _keeps(snapshots):
+            raise failures.kept(dataset, kept)
+
     def _require_space(self, dataset: Dataset, more_bytes: int, *, grows_bytes: int) -> None:
         """`more_bytes`: written, beside what snapshots keep of what was there. `grows_bytes`: of its data alone."""
         its = self._sets.get(dataset)
@@ -416,3 +427,8 @@ class FakeZfs:
                 below = [each.used_bytes() for other, each in self._sets.items() if f"{other}/".startswith(f"{name}/")]
                 left.append(quota_bytes - sum(below))
         return max(min(left), 0)
+
+
+def _keeps(snapshots: Sequence[Snap]) -> tuple[Keep, ...]:
+    held = [Keep(each.name, tag=tag) for each in snapshots for tag in sorted(each.holds)]
+    return (*held, *(Keep(each.name, clone=name) for each in snapshots for name in sorted(each.clones)))

@@ -29,6 +29,7 @@ class Snap:
     created_s: int
     files: Files
     holds: set[str] = Factory(set)
+    clones: set[str] = Factory(set)
 
 
 @define

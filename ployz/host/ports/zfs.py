@@ -91,6 +91,29 @@ class Holder:
     """Ends the sentence "PID …": `has the file /x open`, `has it mounted at /data in a mount namespace of its own`."""
 
 
+@frozen
+class Keep:
+    """What keeps one snapshot from being destroyed or rolled back over."""
+
+    snapshot: str
+    """The part after '@'."""
+    tag: str = ""
+    """Of a hold. Empty: a clone's, or a hold whose tag this ZFS does not tell."""
+    clone: Dataset = ""
+    """Empty: it is a hold."""
+
+    def why(self, dataset: Dataset) -> str:
+        if self.clone:
+            return f"{self.clone} is a clone of {dataset}@{self.snapshot}"
+        return f"{dataset}@{self.snapshot} is held{f' ({self.tag})' if self.tag else ''}"
+
+    def remedy(self, dataset: Dataset) -> str:
+        """The command that ends it."""
+        if self.clone:
+            return f"zfs promote {self.clone}, or zfs destroy {self.clone}"
+        return f"zfs release {self.tag or 'TAG'} {dataset}@{self.snapshot}"
+
+
 class Zfs(Protocol):
     async def features(self) -> ZfsFeatures: ...
 
@@ -138,6 +161,10 @@ class Zfs(Protocol):
     async def hold(self, dataset: Dataset, name: str, tag: str) -> None: ...
 
     async def release(self, dataset: Dataset, name: str, tag: str) -> None: ...
+
+    async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
+        """Holds and clones of its snapshots, oldest first; of ployz and of others. Empty if it does not exist."""
+        ...
 
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         """SHA-256, in hex, of everything in the snapshot: paths, kinds, modes, owners, sizes, content; no times. Equal

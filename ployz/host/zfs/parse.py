@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, Keep, Snapshot, ZfsFeatures
 
 USER_PREFIX = "ployz:"
 
@@ -145,6 +145,18 @@ def state(
         logical_bytes=logical_bytes(own),
         local=local or {},
     )
+
+
+def clones(text: str, dataset: Dataset) -> list[Keep]:
+    """`zfs list -H -o name,origin` of a whole pool: the clones of the dataset's snapshots."""
+    lines = (line.partition("\t") for line in text.splitlines())
+    return [Keep(origin.partition("@")[2], clone=name) for name, _, origin in lines if origin.startswith(f"{dataset}@")]
+
+
+def holds(text: str) -> list[Keep]:
+    """`zfs holds -H`: name, tag and time of each."""
+    lines = (line.split("\t") for line in text.splitlines())
+    return [Keep(fields[0].partition("@")[2], tag=fields[1]) for fields in lines if len(fields) > 1]
 
 
 def resumed(text: str) -> tuple[str, int] | None:

@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.host.ports import DatasetState
+from ployz.host.ports import DatasetState, Keep
 from ployz.ids import InvalidName, MachineId, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import names, settle
 from ployz.plan.doctor.readings import Leftover
@@ -21,6 +21,7 @@ from ployz.projections.local import Claim, Held
 from ployz.projections.operations import Status
 from ployz.projections.view import ClusterView
 
+KEEPS_MAX: Final = 5
 GRACE_MS: Final = 60_000
 """An operation that was decided less than this ago may still be tidied up after."""
 RESTART: Final = "`systemctl restart ployzd` there tidies it up, and stops nothing; its log says what kept it."
@@ -100,6 +101,8 @@ class Lying:
     """None: its name is none of a volume."""
     found: settle.FoundDataset | None
     """None: as `volume`."""
+    keeps: tuple[Keep, ...] = ()
+    """Of a volume that no fact names: what prevents that it is destroyed."""
 
 
 def of_datasets(ended: Ended, lying: Iterable[Lying], root: str) -> Iterator[Leftover | Problem]:
@@ -140,8 +143,25 @@ def _of_volume(
         why = "stands where a volume would, and neither a fact nor this machine's log says what it is"
         yield Leftover("dataset", name, why, look_at(volume))
         return
+    if not going and owned is None and found.epoch > 0:
+        yield _removed(lying, volume)
+        return
     base = ended.view.placement.base(volume)
     yield from _of_snapshots(ended, lying.state, base.snapshot if base else None)
+
+
+def _removed(lying: Lying, volume: VolumeRef) -> Leftover:
+    """By `volume rm`, while something kept it or its machine was away; or it is of a cluster that is no more."""
+    name = lying.state.name
+    kept = lying.keeps[:KEEPS_MAX]
+    why = "".join(f"; {each.why(name)}" for each in kept)
+    commands = "; ".join([*(each.remedy(name) for each in kept), f"zfs destroy -r {name}"])
+    return Leftover(
+        "dataset",
+        name,
+        f"has data of volume {volume}, which was removed, or which no fact has ever named{why}",
+        f"To keep it: {rename(name)}. If it was removed on purpose, with `ployzctl volume rm`: {commands}",
+    )
 
 
 def _of_snapshots(ended: Ended, state: DatasetState, base: str | None) -> Iterator[Leftover]:

@@ -8,7 +8,8 @@ import pytest
 from ployz.actors.messages.doctor import Diagnose
 from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy, PreviewMigration
 from ployz.actors.messages.services import RemoveVolume
-from ployz.errors import Code, Refused
+from ployz.errors import CleanupPending, Code, Refused
+from ployz.events.types import VolumeRemoved
 from ployz.host.ports import DatasetState
 from ployz.ids import MachineId
 from ployz.plan import properties
@@ -106,6 +107,53 @@ def test_a_property_that_the_manifest_declares_is_set_where_the_volume_is() -> N
         assert (await state(cluster, A)).local["atime"] == "off"
         again = await cluster.ask(A, "operations", PreviewDeploy(with_atime))
         assert again.plan.changes_nothing
+
+    simulate(body)
+
+
+def test_holds_and_clones_of_a_copy_are_named_before_anything_changes() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        await move(cluster, "b")
+        there = cluster[A].zfs
+        await there.snapshot([dataset()], "hourly")
+        await there.hold(dataset(), "hourly", "backup")
+        there.clone(dataset(), "hourly", "tank/look")
+        held, cloned = (await cluster.ask(B, "operations", PreviewMigration(DB, A))).plan.blockers
+        assert held.code is cloned.code is Code.DATASET_BUSY
+        assert held.text == f"on machine-a {dataset()}@hourly is held (backup), and that must go first"
+        assert held.advice == f"If nobody needs it: zfs release backup {dataset()}@hourly"
+        assert f"tank/look is a clone of {dataset()}@hourly" in cloned.text
+        await deploy(cluster, manifest(service()))
+        with pytest.raises(Refused, match="is held"):
+            await cluster.ask(B, "services", RemoveVolume(PGDATA))
+        assert (await state(cluster, A)).snapshot("hourly") is not None
+
+    simulate(body)
+
+
+def test_what_is_left_of_a_removed_volume_is_named_with_what_keeps_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        await move(cluster, "b")
+        await deploy(cluster, manifest(service()))
+
+        async def hold(_effect: Effect) -> None:
+            await cluster[A].zfs.snapshot([dataset()], "hourly")
+            await cluster[A].zfs.hold(dataset(), "hourly", "backup")
+
+        def removes(effect: Effect) -> bool:
+            is_asked = effect.name == "facts.transact" and not effect.done
+            return is_asked and any(isinstance(each, VolumeRemoved) for each in effect.args[0].facts)
+
+        cluster.effects.at(removes, hold)
+        with pytest.raises(CleanupPending, match="is held"):
+            await cluster.ask(B, "services", RemoveVolume(PGDATA))
+        found = (await cluster.ask(B, "doctor", Diagnose(), timeout_s=100)).findings
+        (left,) = [each for each in found if each.kind == "leftover-dataset"]
+        assert left.machine == A
+        assert f"{dataset()}@hourly is held (backup)" in left.text
+        assert f"zfs release backup {dataset()}@hourly; zfs destroy -r {dataset()}" in left.remedy
 
     simulate(body)
 

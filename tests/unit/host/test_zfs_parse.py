@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Holder
+from ployz.host.ports import Holder, Keep
 from ployz.host.zfs import parse
 from ployz.host.zfs.failures import Says, busy, failure, stream_failure
 
@@ -201,3 +201,10 @@ def test_who_keeps_a_dataset_busy_is_named_with_the_container() -> None:
     text = busy("tank/a", holders).problem.text
     assert text.startswith("tank/a is in use: PID 7 (postgres, container abababababab) works in its folder /data; ")
     assert text.endswith("and 2 more")
+
+
+def test_holds_and_clones_of_one_datasets_snapshots_are_read() -> None:
+    told = "tank/a@one\tkeep\tMon Nov 23 06:49 2026\ntank/a@two\ttwo words\tMon Nov 23 06:50 2026\n"
+    assert parse.holds(told) == [Keep("one", tag="keep"), Keep("two", tag="two words")]
+    listed = "tank\t-\ntank/a\t-\ntank/b\ttank/a@one\ntank/c\ttank/ab@one\n"
+    assert parse.clones(listed, "tank/a") == [Keep("one", clone="tank/b")]
