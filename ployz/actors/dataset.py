@@ -20,6 +20,7 @@ from ployz.plan.properties import Setting
 
 EPOCH: Final = names.PROPERTY_EPOCH.removeprefix("ployz:")
 OPERATION: Final = names.PROPERTY_OPERATION.removeprefix("ployz:")
+OWNERS_AUTO_SNAPSHOT: Final = names.PROPERTY_OWNERS_AUTO_SNAPSHOT.removeprefix("ployz:")
 """As `DatasetState.properties` names them."""
 
 
@@ -125,9 +126,12 @@ class VolumeDataset:
         await self.parts.zfs.set(self.name, {"canmount": "noauto", "readonly": "off", "mountpoint": mountpoint})
         found = await self.state()
         local = found.local if found is not None else {}
-        gone = {each.name for each in properties.travelling(local)} - {each.name for each in settings}
+        wanted = {each.name: each for each in settings}
+        owners = wanted.pop(names.PROPERTY_AUTO_SNAPSHOT, None)
+        gone = {each.name for each in properties.travelling(local)} - wanted.keys() - {names.PROPERTY_AUTO_SNAPSHOT}
         await self.parts.zfs.inherit(self.name, sorted(gone))
-        await self._set(properties.lacking(local, settings))
+        await self._set(properties.lacking(local, wanted.values()))
+        await self._mark(owners.value if owners is not None else properties.UNSET)
 
     async def unmount(self) -> VolumeUnmounted:
         """Gone from every mount namespace (moby 24403), and read-only for whoever mounts it by hand."""
@@ -151,6 +155,7 @@ class VolumeDataset:
             touched_by=touch.operation_id if touch else None,
             touched_base=touch.base if touch else None,
             broken_off=found.resume_token is not None,
+            marked=OWNERS_AUTO_SNAPSHOT in found.properties,
         )
 
     async def carry_out(self, action: settle.VolumeAction) -> None:
@@ -159,6 +164,8 @@ class VolumeDataset:
                 await self._make_ours(action)
             case settle.Retire():
                 await self.unmount()
+                if (found := await self.state()) is not None:
+                    await self.make_a_copy(found)
             case settle.SetAside(_, operation_id):
                 await self._set_aside(operation_id)
             case settle.DiscardPartial(_, base):
@@ -180,6 +187,7 @@ class VolumeDataset:
                 await self._go_back_to(snapshot)
                 await self._adopt(epoch)
             case settle.Tune(_, quota_bytes, settings):
+                await self._unmark()
                 await self._bound(quota_bytes)
                 await self._set(settings)
 
@@ -225,11 +233,30 @@ class VolumeDataset:
         """The one that counts snapshots goes last: until the other is there, it bounds the volume."""
         await self.parts.zfs.set(self.name, {"refquota": quota(quota_bytes), "quota": "none"})
 
-    async def unbound(self) -> None:
-        """A copy: what bounded it when it was the volume must not bound what is received now."""
+    async def _mark(self, owners: str) -> None:
+        """What it is on the owner first: one that has that is marked."""
+        marks = {names.PROPERTY_OWNERS_AUTO_SNAPSHOT: owners, names.PROPERTY_AUTO_SNAPSHOT: "false"}
+        await self.parts.zfs.set(self.name, marks)
+
+    async def _unmark(self) -> None:
         found = await self.state()
-        if found is not None and (found.quota_bytes or found.total_quota_bytes):
+        owners = found.properties.get(OWNERS_AUTO_SNAPSHOT) if found is not None else None
+        if owners is None:
+            return
+        if owners == properties.UNSET:
+            await self.parts.zfs.inherit(self.name, (names.PROPERTY_AUTO_SNAPSHOT,))
+        else:
+            await self.parts.zfs.set(self.name, {names.PROPERTY_AUTO_SNAPSHOT: owners})
+        await self.parts.zfs.inherit(self.name, (names.PROPERTY_OWNERS_AUTO_SNAPSHOT,))
+
+    async def make_a_copy(self, found: DatasetState) -> None:
+        """What bounded it when it was the volume must not bound what is received now. And tools that take snapshots
+        leave it alone: one that is taken there ends an increment.
+        """
+        if found.quota_bytes or found.total_quota_bytes:
             await self._bound(0)
+        if OWNERS_AUTO_SNAPSHOT not in found.properties:
+            await self._mark(found.local.get(names.PROPERTY_AUTO_SNAPSHOT, properties.UNSET))
 
 
 def epoch_of(found: DatasetState) -> int:

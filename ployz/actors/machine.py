@@ -9,7 +9,7 @@ import anyio
 
 from ployz import __version__
 from ployz.actors.core import Actor, handles
-from ployz.actors.dataset import epoch_of
+from ployz.actors.dataset import OWNERS_AUTO_SNAPSHOT, epoch_of
 from ployz.actors.messages.gateway import CheckGateway
 from ployz.actors.messages.machine import (
     AskSilence,
@@ -33,7 +33,7 @@ from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
 from ployz.ids import MachineId, VolumeRef
-from ployz.plan import names
+from ployz.plan import names, properties
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
@@ -127,7 +127,7 @@ class MachineActor(Actor):
             keeps=await self._keeps(dataset) if asked.hindrances else (),
             snapshots_bytes=found.snapshots_bytes,
             logical_bytes=found.logical_bytes,
-            local=found.local,
+            local=properties.of_owner(found.local, found.properties.get(OWNERS_AUTO_SNAPSHOT)),
         )
 
     async def _keeps(self, dataset: str) -> tuple[KeepReport, ...]:

@@ -68,13 +68,19 @@ class Receiving:
         there = found.snapshots if found else ()
         base = common_base(message.bases, (SnapshotReport(each.name, each.guid) for each in there))
         name = next((each.name for each in there if base is not None and each.guid == base.guid), None)
+        if name is None and message.increment:
+            raise Failed(
+                Code.DATASET_IN_THE_WAY,
+                f"{self._dataset.parts.me} has no snapshot of {volume} any more that its owner has, too",
+                "Somebody destroyed it there: look who does, and move again.",
+            )
         if name is None and not resumed:
             await self._dataset.destroy("an older epoch without a snapshot in common with the owner")
             await self._dataset.make_room()
-        elif name is not None and not resumed:
+        elif found is not None and name is not None and not resumed:
             await zfs.unmount(self._dataset.name)
             await zfs.rollback(self._dataset.name, name)
-            await self._dataset.unbound()
+            await self._dataset.make_a_copy(found)
         return ReceivePrepared(
             volume,
             base=name,

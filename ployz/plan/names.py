@@ -32,6 +32,11 @@ PROPERTY_EPOCH: Final = "ployz:epoch"
 PROPERTY_OPERATION: Final = "ployz:operation"
 """The operation that made the dataset, for whoever finds it by hand. Decisions go by the log and the epoch."""
 
+PROPERTY_AUTO_SNAPSHOT: Final = "com.sun:auto-snapshot"
+"""By which tools that snapshot every hour know what to leave alone. On a copy it is `false`."""
+PROPERTY_OWNERS_AUTO_SNAPSHOT: Final = "ployz:auto-snapshot"
+"""On a copy: what the other one is on the owner, or `-`. A dataset that has it is marked as a copy."""
+
 HOLD_TAG: Final = "ployz-base"
 
 _SNAPSHOT: Final = re.compile(r"ployz-(op-[0-9a-z]{1,60})-[0-9]+\Z")

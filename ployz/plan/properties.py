@@ -8,6 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.manifest.model import Volume
+from ployz.plan.names import PROPERTY_AUTO_SNAPSHOT
 
 OURS: Final = frozenset({"canmount", "mountpoint", "quota", "readonly", "refquota"})
 """What ployz sets itself, on each machine as it needs it."""
@@ -38,6 +39,8 @@ TRAVELLING: Final = frozenset(
     }
 )
 """Of a volume, wherever it is. Others are of a place: what it shares, reserves, or is encrypted with."""
+
+UNSET: Final = "-"
 
 _UNSAFE: Final = ("sync", "disabled")
 """A power cut would lose what a service was told is stored: ployz brings that to no other machine."""
@@ -76,6 +79,12 @@ def travelling(found: Mapping[str, str], wanted: Iterable[Setting] = ()) -> tupl
     settings = {name: value for name, value in found.items() if _travels(name, value)}
     settings |= {each.name: each.value for each in wanted}
     return tuple(Setting(name, value) for name, value in sorted(settings.items()))
+
+
+def of_owner(found: Mapping[str, str], remembered: str | None) -> dict[str, str]:
+    """`found` without the mark of a copy, which `remembered` belongs to. None: it is not marked."""
+    settings = {name: value for name, value in found.items() if name != PROPERTY_AUTO_SNAPSHOT or remembered is None}
+    return settings if remembered in (None, UNSET) else {**settings, PROPERTY_AUTO_SNAPSHOT: remembered}
 
 
 def staying(found: Mapping[str, str]) -> tuple[Setting, ...]:

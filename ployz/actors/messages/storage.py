@@ -95,6 +95,8 @@ class BeginReceive(Message[ReceiveReady]):
     """Counted from 1. Another one begins from what is there then."""
     resumes: bool
     """It may go on with what an attempt before it has left of this round."""
+    increment: bool = False
+    """It fails where there is nothing in common: another attempt must not become a full send."""
 
 
 @frozen

@@ -38,6 +38,8 @@ class FoundDataset:
     """A stream into it broke off, and the pool has kept its beginning."""
     total_quota_bytes: int = 0
     """Of data and snapshots together, as an older ployz has set it. 0: none."""
+    marked: bool = False
+    """As a copy, for tools that snapshot what they find."""
     local: Mapping[str, str] = field(factory=dict)
     """The ZFS properties that were set on it."""
 
@@ -57,7 +59,7 @@ class Adopt:
 
 @frozen
 class Tune:
-    """Of the volume that is ours: as its manifest has it. A service runs without that, too."""
+    """Of the volume that is ours: as its manifest has it, and no copy any more. A service runs without that, too."""
 
     volume: VolumeRef
     quota_bytes: int
@@ -68,7 +70,9 @@ class Tune:
 
 @frozen
 class Retire:
-    """Another machine owns the volume: this copy is a base for an incremental way back, and nothing else."""
+    """Another machine owns the volume: this copy is a base for an incremental way back, and nothing else. It is marked,
+    for tools that snapshot what they find.
+    """
 
     volume: VolumeRef
 
@@ -167,7 +171,7 @@ def settle_volume(
         discarded = _aborted_receive(found, makers.values(), status_of)
         if discarded is not None:
             actions.append(DiscardPartial(volume, found.touched_base))
-        if found.mounted or not found.readonly:
+        if found.mounted or not found.readonly or not found.marked:
             actions.append(Retire(volume))
     doomed = tuple(
         name
@@ -222,7 +226,7 @@ def _own(
 
 def _tuned(found: FoundDataset, quota_bytes: int, settings: Sequence[Setting]) -> Iterator[VolumeAction]:
     missing = lacking(found.local, settings)
-    if found.quota_bytes != quota_bytes or found.total_quota_bytes or missing:
+    if found.quota_bytes != quota_bytes or found.total_quota_bytes or missing or found.marked:
         yield Tune(found.volume, quota_bytes, missing)
 
 

@@ -111,6 +111,49 @@ def test_a_property_that_the_manifest_declares_is_set_where_the_volume_is() -> N
     simulate(body)
 
 
+def test_a_snapshot_at_the_target_during_an_increment_costs_a_round_and_not_the_move() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        await move(cluster, "b")
+        cluster[B].zfs.write(dataset(), "file", bytes(MIB))
+        taken: list[str] = []
+
+        async def hourly(_effect: Effect) -> None:
+            """Of every round the first attempt is hit, the one in the cut-over included."""
+            taken.append(f"hourly-{len(taken)}")
+            if len(taken) % 2:
+                await cluster[A].zfs.snapshot([dataset()], taken[-1])
+
+        cluster.effects.at(on(B, lambda each: each.name == "streams.send", done=False), hourly, times=10)
+        outcome = await cluster.run(A, ApplyMigration(DB, A))
+        assert outcome.exit_code == 0, outcome.text
+        assert len(taken) == 2 * len(outcome.result.rounds) >= 4
+        assert "begins again" in "\n".join(each.text for each in outcome.progress)
+        assert owner(cluster) == (A, 3)
+        assert cluster[A].zfs.files(dataset())["file"] == bytes(MIB)
+
+    simulate(body)
+
+
+def test_a_copy_is_marked_and_the_owner_has_what_somebody_has_set() -> None:
+    auto = "com.sun:auto-snapshot"
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, BOUNDED)
+        await move(cluster, "b")
+        assert (await state(cluster, A)).local[auto] == "false"
+        assert auto not in (await state(cluster, B)).local
+        await cluster[B].zfs.set(dataset(), {auto: "true"})
+        await move(cluster, "a")
+        assert (await state(cluster, A)).local[auto] == "true"
+        assert (await state(cluster, B)).local[auto] == "false"
+        await move(cluster, "b")
+        assert (await state(cluster, B)).local[auto] == "true"
+        assert [each for each in (await state(cluster, B)).properties if "auto" in each] == []
+
+    simulate(body)
+
+
 def test_holds_and_clones_of_a_copy_are_named_before_anything_changes() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster, BOUNDED)

@@ -57,7 +57,9 @@ def found(
     quota_bytes: int = QUOTA,
     broken_off: bool = False,
     total_quota_bytes: int = 0,
+    marked: bool | None = None,
 ) -> FoundDataset:
+    """`marked`: as a copy. None: as one that is read-only, and not fenced."""
     return FoundDataset(
         volume=PGDATA,
         epoch=epoch,
@@ -69,6 +71,7 @@ def found(
         touched_base=touched_base,
         broken_off=broken_off,
         total_quota_bytes=total_quota_bytes,
+        marked=readonly if marked is None else marked,
     )
 
 
@@ -150,7 +153,7 @@ def test_an_owner_without_a_dataset_is_told_and_nothing_is_made_up() -> None:
 
 
 def test_a_source_whose_move_was_aborted_is_writable_again() -> None:
-    fenced = found(1, names.snapshot(ABORTED, 1), readonly=True)
+    fenced = found(1, names.snapshot(ABORTED, 1), readonly=True, marked=False)
     assert settled(owned(1), fenced) == [Adopt(PGDATA, 1), Prune(PGDATA, (names.snapshot(ABORTED, 1),))]
 
 
@@ -164,6 +167,11 @@ def test_who_has_nothing_of_a_volume_does_nothing() -> None:
 def test_a_source_that_gave_the_volume_away_keeps_it_as_a_read_only_base() -> None:
     given = found(1, names.snapshot(MOVED, 1), BASE, mounted=True)
     assert settled(None, given, BASE) == [Retire(PGDATA), Prune(PGDATA, (names.snapshot(MOVED, 1),))]
+
+
+def test_a_copy_is_marked_for_tools_that_snapshot_what_they_find_and_the_volume_is_not() -> None:
+    assert settled(None, found(1, BASE, readonly=True, marked=False), BASE) == [Retire(PGDATA)]
+    assert settled(owned(1), found(1, marked=True)) == [Tune(PGDATA, QUOTA)]
 
 
 def test_a_retired_copy_is_left_alone() -> None:
@@ -278,9 +286,9 @@ class World:
                 case Adopt(_, epoch):
                     there = evolve(there, epoch=epoch, readonly=False)
                 case Tune(_, quota_bytes):
-                    there = evolve(there, quota_bytes=quota_bytes, total_quota_bytes=0)
+                    there = evolve(there, quota_bytes=quota_bytes, total_quota_bytes=0, marked=False)
                 case Retire():
-                    there = evolve(there, mounted=False, readonly=True)
+                    there = evolve(there, mounted=False, readonly=True, marked=True)
                 case DiscardPartial(_, str(base)):
                     assert base in there.snapshots
                     kept = there.snapshots[: there.snapshots.index(base) + 1]
@@ -312,6 +320,7 @@ def _worlds(draw: st.DrawFn) -> World:
         readonly=draw(st.booleans()),
         quota_bytes=draw(st.sampled_from([0, QUOTA])),
         total_quota_bytes=draw(st.sampled_from([0, QUOTA])),
+        marked=draw(st.booleans()),
         snapshots=tuple(older + [each for each in snapshots if each not in older]),
         touched_by=touched_by,
         touched_base=older[-1] if older and touched_by and draw(st.booleans()) else None,
@@ -369,7 +378,8 @@ def taken_from(machine: MachineId) -> Takeover:
 
 def test_a_new_owner_by_takeover_goes_back_to_the_snapshot_that_was_shown() -> None:
     there = found(1, BASE, readonly=True)
-    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3)]
+    there_it_is_ours = [TakeOver(PGDATA, BASE, 3), Tune(PGDATA, QUOTA)]
+    assert settled(owned(3), there, BASE, taken=taken_from(B)) == there_it_is_ours
 
 
 def test_a_new_owner_by_takeover_also_takes_what_was_never_committed() -> None:
