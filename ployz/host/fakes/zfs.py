@@ -19,8 +19,12 @@ from ployz.host.fakes.zfs_content import (
     Stream,
     difference,
     is_whole,
+    keeps,
+    kept,
+    left_bytes,
     missing,
     parse_size,
+    refusal,
     total_bytes,
 )
 from ployz.host.ports import Dataset, DatasetState, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
@@ -236,7 +240,7 @@ class FakeZfs:
 
     async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
         its = self._sets.get(dataset)
-        return _keeps(its.snapshots) if its is not None else ()
+        return keeps(its.snapshots) if its is not None else ()
 
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         files = self._snap(dataset, snapshot).files
@@ -309,10 +313,9 @@ class FakeZfs:
         program, dataset, _ = argv
         assert program == RECEIVE, argv  # noqa: S101 - a bug of the caller
         its = self._sets.get(dataset)
-        what = Stream.decode(self._kept(its, stream) + stream)
-        refusal = self._refusal(dataset, its, what)
-        if refusal:
-            raise failures.stream_failure(refusal)
+        what = Stream.decode(kept(its, stream) + stream)
+        if why := refusal(self._sets, dataset, what):
+            raise failures.stream_failure(why)
         files = {path: content for path, content in (its.files if its else {}).items() if path not in what.removed}
         grows_bytes = total_bytes({**files, **what.changed}) - total_bytes(its.files if its else {})
         self._require_space(dataset, total_bytes(what.changed), grows_bytes=grows_bytes)
@@ -333,30 +336,7 @@ class FakeZfs:
             return
         if its is None:
             its = self._sets[dataset] = DatasetContent(self._guid(), {})
-        its.partial = self._kept(its, beginning) + beginning
-
-    def _kept(self, its: DatasetContent | None, stream: bytes) -> bytes:
-        """What the stream is the rest of."""
-        if its is None or not its.partial:
-            return b""
-        if is_whole(stream):
-            raise failures.stream_failure('the destination contains partially-complete state from "zfs receive -s"')
-        return its.partial
-
-    def _refusal(self, dataset: Dataset, its: DatasetContent | None, what: Stream) -> str:
-        parent = dataset.rpartition("/")[0]
-        if not what.base_guid:
-            if its is not None and not (its.partial and not its.snapshots):
-                return f"cannot receive new filesystem stream: destination '{dataset}' exists must specify -F"
-            return "" if parent in self._sets else f"cannot open '{parent}': dataset does not exist"
-        if its is None:
-            return f"cannot receive incremental stream: destination '{dataset}' does not exist"
-        newest = its.snapshots[-1] if its.snapshots else None
-        if newest is None or newest.guid != what.base_guid:
-            return f"most recent snapshot of {dataset} does not match incremental source"
-        if newest.files != its.files:
-            return f"destination {dataset} has been modified since most recent snapshot"
-        return ""
+        its.partial = kept(its, beginning) + beginning
 
     # ---------------------------------------------------------------- below
 
@@ -376,15 +356,15 @@ class FakeZfs:
             raise failures.busy(dataset, self._holders[dataset])
 
     def _require_unkept(self, dataset: Dataset, snapshots: Sequence[Snap]) -> None:
-        if kept := _keeps(snapshots):
-            raise failures.kept(dataset, kept)
+        if found := keeps(snapshots):
+            raise failures.kept(dataset, found)
 
     def _require_space(self, dataset: Dataset, more_bytes: int, *, grows_bytes: int) -> None:
         """`more_bytes`: written, beside what snapshots keep of what was there. `grows_bytes`: of its data alone."""
         its = self._sets.get(dataset)
         quota_bytes = parse_size(its.properties.get("refquota", "none")) if its else 0
         too_large = its is not None and 0 < quota_bytes < (total_bytes(its.files) + grows_bytes) / its.ratio
-        if too_large or more_bytes > self._left_bytes(dataset):
+        if too_large or more_bytes > left_bytes(self._sets, self._free_bytes(), dataset):
             raise failures.failure(f"{dataset}: out of space")
 
     def _set(self, dataset: Dataset) -> DatasetContent:
@@ -415,20 +395,5 @@ class FakeZfs:
     def _available_bytes(self, dataset: Dataset) -> int:
         its = self._set(dataset)
         quota_bytes = parse_size(its.properties.get("refquota", "none"))
-        left_bytes = self._left_bytes(dataset)
-        return min(left_bytes, max(quota_bytes - its.referenced_bytes, 0)) if quota_bytes else left_bytes
-
-    def _left_bytes(self, dataset: Dataset) -> int:
-        """The least that the pool or any quota on the way down leaves, but for what bounds its own data alone."""
-        left = [self._free_bytes()]
-        for name, its in self._sets.items():
-            quota_bytes = parse_size(its.properties.get("quota", "none"))
-            if quota_bytes and f"{dataset}/".startswith(f"{name}/"):
-                below = [each.used_bytes() for other, each in self._sets.items() if f"{other}/".startswith(f"{name}/")]
-                left.append(quota_bytes - sum(below))
-        return max(min(left), 0)
-
-
-def _keeps(snapshots: Sequence[Snap]) -> tuple[Keep, ...]:
-    held = [Keep(each.name, tag=tag) for each in snapshots for tag in sorted(each.holds)]
-    return (*held, *(Keep(each.name, clone=name) for each in snapshots for name in sorted(each.clones)))
+        left = left_bytes(self._sets, self._free_bytes(), dataset)
+        return min(left, max(quota_bytes - its.referenced_bytes, 0)) if quota_bytes else left
