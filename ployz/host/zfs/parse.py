@@ -86,6 +86,11 @@ def number(values: Properties, key: str) -> int:
         raise Failed(Code.ZFS_FAILED, f"zfs gave no number for {key}: {values.get(key)!r}") from error
 
 
+def bound(values: Properties, key: str) -> int:
+    """0: none. A block device, which somebody may have made where volumes lie, has no quotas at all."""
+    return number(values, key) if key in values else 0
+
+
 def ratio(values: Properties) -> float:
     """`compressratio`: `1.83x`, or without the x from newer programs."""
     try:
@@ -134,13 +139,13 @@ def state(
         used_bytes=number(own, "used"),
         referenced_bytes=number(own, "referenced"),
         available_bytes=number(own, "available"),
-        quota_bytes=number(own, "refquota"),
+        quota_bytes=bound(own, "refquota"),
         mounted_at=mounted_at,
         readonly=own.get("readonly") == "on",
         properties={key.removeprefix(USER_PREFIX): value for key, value in own.items() if key.startswith(USER_PREFIX)},
         snapshots=tuple(snapshot(name, values) for name, values in snapshots),
         resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
-        total_quota_bytes=number(own, "quota"),
+        total_quota_bytes=bound(own, "quota"),
         snapshots_bytes=number(own, "usedbysnapshots"),
         logical_bytes=logical_bytes(own),
         local=local or {},

@@ -103,6 +103,13 @@ def test_a_state_is_read_with_its_own_snapshots_in_the_order_of_their_making() -
     assert parse.logical_bytes({"logicalreferenced": "77", "referenced": "1"}) == 77
 
 
+def test_a_block_device_has_no_quota() -> None:
+    own = {key: value for key, value in parse.own_properties(OWN).items() if key not in ("quota", "refquota")}
+    state = parse.state("tank/a", own, parse.properties(TREE), None)
+    assert state is not None
+    assert (state.quota_bytes, state.total_quota_bytes) == (0, 0)
+
+
 def test_a_dataset_that_went_between_two_looks_is_absent() -> None:
     assert parse.state("tank/b", parse.own_properties(OWN), parse.properties(TREE), None) is None
 
