@@ -20,7 +20,7 @@ from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.errors import Code, PloyzError, Problem
-from ployz.host.ports import Container
+from ployz.host.ports import Container, DatasetState
 from ployz.ids import InvalidName, OperationId, VolumeRef
 from ployz.install.requirements import ANSWER_S
 from ployz.plan import names
@@ -35,6 +35,7 @@ from ployz.plan.doctor.readings import (
     PeerReading,
     PoolReading,
     Readings,
+    VolumeReading,
 )
 from ployz.projections.machines import Member
 from ployz.surroundings import SLOWNESS
@@ -56,6 +57,7 @@ class Examination:
     home: Home
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
+    _volumes: list[VolumeReading] = field(factory=list, init=False)
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
@@ -90,6 +92,8 @@ class Examination:
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
             hanging=tuple(hanging or ()),
+            unsettled=tuple(parts.unsettled.readings()),
+            volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -171,15 +175,32 @@ class Examination:
             if state is None:
                 continue
             seen = None if volume is None else VolumeDataset(self.parts, volume).seen(state)
-            lying.append(leftovers.Lying(state, volume, seen))
-            there |= {volume} if volume is not None else set()
+            nobodys = volume is not None and volume not in self.parts.view.placement.volumes
+            keeps = tuple(await zfs.keeps(name)) if nobodys else ()
+            lying.append(leftovers.Lying(state, volume, seen, keeps))
+            if volume is not None:
+                there.add(volume)
+                self._read(volume, state)
         ended = self._ended()
         said = [
-            *leftovers.of_datasets(ended, lying),
+            *leftovers.of_datasets(ended, lying, root),
             *leftovers.missing(self.parts.view, self.parts.me, there),
         ]
         self._leftovers += [each for each in said if isinstance(each, Leftover)]
         self._failed += [FailedLook(Look.DATASETS, each) for each in said if isinstance(each, Problem)]
+
+    def _read(self, volume: VolumeRef, state: DatasetState) -> None:
+        owned = self.parts.view.placement.volumes.get(volume)
+        if owned is not None and owned.owner == self.parts.me:
+            self._volumes.append(
+                VolumeReading(
+                    volume=volume,
+                    quota_bytes=state.quota_bytes,
+                    total_quota_bytes=state.total_quota_bytes,
+                    referenced_bytes=state.referenced_bytes,
+                    snapshots_bytes=state.snapshots_bytes,
+                )
+            )
 
     async def _guards(self) -> None:
         guarded = await self.parts.guards.guarded()

@@ -8,6 +8,7 @@ import anyio
 from attrs import define, field
 
 from ployz.actors.journal import Journal
+from ployz.actors.unsettled import Unsettled
 from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
@@ -53,6 +54,7 @@ class Parts:
     premises: Premises
     mirror: Mirror = field(init=False)
     """Set by node.py: it feeds `take_fact` with what comes after the facts in the log."""
+    unsettled: Unsettled = field(factory=Unsettled, init=False)
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)
 

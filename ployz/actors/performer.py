@@ -153,6 +153,7 @@ class Performer:
             quota_bytes=volume.quota_bytes,
             mode=volume.mode,
             owner=volume.owner,
+            settings=volume.settings,
         )
         ref = self.work.home.remote(volume.machine, f"volume/{volume.volume}")
         await ref.ask(message, timeout_s=EFFECT_TIMEOUT_S)

@@ -59,7 +59,7 @@ async def survey(parts: Parts, home: Home, kind: OperationKind, manifest: Manife
 async def _probe(home: Home, machine: MachineId, asked: Questions) -> MachineReport | Unanswered:
     try:
         return await home.remote(machine, "machine").ask(
-            ProbeMachine(asked.images, asked.volumes, asked.sends_to), timeout_s=PROBE_TIMEOUT_S
+            ProbeMachine(asked.images, asked.volumes, asked.sends_to, hindrances=True), timeout_s=PROBE_TIMEOUT_S
         )
     except PloyzError as error:
         return Unanswered(machine, NO_ANSWER.get(error.code, error.problem.text))

@@ -18,3 +18,5 @@ class ProbeMachine(Message[MachineReport]):
     volumes: tuple[VolumeRef, ...]
     sends_to: tuple[MachineId, ...] = ()
     """Whether this machine reaches them."""
+    hindrances: bool = False
+    """Look also for what would keep the volumes from moving or going: datasets below, holds, clones."""

@@ -69,7 +69,9 @@ class VolumeRow:
     referenced_bytes: int | None
     """None: its owner does not answer."""
     quota_bytes: int
-    """0: none."""
+    """Of its data. 0: none."""
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to, beside the quota."""
 
 
 @frozen
@@ -93,6 +95,8 @@ class CopyRow:
     owner: bool
     referenced_bytes: int
     snapshots: tuple[str, ...]
+    snapshots_bytes: int = 0
+    """What only they hold on to."""
 
 
 @frozen

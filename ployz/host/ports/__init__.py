@@ -32,7 +32,17 @@ from ployz.host.ports.gateway import (
 from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises, SecretFile, SecretFiles
 from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
-from ployz.host.ports.zfs import Dataset, DatasetState, HangingMount, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
+from ployz.host.ports.zfs import (
+    Dataset,
+    DatasetState,
+    HangingMount,
+    Holder,
+    Keep,
+    PoolSpace,
+    Snapshot,
+    Zfs,
+    ZfsFeatures,
+)
 
 __all__ = [
     "LABEL_PREFIX",
@@ -59,6 +69,7 @@ __all__ = [
     "HostRecord",
     "HttpEntry",
     "Image",
+    "Keep",
     "Looks",
     "Mode",
     "NameServer",

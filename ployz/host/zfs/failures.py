@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, Holder
+from ployz.host.ports import Dataset, Holder, Keep
 
 _SHOWN_HOLDERS = 5
 
@@ -60,6 +60,16 @@ def stream_failure(words: str) -> Failed:
             "The target's dataset is not what the stream continues: roll it back to the common snapshot.",
         )
     return Failed(Code.STREAM_FAILED, words or "the stream ended early, and zfs said nothing")
+
+
+def kept(dataset: Dataset, keeps: Sequence[Keep]) -> Failed:
+    """By holds and clones of snapshots, each with the command that takes it away."""
+    shown = keeps[:_SHOWN_HOLDERS]
+    return Failed(
+        Code.DATASET_BUSY,
+        f"{dataset} is kept as it is: {'; '.join(each.why(dataset) for each in shown)}",
+        f"If nobody needs that: {'; '.join(each.remedy(dataset) for each in shown)}",
+    )
 
 
 def busy(dataset: Dataset, holders: Sequence[Holder], mountpoints: Sequence[str] = ()) -> Failed:

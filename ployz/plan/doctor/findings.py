@@ -20,9 +20,15 @@ from ployz.plan.doctor.readings import (
     Look,
     PoolReading,
     Readings,
+    VolumeReading,
 )
 from ployz.plan.doctor.versions import is_one_minor
 
+UNSETTLED_MS: Final = 60_000
+"""What was decided less than this ago may still be on its way."""
+QUOTA_NEAR: Final = 0.85
+"""Of a volume's quota."""
+QUOTA_REACHED: Final = 0.97
 SPACE_LOW: Final = 0.15
 """Of a pool: copy-on-write begins to suffer, and the reserve is near."""
 HANDSHAKE_OLD_MS: Final = 180_000
@@ -103,6 +109,9 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     silent = {other.machine for other in examined if other.readings is None}
     yield from _of_membership(on, each.readings, authority)
     yield from _of_parts(on, each.readings)
+    yield from _of_unsettled(on, each.readings)
+    for volume in each.readings.volumes:
+        yield from _of_volume(on, volume)
     yield from _of_overlay(on, each.readings, silent)
     yield from _of_files(on, each.readings, now_ms)
     for left in each.readings.leftovers:
@@ -201,6 +210,41 @@ def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
         yield on.error("pool-full", f"{text}: nothing can be moved there", "Free space, or add disks to it.")
     elif free <= SPACE_LOW:
         yield on.warning("pool-nearly-full", text, "Free space, move volumes away, or add disks to it.")
+
+
+def _of_unsettled(on: _On, said: Readings) -> Iterator[Finding]:
+    seen = {each.problem.text for each in said.failed}
+    for each in said.unsettled:
+        if each.age_ms >= UNSETTLED_MS and each.problem.text not in seen:
+            text = f"{each.subject} is not as the facts have it, for {each.age_ms // 1000} s now: {each.problem.text}"
+            yield on.error("unsettled", text, each.problem.advice or "Look there: journalctl -u ployzd")
+
+
+def _of_volume(on: _On, volume: VolumeReading) -> Iterator[Finding]:
+    """Near its limit, and by what: data, or data and snapshots where somebody has bounded both."""
+    data, held = (f"{size_bytes >> 20} MiB" for size_bytes in (volume.referenced_bytes, volume.snapshots_bytes))
+    beside = f"; its snapshots hold {held} of the pool beside it" if volume.snapshots_bytes else ""
+    used_bytes = volume.referenced_bytes + volume.snapshots_bytes
+    for has_bytes, bound_bytes, by, remedy in (
+        (
+            volume.referenced_bytes,
+            volume.quota_bytes,
+            f"by its data{beside}",
+            "Raise its quota in the manifest and deploy, or delete some of its data.",
+        ),
+        (
+            used_bytes,
+            volume.total_quota_bytes,
+            f"by {data} of data and {held} that its snapshots hold: a quota was set by hand that counts both",
+            "Let the manifest bound its data alone, and restart ployzd there: it takes that quota away.",
+        ),
+    ):
+        near = has_bytes / bound_bytes if bound_bytes else 0.0
+        text = f"volume {volume.volume} has {near:.0%} of its {bound_bytes >> 20} MiB in use, {by}"
+        if near >= QUOTA_REACHED:
+            yield on.error("volume-full", text, remedy)
+        elif near >= QUOTA_NEAR:
+            yield on.warning("volume-nearly-full", text, remedy)
 
 
 def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Finding]:

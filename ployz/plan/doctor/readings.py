@@ -7,7 +7,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.ids import MachineId
+from ployz.ids import MachineId, VolumeRef
 
 
 class Look(StrEnum):
@@ -89,6 +89,32 @@ class Leftover:
 
 
 @frozen
+class UnsettledReading:
+    """What the machine tries again and again to make agree with the facts."""
+
+    subject: str
+    """`volume production/pgdata`, `service production/db`."""
+    age_ms: int
+    """Since it failed first."""
+    problem: Problem
+
+
+@frozen
+class VolumeReading:
+    """A volume that the machine owns."""
+
+    volume: VolumeRef
+    quota_bytes: int
+    """Of its data. 0: none."""
+    total_quota_bytes: int
+    """Of data and snapshots together. 0: none, as ployz has it."""
+    referenced_bytes: int
+    """Its data."""
+    snapshots_bytes: int
+    """What only its snapshots hold on to."""
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -108,6 +134,8 @@ class Readings:
     failed: tuple[FailedLook, ...]
     hanging: tuple[HangingReading, ...] = ()
     """Of its pool, oldest first."""
+    volumes: tuple[VolumeReading, ...] = ()
+    unsettled: tuple[UnsettledReading, ...] = ()
 
 
 @frozen

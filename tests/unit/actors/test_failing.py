@@ -145,7 +145,7 @@ FAILURES = {
     "its address cannot be hidden": Failure("prepare", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=1)),
     "its network cannot be made": Failure("prepare", Code.PART_FAILED, effect_fails(B, "docker.prepare"), where=B),
     "the first snapshot fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "zfs.snapshot"), where=A),
-    "the target is out of space in mid-stream": Failure("pre-copy", Code.STREAM_FAILED, no_space, where=A),
+    "the target is out of space in mid-stream": Failure("pre-copy", Code.NO_SPACE, no_space, where=A),
     "the first send fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "streams.send"), where=A),
     "the guid is another": Failure("pre-copy", Code.GUID_MISMATCH, guid_is_wrong, where=B),
     "the last rollback fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(B, "zfs.rollback"), where=B),
@@ -163,7 +163,9 @@ FAILURES = {
     "the last send fails": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(A, "streams.send", skip=1), stopped=True, where=A
     ),
-    "the last receive is refused": Failure("cut-over", Code.STREAM_FAILED, receive_is_refused, stopped=True, where=A),
+    "the last receive is refused": Failure(
+        "cut-over", Code.DATASET_IN_THE_WAY, receive_is_refused, stopped=True, where=A
+    ),
     "the target's vote is refused": Failure("cut-over", Code.PART_FAILED, vote_is_refused, stopped=True),
     "the volume cannot be mounted": Failure("cut-over", Code.PART_FAILED, effect_fails(B, "zfs.mount"), stopped=True),
     "the address cannot be claimed": Failure(

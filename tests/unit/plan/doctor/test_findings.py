@@ -4,7 +4,8 @@ import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Problem
-from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS
+from ployz.ids import VolumeRef
+from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS, Severity
 from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
     Authority,
@@ -17,6 +18,8 @@ from ployz.plan.doctor.readings import (
     LogReading,
     Look,
     PeerReading,
+    UnsettledReading,
+    VolumeReading,
 )
 from tests.unit.plan.doctor.examples import GIB, NOW_MS, POOL, A, B, examined, found, kinds
 
@@ -155,3 +158,28 @@ def test_while_mounts_hang_nobody_is_told_to_restart_ployzd_and_what_waits_for_t
     assert remedies["leftover-guard"] == "rm y"
     (look,) = [each for each in there if each.kind == "look-failed"]
     assert look.text.startswith("doors")
+
+
+def test_what_cannot_be_settled_for_a_minute_is_an_error_unless_it_is_said_already() -> None:
+    problem = Problem(Code.ZFS_FAILED, "cannot set property", "Free space.")
+    late = UnsettledReading("volume production/pgdata", 61_000, problem)
+    (error,) = found(examined(A, unsettled=(late, evolve(late, age_ms=59_000))))
+    assert (error.severity, error.kind, error.remedy) == (Severity.ERROR, "unsettled", "Free space.")
+    assert "is not as the facts have it, for 61 s now: cannot set property" in error.text
+    assert kinds(examined(A, unsettled=(late,), failed=(FailedLook(Look.DATASETS, problem),))) == [
+        ("error", "look-failed", A)
+    ]
+
+
+def test_a_volume_near_its_limit_is_named_with_what_takes_it() -> None:
+    pgdata = VolumeReading(VolumeRef.parse("production/pgdata"), 100 << 20, 0, 90 << 20, 50 << 20)
+    (near,) = found(examined(A, volumes=(pgdata,)))
+    assert (near.severity, near.kind) == (Severity.WARNING, "volume-nearly-full")
+    assert "90% of its 100 MiB in use, by its data; its snapshots hold 50 MiB of the pool beside it" in near.text
+    (full,) = found(examined(A, volumes=(evolve(pgdata, referenced_bytes=98 << 20),)))
+    assert (full.severity, full.kind) == (Severity.ERROR, "volume-full")
+    both = evolve(pgdata, quota_bytes=0, total_quota_bytes=150 << 20)
+    (counted,) = found(examined(A, volumes=(both,)))
+    assert "by 90 MiB of data and 50 MiB that its snapshots hold" in counted.text
+    assert found(examined(A, volumes=(evolve(pgdata, referenced_bytes=80 << 20),))) == ()
+    assert found(examined(A, volumes=(evolve(pgdata, quota_bytes=0),))) == ()
