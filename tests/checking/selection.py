@@ -44,6 +44,7 @@ READERS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     ("ployz/lab/guest/*", ("ployz/lab/guest/recipe.py",)),
     ("ployz/lab/bench/*", ("ployz/lab/bench/gateway.py",)),
     ("ployz/lab/demo/*", ("ployz/lab/demo/story.py",)),
+    ("ployz/lab/packages.*", ("tests/unit/lab/test_packages.py",)),
     ("bin/*", ("tests/unit/checking/test_programs.py", "tests/unit/cli/test_command_line.py")),
     ("pyproject.toml", (EVERYTHING,)),
     (".ci/*", ()),

@@ -65,7 +65,7 @@ def test_the_python_that_it_would_take_is_new_enough() -> None:
 def test_a_venv_that_is_there_and_right_is_left_alone(clone: Path) -> None:
     made(clone, "exit 0")
     stamp = subprocess.run(["sha256sum", clone / "pyproject.toml"], capture_output=True, text=True, check=True).stdout
-    (clone / ".venv/.ployz-setup").write_text(stamp)
+    (clone / ".venv/.ployz-setup").write_text(f"{stamp.strip()} --group dev\n")
     done = run(clone / "bin/venv")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
