@@ -42,6 +42,7 @@ from ployz.host.ports import Image
 from ployz.ids import Certificate, MachineId
 from ployz.install.identity import read_sealing_key, vouch_for
 from ployz.node import found, own_addresses, spawn_actors
+from ployz.wire.aside import InlineAside
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.sealing import SealingKey
 from tests import identities
@@ -185,6 +186,7 @@ class Life:
             gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),
             premises=self._port("premises", machine.premises),
+            aside=InlineAside(),
         )
         self.parts.mirror = Mirror(
             self.parts.facts, log, [self.parts.take_fact], folded.view.position, folded.fact_hash
