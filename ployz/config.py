@@ -22,6 +22,8 @@ SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 
 PEER_PORT: Final = 7701
 STREAM_PORT: Final = 7702
+ETCD_PORTS: Final = (2379, 2380)
+"""Of the cluster's own etcd: for clients, and for its other members."""
 
 SLOWNESS: Final = float(os.environ.get("PLOYZ_SLOWNESS", "1"))
 """How many times slower than a real machine this one is, under emulation for example. It stretches how long answers are
@@ -109,6 +111,11 @@ class Config:
     @property
     def listen_port(self) -> int:
         return int(self.endpoint.rpartition(":")[2])
+
+    @property
+    def machine_ports(self) -> frozenset[int]:
+        """TCP ports at which only machines have business, and one that is about to become one."""
+        return frozenset({self.peer_port, self.stream_port, self.listen_port, *ETCD_PORTS})
 
     @property
     def private_key(self) -> Path:
