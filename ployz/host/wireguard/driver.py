@@ -13,7 +13,7 @@ import anyio
 from ployz.clock import Clock
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
-from ployz.host.wireguard.changes import changes
+from ployz.host.wireguard.changes import changes, usable
 from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
@@ -83,7 +83,7 @@ class WireGuard:
         Doors come first: a candidate is closed off before anything leads to it. Peers come before routes: a route into
         a tunnel without a peer refuses connections, a missing route only delays them.
         """
-        config = self._up()
+        config, state = self._up(), usable(state)
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
