@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    keep_to_itself()
     killpoints.arm(os.environ.get(killpoints.VARIABLE, ""))
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("httpcore").setLevel(logging.WARNING)
@@ -40,6 +42,14 @@ def main() -> int:
             raise
         return _say(declared)
     return 0
+
+
+def keep_to_itself() -> None:
+    """What this process and everything that it starts writes is its owner's, and none of it leaves a core file. What
+    others must read is given its mode where it is written.
+    """
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 async def _run_until_signalled(path: Path) -> None:

@@ -65,6 +65,7 @@ from ployz.host.etcd import SystemEtcd
 from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
 from ployz.host.haproxy.driver import HaproxyGateway
+from ployz.host.private_files import secure_folder
 from ployz.host.readiness import SocketLooks
 from ployz.host.secret_files import SystemSecretFiles
 from ployz.host.supervisor import Supervisor
@@ -223,6 +224,8 @@ def _bandwidth(config: Config, view: ClusterView) -> int | None:
 @asynccontextmanager
 async def _event_log(config: Config, clock: Clock) -> AsyncIterator[Feed]:
     config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in secure_folder(config.state_dir):
+        _log.warning("%s could be read by others than its owner; now it cannot", path)
     log = await SqliteLog.open(config.log_path, clock)
     try:
         yield Feed(log)

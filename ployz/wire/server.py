@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -73,7 +74,9 @@ class WireServer:
 
         Raises `Refused` with CONFLICT when a live daemon listens there. A dead one's socket file is replaced.
         """
-        path.parent.mkdir(mode=SOCKET_FOLDER_MODE, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            path.parent.mkdir(parents=True)
+            path.parent.chmod(SOCKET_FOLDER_MODE)  # whatever ployzd's umask is: readers go through it
         if _is_alive(path):
             text = f"another ployzd listens on {path}"
             raise Refused(Code.CONFLICT, text, "Stop it, or give this one another socket.")

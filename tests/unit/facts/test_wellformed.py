@@ -34,9 +34,7 @@ Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 NOT_ONE = Certificate(base64.b64encode(b"no certificate").decode())
 
 
-def certificate_with(
-    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, signed_by: object = None
-) -> Certificate:
+def certificate_with(key: Key, signed_by: Key | None = None) -> Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, B)])
     signer = key if signed_by is None else signed_by
     made = (
