@@ -38,8 +38,9 @@ class Bounds:
 
 
 OPERATORS: Final = Bounds(connections_max=512, per_source_max=32, kept=64)
-PEERS: Final = Bounds(connections_max=512, per_source_max=8)
-"""A member has one connection; while a link is bad, some that are about to be given up."""
+PEERS: Final = Bounds(connections_max=512, per_source_max=64)
+"""A member has one connection; while a link is bad, some that are about to be given up. But any user of its machine
+comes from its address as well, and is put out only when TLS does not know them."""
 STREAMS: Final = Bounds(connections_max=512, per_source_max=288)
 """One member may send every stream that is awaited, and has lost connections beside them."""
 NEWCOMERS: Final = Bounds(connections_max=16, per_source_max=4, strangers_bytes_max=1 * _MIB)
