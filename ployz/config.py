@@ -20,6 +20,8 @@ from ployz.ids import Certificate, ClusterName, InvalidName, MachineId
 CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
 SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 
+STATE_DIR: Final = Path("/var/lib/ployz")
+LOG_NAME: Final = "log.db"
 PEER_PORT: Final = 7701
 STREAM_PORT: Final = 7702
 ETCD_PORTS: Final = (2379, 2380)
@@ -98,7 +100,7 @@ class Config:
     cluster: ClusterName | None = None
     """None until it founded or joined one."""
     pool: str = "tank"
-    state_dir: Path = Path("/var/lib/ployz")
+    state_dir: Path = STATE_DIR
     socket: Path = SOCKET_PATH
     docker_socket: Path = Path("/run/docker.sock")
     interface: str = "ployz0"
@@ -128,7 +130,7 @@ class Config:
 
     @property
     def log_path(self) -> Path:
-        return self.state_dir / "log.db"
+        return self.state_dir / LOG_NAME
 
     @property
     def snapshot_path(self) -> Path:

@@ -18,7 +18,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the inte
 from ployz.errors import Code, Failed, Refused
 from ployz.events.chain import to_record
 from ployz.events.codec import CODEC, Codec
-from ployz.events.files import create, open_read_only, problem_of
+from ployz.events.files import FileKind, create, open_read_only, problem_of
 from ployz.events.log import Record, Row
 from ployz.events.tables import EXPORTED_LOG, insert, select
 
@@ -111,13 +111,14 @@ class ExportWriter:
 
 
 class ExportedLog:
-    """An exported copy, open for reading: a context manager. Nothing of the live log is needed, and no node."""
+    """An exported copy, or the log of a ployzd that does not run, open to be read. A context manager; needs no node."""
 
-    def __init__(self, path: Path, codec: Codec = CODEC) -> None:
-        """`Refused`: no such file, or a newer ployz wrote it. `Corrupt`: it is no exported log."""
+    def __init__(self, path: Path, codec: Codec = CODEC, kind: FileKind = EXPORTED_LOG) -> None:
+        """`Refused`: no such file, a newer ployz wrote it, or a ployzd has it open. `Corrupt`: it is no such log."""
         self._path = path
         self._codec = codec
-        self._database = open_read_only(path, EXPORTED_LOG)
+        self._kind = kind
+        self._database = open_read_only(path, kind)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +146,7 @@ class ExportedLog:
         try:
             return select(self._database, where, *values)
         except sqlite3.Error as error:
-            raise problem_of(self._path, EXPORTED_LOG, error) from error
+            raise problem_of(self._path, self._kind, error) from error
 
 
 def _sync(path: Path) -> None:
