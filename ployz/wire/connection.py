@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
 from typing import Any, Final, Protocol
@@ -173,7 +173,8 @@ class Connection:
         await self._send(answer)
         self._active_s = anyio.current_time()
         self._waiting_bytes -= len(request.body)
-        self._hold()
+        with suppress(Refused):  # others hold the rest: the next that it sends is refused, not what was answered
+            self._hold()
 
     async def _read(self, request: Request, sender: Sender) -> Message[Any]:
         if isinstance(sender, Peer) or len(request.body) <= INLINE_BYTES_MAX:

@@ -118,8 +118,8 @@ class WireServer:
 
     async def _serve_operator(self, manner: Manner, groups: LocalGroups, stream: SocketStream) -> None:
         async with stream:
-            uid = peer_credentials(raw_socket(stream)).uid
             try:
+                uid = peer_credentials(raw_socket(stream)).uid
                 with manner.admission.place(f"user {uid}", is_root=uid in {0, os.geteuid()}):
                     await Connection(manner, stream, partial(self._greet_operator, groups)).serve()
             except Refused as error:
@@ -127,6 +127,8 @@ class WireServer:
                     "places for operators", f"a connection to the operator's socket was closed: {error}"
                 )
                 await turn_away(stream, error)
+            except OSError:
+                return  # it is gone, and the kernel knows no more who it was
 
     def _greet_operator(self, groups: LocalGroups, stream: ByteStream, hello: Hello) -> Sender:
         if hello.machine:

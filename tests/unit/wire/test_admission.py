@@ -19,7 +19,7 @@ import pytest
 from anyio import to_thread
 
 from ployz.actors.messages.machine import Ping, Pong
-from ployz.errors import Code, Refused
+from ployz.errors import Code, Refused, Unreachable
 from ployz.ids import ClusterName, MachineId
 from ployz.wire import server as server_module
 from ployz.wire.admission import (
@@ -37,7 +37,7 @@ from ployz.wire.local_groups import LocalGroups
 from ployz.wire.message import Message, Newcomer, Operator, Peer, Sender
 from ployz.wire.repeats import EVERY_S, KINDS_MAX, Repeats
 from ployz.wire.server import WireServer
-from ployz.wire.session import PROTOCOL_VERSION, Hello, Identity, Role, Session
+from ployz.wire.session import PROTOCOL_VERSION, Hello, Identity, Request, Role, Session
 from tests.identities import tls
 
 A = MachineId("machine-a")
@@ -143,8 +143,9 @@ def promise(port: int, promised_bytes: int) -> bool:
     with (
         suppress(OSError),
         socket.create_connection(("127.0.0.1", port), timeout=8) as raw,
-        stranger().wrap_socket(raw) as secured,
+        stranger().wrap_socket(raw, do_handshake_on_connect=False) as secured,
     ):
+        secured.do_handshake()  # in here, so that it is closed when it fails
         secured.sendall(HELLO)
         if b"hello" not in secured.recv(4096):
             return False
@@ -245,6 +246,13 @@ class Crowd(LocalGroups):
         return Operator(credentials.pid, credentials.uid, may_change=credentials.uid == 0)
 
 
+class Readers(LocalGroups):
+    """Whoever comes may look, root too."""
+
+    def operator(self, credentials: Any) -> Operator:
+        return Operator(credentials.pid, credentials.uid, may_change=False)
+
+
 async def crowd(path: Path, count: int, size: int) -> tuple[subprocess.Popen[bytes], list[str]]:
     argv = [sys.executable, "-I", "-c", CROWD, str(path), str(count), str(size)]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: ASYNC220
@@ -342,6 +350,41 @@ def test_who_gets_no_place_is_told_so(tmp_path: Path, monkeypatch: pytest.Monkey
         async with serving() as server, anyio.create_task_group() as tasks:
             await tasks.start(server.serve_local, tmp_path / "node.sock")
             assert await to_thread.run_sync(refused) is Code.MAILBOX_FULL
+            tasks.cancel_scope.cancel()
+
+    anyio.run(body, backend="trio")
+
+
+def test_readers_that_fill_their_budget_with_requests_end_no_listener(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they hold until it is answered counts, and who holds too much is put out while answers are on their way."""
+    bounds = Bounds(connections_max=64, per_source_max=64, strangers_bytes_max=1 * MIB)
+    monkeypatch.setattr(server_module, "OPERATORS", bounds)
+    path = tmp_path / "node.sock"
+
+    async def slow(to: str, message: Message[Any], sender: Sender, *, timeout_s: float) -> Any:
+        await anyio.sleep(0.05)
+        return Pong(A, 0, "0")
+
+    def flood() -> None:
+        with suppress(Refused, Unreachable, OSError), LocalNode(path) as node:
+            session, raw = node._conversation._session, node._socket
+            raw.settimeout(5)
+            for number in range(1, 9):
+                raw.sendall(session.send(Request(number, "machine", Ping.tag, 5000, bytes(200_000))))
+            while raw.recv(65536):
+                pass
+
+    async def body() -> None:
+        server = WireServer(lambda: Identity(A, ClusterName("home")), slow, lambda _: None, tls(A, []))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve_local, path, Readers(None, None))
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as readers:
+                    for _ in range(12):
+                        readers.start_soon(to_thread.run_sync, flood)
+                await to_thread.run_sync(root_is_answered, path)
             tasks.cancel_scope.cancel()
 
     anyio.run(body, backend="trio")
