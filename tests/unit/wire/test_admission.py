@@ -197,6 +197,7 @@ def test_of_one_address_that_only_waits_four_are_let_in_and_soon_put_out(monkeyp
             for stream in waiting:
                 with anyio.fail_after(10), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                     await stream.receive()
+                await stream.aclose()
                 ended_s.append(time.monotonic() - began_s)
             assert sum(each > 0.5 for each in ended_s) >= NEWCOMERS.per_source_max
             assert max(ended_s) < 5
