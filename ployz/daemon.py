@@ -7,6 +7,7 @@ import gc
 import linecache
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    keep_to_itself()
     _drop_what_importing_left()
     killpoints.arm(os.environ.get(killpoints.VARIABLE, ""))
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -52,6 +54,14 @@ def _drop_what_importing_left() -> None:
     linecache.clearcache()
     gc.collect()
     gc.freeze()  # nothing of it ever goes: no collection need look at it again
+
+
+def keep_to_itself() -> None:
+    """What this process and everything that it starts writes is its owner's, and none of it leaves a core file. What
+    others must read is given its mode where it is written.
+    """
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 async def _run_until_signalled(path: Path) -> None:

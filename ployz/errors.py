@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from attrs import frozen
 
+from ployz.printable import printable
+
 
 class Code(StrEnum):
     """Stable codes: scripts match on them, so a code is never renamed and never reused.
@@ -226,6 +228,8 @@ class PloyzError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: Code, text: str, advice: str = "") -> None:
+        """`text` and `advice` may quote what anybody said: they become facts, lines of a log and of a terminal."""
+        text, advice = printable(text), printable(advice)
         super().__init__(code, text, advice)
         self.problem = Problem(code, text, advice)
 

@@ -89,7 +89,7 @@ class DrainActor(Actor):
     async def _row(self, machine: MachineId, departure: Departure, limiter: anyio.CapacityLimiter) -> DepartureRow:
         async with limiter:
             manifest = manifest_of(self._parts.view, machine, departure)
-            plan = (await survey(self._parts, self.system, OperationKind.MIGRATE, manifest)).plan
+            plan = (await survey(self._parts, self.system, OperationKind.MIGRATE, manifest, self.sender)).plan
         return DepartureRow(
             departure=departure,
             slots=_moves(machine, plan),

@@ -22,6 +22,7 @@ from ployz.plan import names
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
 from ployz.projections.view import ClusterView
+from ployz.wire.aside import Aside
 from ployz.wire.sealing import SealingKey
 from ployz.wire.streams import Streams
 
@@ -52,6 +53,8 @@ class Parts:
     gateway: Gateway
     streams: Streams
     premises: Premises
+    aside: Aside
+    """Where what somebody sent is read, so that the loop goes on."""
     mirror: Mirror = field(init=False)
     """Set by node.py: it feeds `take_fact` with what comes after the facts in the log."""
     unsettled: Unsettled = field(factory=Unsettled, init=False)

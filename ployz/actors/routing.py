@@ -159,6 +159,7 @@ def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subn
         bridge=config.bridge,
         ipv6_subnet=str(subnets.workloads_ipv6),
         ipv4_subnet=str(subnets.workloads_ipv4),
+        machine_ports=config.machine_ports,
     )
 
 

@@ -13,8 +13,8 @@ from ployz.actors.journal import Journal
 from ployz.errors import Code, Refused
 from ployz.events.types import CommandGiven
 from ployz.ids import Certificate, Name, ServiceRef, SlotRef, VolumeRef
+from ployz.wire.connection import Deliver
 from ployz.wire.message import READER, Message, Operator, Sender
-from ployz.wire.server import Deliver
 
 STREAM: Final = "operators"
 

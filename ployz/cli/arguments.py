@@ -65,6 +65,12 @@ class Parser(argparse.ArgumentParser):
             metavar="EXPORTED",
             help="read this exported log instead of the node's own; needs no node",
         )
+        self.add_argument(
+            "--state-dir",
+            type=Path,
+            metavar="FOLDER",
+            help="read the log of a ployzd that does not run: /var/lib/ployz",
+        )
 
 
 @frozen

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import Final
 
 import attrs
 from attrs import evolve, frozen
 
+from ployz.config import STATE_DIR
 from ployz.errors import Code, Corrupt, PloyzError
 from ployz.events.codec import Codec, Encoded
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
@@ -20,6 +22,13 @@ from ployz.ids import InvalidName, OperationId
 from ployz.strict import pack
 
 _sealed_columns = attrgetter(*(column.name for column in attrs.fields(Row) if column.name != "hash"))
+
+READ_ALONE: Final = (
+    "Keep log.db: it also holds what this machine promised. Without ployzd "
+    f"`ployzctl events verify --state-dir {STATE_DIR}` lists everything that is wrong, "
+    f"`ployzctl events export FILE --state-dir {STATE_DIR}` saves what is there."
+)
+"""What to do about a log that stops ployzd: nothing of it may need ployzd."""
 
 _SWAP_DISTANCE = 64
 """How far from its place a moved row is looked for, to say "swapped" instead of "changed"."""
@@ -38,7 +47,7 @@ class Finding:
         return Corrupt(
             self.code,
             f"event {self.seq}: {self.text}",
-            "`ployzctl events verify` lists everything that is wrong; `ployzctl events export` saves what is there",
+            READ_ALONE,
         )
 
 

@@ -55,6 +55,7 @@ class Machine:
             bridge="br0",
             ipv6_subnet="fd77:7:0:1::/64",
             ipv4_subnet="10.78.0.0/16",
+            machine_ports=frozenset({7701, 2379}),
         )
         self.overlay = WireGuard(folder / f"key-{number}", SystemClock(), prefix=namespace.prefix)
         self.key = wait_for(self.overlay.public_key)
@@ -199,24 +200,24 @@ def test_an_address_stays_reachable_from_everywhere_when_it_moves_there_and_back
 
 LISTEN = """
 import socket, sys
-with socket.create_server(("", 5432), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+with socket.create_server(("", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True) as server:
     print("listening", flush=True)
     while True:
         server.accept()[0].close()
 """
 CONNECT = """
 import socket, sys
-address, mark = sys.argv[1], int(sys.argv[2])
+address, mark, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
     client.settimeout(1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-    client.connect((address, 5432))
+    client.connect((address, port))
 """
 
 
 @contextmanager
-def listening(container: NetworkNamespace) -> Iterator[None]:
-    argv = [*container.prefix, sys.executable, "-c", LISTEN]
+def listening(container: NetworkNamespace, port: int = 5432) -> Iterator[None]:
+    argv = [*container.prefix, sys.executable, "-c", LISTEN, str(port)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -226,8 +227,8 @@ def listening(container: NetworkNamespace) -> Iterator[None]:
             server.kill()
 
 
-def connects(source: NetworkNamespace, address: str, mark: int = 0) -> bool:
-    return source.try_(sys.executable, "-c", CONNECT, address, str(mark)).returncode == 0
+def connects(source: NetworkNamespace, address: str, mark: int = 0, port: int = 5432) -> bool:
+    return source.try_(sys.executable, "-c", CONNECT, address, str(mark), str(port)).returncode == 0
 
 
 def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened(bridged: Rig) -> None:
@@ -251,6 +252,24 @@ def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened
         for address in sorted(DB):
             assert connects(first.namespace, address)
             assert connects(web, address)
+
+
+def test_what_is_for_machines_is_reached_by_machines_and_by_no_container_here_or_elsewhere(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    web, _ = bridged.place(WEB, first), bridged.place(DB, second)
+    bridged.follow()
+    with (
+        listening(first.namespace, 7701),
+        listening(second.namespace, 7701),
+        listening(second.namespace, 5432),
+    ):
+        for address in sorted(first.own | second.own | {"10.78.0.1", "fd77:7:0:1::1", "192.0.2.1"}):
+            assert not connects(web, address, port=7701), address
+        for address in sorted(second.own):
+            assert connects(first.namespace, address, port=7701), "a machine reaches it"
+            assert connects(web, address), "what is not for machines alone is reached"
+    first.up()
+    assert first.namespace.run("nft", "list", "table", "inet", "ployz_ports").count("reject") == 3
 
 
 def test_containers_see_each_other_under_their_own_addresses_through_a_closed_firewall(bridged: Rig) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard.changes import places
+from ployz.ids import WireGuardKey
+
+
+def made_up_key(seed: str) -> WireGuardKey:
+    return WireGuardKey(b64encode(sha256(seed.encode()).digest()).decode())
 
 
 class FakeOverlay:
@@ -26,7 +33,7 @@ class FakeOverlay:
         return self._key
 
     async def next_key(self) -> str:
-        self._next = self._next or f"{self._key}+"
+        self._next = self._next or made_up_key(self._key)
         return self._next
 
     async def switch_key(self) -> None:

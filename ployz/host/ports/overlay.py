@@ -42,6 +42,8 @@ class OverlayConfig:
     ipv6_subnet: str
     """The workloads' subnet, `fd…::/64`."""
     ipv4_subnet: str
+    machine_ports: frozenset[int] = frozenset()
+    """TCP ports of this machine that are for machines: nothing on the bridge, nor any workload, reaches them."""
     mtu: int = 1420
 
 

@@ -103,7 +103,7 @@ class Commands:
     async def ip(self, lines: Sequence[str]) -> None:
         await self._do("ip", "-batch", "-", stdin=_batch(lines))
 
-    async def doors(self, script: str) -> None:
+    async def rules(self, script: str) -> None:
         await self._do("nft", "-f", "-", stdin=script.encode())
 
     async def doors_now(self) -> frozenset[str]:

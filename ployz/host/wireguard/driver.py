@@ -13,11 +13,12 @@ import anyio
 from ployz.clock import Clock
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
-from ployz.host.wireguard.changes import changes
+from ployz.host.wireguard.changes import changes, usable
 from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
+from ployz.host.wireguard.ports import ports_script
 from ployz.host.wireguard.settings import (
     FORWARDING,
     accept_rules,
@@ -62,6 +63,7 @@ class WireGuard:
         To be called again when Docker was restarted: it may have lost our firewall rules with its own.
         """
         self._config = config
+        await self._commands.rules(ports_script(config))
         device = await self._living_device(config)
         key = await self.public_key()
         if (device.public_key, device.listen_port) != (key, config.listen_port):
@@ -81,13 +83,13 @@ class WireGuard:
         Doors come first: a candidate is closed off before anything leads to it. Peers come before routes: a route into
         a tunnel without a peer refuses connections, a missing route only delays them.
         """
-        config = self._up()
+        config, state = self._up(), usable(state)
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
         doors = door_script(config.bridge, state.closed, state.hidden)
         if doors != self._doors:
-            await self._commands.doors(doors)
+            await self._commands.rules(doors)
             self._doors = doors
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:

