@@ -67,7 +67,13 @@ class World(Protocol):
     def power_cut_and_boot(self) -> None: ...
 
     def break_off_removal(self, name: str) -> None:
-        """Of a container that does not run: what held its network is gone, it is there."""
+        """What held its network is gone, it is there."""
+
+    def remove_by_hand(self, name: str) -> None:
+        """`docker rm --force`, by somebody who knows nothing of what holds its network."""
+
+    def remove_network(self) -> None:
+        """`docker network rm`."""
 
 
 class FakeWorld:
@@ -89,7 +95,13 @@ class FakeWorld:
         self.fake.boot()
 
     def break_off_removal(self, name: str) -> None:
-        self.fake.tear(name)
+        self.fake.cut_off(name)
+
+    def remove_by_hand(self, name: str) -> None:
+        self.fake.take_away(name)
+
+    def remove_network(self) -> None:
+        self.fake.network = None
 
 
 class RealWorld:
@@ -112,6 +124,12 @@ class RealWorld:
 
     def break_off_removal(self, name: str) -> None:
         self.engine.docker("rm", "--force", holder(name))
+
+    def remove_by_hand(self, name: str) -> None:
+        self.engine.docker("rm", "--force", name)
+
+    def remove_network(self) -> None:
+        self.engine.docker("network", "rm", NETWORK.name)
 
 
 def loaded_engine() -> Iterator[Engine]:

@@ -24,8 +24,9 @@ from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container
 from ployz.ids import InvalidName, OperationId, VolumeRef
 from ployz.install.requirements import ANSWER_S
-from ployz.plan import names
+from ployz.plan import committed, names, taken
 from ployz.plan.doctor import leftovers
+from ployz.plan.doctor.contests import contests
 from ployz.plan.doctor.readings import (
     CertificateReading,
     FailedLook,
@@ -56,6 +57,8 @@ class Examination:
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
 
+    _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
+
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
         missing, pool, peers, log, identity, certificates, *_ = await together(
@@ -69,6 +72,7 @@ class Examination:
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
             partial(self._look, Look.DOORS, self._doors),
+            partial(self._look, Look.TAKEN, self._taken),
             partial(self._catch_up, position),
         )
         ended = self._ended()
@@ -87,6 +91,7 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
+            contests=contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -151,6 +156,20 @@ class Examination:
     async def _containers(self) -> None:
         found = list(_ours(await self.parts.docker.containers({})))
         self._leftovers += leftovers.of_containers(self._ended(), found, is_removed=self.parts.is_removed)
+
+    async def _taken(self) -> None:
+        """What others took away. That of an operation which has just ended may be on its way."""
+        parts, ended = self.parts, self._ended()
+        placed = [] if parts.is_removed else [(s, p) for s, p in parts.view.placement.slots() if p.machine == parts.me]
+        wanted = taken.expected(
+            [(slot, each) for slot, each in placed if ended.why(each.operation_id) is not None],
+            partial(committed.of_namespace, parts.view),
+            fenced=parts.local.fences.keys(),
+            exit_code_of=lambda _: 0,  # for all that is known here, what need not run for ever is done
+        )
+        everything = {names.container(slot, each.operation_id) for slot, each in placed}
+        census = await parts.docker.census()
+        self._wrong.update(taken.wrong_of_docker(census, wanted, everything, parts.view.operations.status))
 
     async def _datasets(self) -> None:
         zfs, root = self.parts.zfs, self.parts.config.root_dataset

@@ -13,6 +13,7 @@ from ployz.actors.candidates import CandidateLease
 from ployz.actors.containers import Containers, record_removed
 from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
+from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
 from ployz.actors.hooks import Hooks
 from ployz.actors.messages.routing import ClaimAddress, ReserveAddress
@@ -24,8 +25,10 @@ from ployz.actors.messages.workload import (
     FencedReport,
     HooksRan,
     LogText,
+    LookNow,
     ReadLogs,
     ReadyReport,
+    Reconnect,
     RunHooks,
     Settle,
     ShowWorkload,
@@ -37,7 +40,7 @@ from ployz.actors.parts import Parts
 from ployz.actors.settling import Settling
 from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
-from ployz.config import ASK_TIMEOUT_S
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import Code, Refused
 from ployz.events.types import ContainerCreated, ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
 from ployz.host.ports import Container
@@ -63,7 +66,8 @@ class WorkloadActor(Actor):
         self._gate = Gate(parts, home, self._namespace)
         self._departure = Departure(parts, home, self._containers, self._gate)
         self._hooks = Hooks(parts, self._containers)
-        self._settling = Settling(parts, home, self._containers, self._gate)
+        self._fetching = Fetching(parts, home, self._namespace)
+        self._settling = Settling(parts, home, self._containers, self._gate, self._fetching)
         self._lease = CandidateLease(parts, self._containers.remove)
         self._is_beside = anyio.Event()
 
@@ -71,6 +75,7 @@ class WorkloadActor(Actor):
         async with anyio.create_task_group() as self._beside:
             self._beside.start_soon(self._containers.restarts.run)
             self._beside.start_soon(self._lease.run)
+            self._beside.start_soon(self._fetching.run)
             self._is_beside.set()
 
     # ------------------------------------------------------------ a candidate
@@ -92,6 +97,7 @@ class WorkloadActor(Actor):
         )
         spec = self._containers.spec(manifest, placement)
         slot = self._containers.slot(candidate.service, candidate.slot)
+        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
 
         async def create() -> ContainerCreated:
             created = await self._containers.create(manifest, slot, spec)
@@ -249,10 +255,26 @@ class WorkloadActor(Actor):
         placement = self._containers.placement(slot)
         if placement is None or names.container(slot, placement.operation_id) != name:
             return
+        if await self._parts.docker.inspect(name) is None:
+            return  # taken away: who looks again has it made again, and not without end
         if self._gate.closed_by(slot.service) is None:
             await self._containers.mount_all(slot.service, placement.operation_id)
             await self._containers.start(slot, name)
             await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
+
+    @handles(Reconnect)
+    async def reconnect(self, message: Reconnect) -> Done:
+        """By now it may be another's, or gone, or behind a closed gate."""
+        await self._departure.finish()
+        census = await self._parts.docker.census()
+        for slot, placement in self._containers.placed():
+            name = names.container(slot, placement.operation_id)
+            is_ours = name == message.container and self._gate.closed_by(slot.service) is None
+            if is_ours and name in census.cut_off:
+                await self._containers.stop(slot, name, placement.operation_id)
+                await self._containers.remove(slot, name)
+                await self._settling.carry_out()
+        return Done()
 
     # ------------------------------------------------------------ looking
 

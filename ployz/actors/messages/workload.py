@@ -139,6 +139,20 @@ class ContainerDied(Message[Done]):
     exit_code: int
 
 
+@message("workload.reconnect", senders=LOCAL)
+@frozen
+class Reconnect(Message[Done]):
+    """From the look at Docker: this container runs, and is on no network any more. It is made anew."""
+
+    container: str
+
+
+@message("workloads.look", senders=LOCAL)
+@frozen
+class LookNow(Message[Done]):
+    """To the actor `workloads`, before a candidate is made: the network that it will be on, and who else is there."""
+
+
 @frozen
 class LogText:
     text: str

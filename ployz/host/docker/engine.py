@@ -22,7 +22,7 @@ from ployz.host.docker import pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
-from ployz.host.ports import BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.host.ports import BridgeNetwork, Census, Container, ContainerEvent, ContainerSpec, ExecResult, Image
 
 START_S: Final = 60.0 * SLOWNESS
 STOP_MARGIN_S: Final = 30.0 * SLOWNESS
@@ -275,6 +275,13 @@ class DockerEngine:
         # The list says neither pid nor exit code; what went away since is left out.
         looks = [await self.inspect(each["Id"]) for each in answer.value]
         return sorted((each for each in looks if each is not None), key=lambda each: each.name)
+
+    async def census(self) -> Census:
+        """Two lists, whatever there is: no request a container."""
+        doing = "look what there is"
+        networks = await self._connection.call("GET", "/networks", doing, query={"filters": translate.NETWORK_FILTER})
+        listed = await self._connection.call("GET", "/containers/json", doing, query={"all": 1})
+        return translate.census(self._network, networks.value, listed.value, are_held=pause.is_known())
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """The end of what it printed. After TIMED_OUT it may go on running: Docker has no way to end it."""

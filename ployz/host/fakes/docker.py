@@ -12,10 +12,19 @@ from contextlib import asynccontextmanager
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import LABEL_PREFIX, BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.host.ports import (
+    LABEL_PREFIX,
+    BridgeNetwork,
+    Census,
+    Container,
+    ContainerEvent,
+    ContainerSpec,
+    ExecResult,
+    Image,
+)
 
 Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
 
@@ -92,6 +101,8 @@ class FakeDocker:
     """By id."""
     network: BridgeNetwork | None = None
     _containers: dict[str, _Made] = field(factory=dict, init=False)
+    _orphans: dict[str, ContainerSpec] = field(factory=dict, init=False)
+    """By name: containers that are gone, whose networks are held."""
     _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
     _up: bool = field(default=True, init=False)
     _made: int = field(default=0, init=False)
@@ -120,10 +131,40 @@ class FakeDocker:
             self._end(made, 137)
         made.torn, made.prepared = made.spec.restart == "no", False
 
+    def take_away(self, name: str) -> None:
+        """Somebody else's `docker rm --force`: what holds its network stays."""
+        made = self._containers[name]
+        if made.running:
+            self._end(made, 137)
+        if made.prepared:
+            self._orphans[name] = made.spec
+        del self._containers[name]
+        self._tell("destroy", made, None)
+
+    def leave_network(self, spec: ContainerSpec, name: str) -> None:
+        """What holds the network of a container of this name stayed when that was removed."""
+        self._orphans[name] = evolve(spec, name=name)
+
+    def cut_off(self, name: str) -> None:
+        """Somebody else's `docker rm --force NAME.net`."""
+        made = self._containers[name]
+        made.torn, made.prepared = True, False
+
+    def prune(self) -> None:
+        """`docker system prune --all`: what does not run, and what nothing uses then."""
+        for name in self.names():
+            if not self._containers[name].running:
+                self.take_away(name)
+        used = {each.spec.image_id for each in self._containers.values()}
+        self.images = {key: each for key, each in self.images.items() if key in used}
+        if not self._orphans and not any(each.prepared for each in self._containers.values()):
+            self.network = None
+
     def answers(self, address: str) -> bool:
         """Whether a container that runs here answers on this address."""
         return any(
             made.running
+            and made.prepared
             and address in {made.spec.ipv4, made.spec.ipv6}
             and anyio.current_time() - made.started_at_s >= self.program(made.spec).ready_s
             for made in self._containers.values()
@@ -150,6 +191,7 @@ class FakeDocker:
     def power_cut(self) -> None:
         """Everything on the machine ends at once, and nobody is told."""
         self.engine_down()
+        self._orphans.clear()
         for made in self._containers.values():
             made.prepared = False
             if made.running:
@@ -218,6 +260,7 @@ class FakeDocker:
         self._made += 1
         made = _Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
         self._containers[spec.name] = made
+        made.prepared = self._orphans.pop(spec.name, None) is not None
         return made.id
 
     async def prepare(self, name: str) -> None:
@@ -225,8 +268,11 @@ class FakeDocker:
         made = self._there(name)
         if made.torn:
             return
-        for other in self._containers.values():
-            if other is not made and other.prepared and other.spec.ipv4 == made.spec.ipv4:
+        if self.network is None:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: network ployz not found")
+        taken = [each.spec.ipv4 for each in self._containers.values() if each is not made and each.prepared]
+        for ipv4 in (*taken, *(each.ipv4 for each in self._orphans.values())):
+            if ipv4 == made.spec.ipv4:
                 raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
         made.prepared = True
 
@@ -269,6 +315,7 @@ class FakeDocker:
 
     async def remove(self, name: str) -> None:
         await self._asked()
+        self._orphans.pop(name, None)
         made = self._containers.get(name)
         if made is None:
             return
@@ -287,6 +334,16 @@ class FakeDocker:
         await self._asked()
         found = (each for each in self._containers.values() if each.spec.labels.items() >= labels.items())
         return [each.seen() for each in sorted(found, key=lambda each: each.spec.name)]
+
+    async def census(self) -> Census:
+        await self._asked()
+        made = self._containers.items()
+        return Census(
+            network=self.network is not None,
+            containers={name: each.running for name, each in made},
+            cut_off=frozenset(name for name, each in made if each.running and not each.prepared),
+            orphans=tuple(sorted(self._orphans)),
+        )
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         await self._asked()

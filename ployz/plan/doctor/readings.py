@@ -22,6 +22,7 @@ class Look(StrEnum):
     DATASETS = "datasets"
     GUARDS = "guards"
     DOORS = "doors"
+    TAKEN = "what was taken away"
 
 
 @frozen
@@ -78,6 +79,21 @@ class Leftover:
 
 
 @frozen
+class ContestReading:
+    """A kind of thing of ployz's own that somebody else takes away or changes (plan/struggles)."""
+
+    kind: str
+    wrong: tuple[str, ...]
+    """Now. Empty: it was put back."""
+    repairs: int
+    """How often it was put back since this began."""
+    since_ms: int
+    """How long ago that was."""
+    wait_ms: int
+    """Until it may be put back again."""
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -95,6 +111,7 @@ class Readings:
     certificates: tuple[CertificateReading, ...]
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
+    contests: tuple[ContestReading, ...] = ()
 
 
 @frozen
