@@ -18,6 +18,7 @@ from ployz.actors.core import Home
 from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.parts import Parts
+from ployz.actors.routing import overlay_state
 from ployz.actors.together import together
 from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Problem
@@ -169,6 +170,7 @@ class Examination:
         )
         everything = {names.container(slot, each.operation_id) for slot, each in placed}
         census = await parts.docker.census()
+        self._wrong.update(await parts.overlay.drift(overlay_state(parts)))
         self._wrong.update(taken.wrong_of_docker(census, wanted, everything, parts.view.operations.status))
 
     async def _datasets(self) -> None:

@@ -142,6 +142,26 @@ def test_the_doctor_says_what_is_gone_before_it_is_back_and_who_keeps_taking_it(
     simulate(body)
 
 
+def test_what_others_change_of_the_overlay_is_found_by_the_doctor_told_and_put_back() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        overlay = cluster[B].overlay
+        overlay.changed = {"rules": ("iptables: PLOYZ-FORWARD",), "switches": ("net/ipv4/ip_forward is 0",)}
+        found = (await cluster.ask(A, "doctor", Diagnose(), timeout_s=60)).findings
+        kinds = {each.kind for each in found if each.machine == B}
+        assert {"taken-away-rules", "taken-away-switches"} <= kinds
+        await cluster.until(lambda: not overlay.changed, within_s=30)
+        await anyio.sleep(10)
+        events = await told(cluster, B)
+        assert events[:2] == [
+            TakenAway("rules", ("iptables: PLOYZ-FORWARD",)),
+            TakenAway("switches", ("net/ipv4/ip_forward is 0",)),
+        ]
+        assert set(events[2:]) == {PutBack("rules", 1), PutBack("switches", 1)}
+
+    simulate(body)
+
+
 def test_a_container_behind_a_closed_gate_is_not_missed() -> None:
     """Nothing looks again for what an operation has in hand."""
 
