@@ -75,6 +75,9 @@ class World(Protocol):
     def remove_network(self) -> None:
         """`docker network rm`."""
 
+    def prune(self) -> None:
+        """`docker system prune --all`."""
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -103,6 +106,9 @@ class FakeWorld:
     def remove_network(self) -> None:
         self.fake.network = None
 
+    def prune(self) -> None:
+        self.fake.prune()
+
 
 class RealWorld:
     def __init__(self, engine: Engine, image_id: str) -> None:
@@ -130,6 +136,9 @@ class RealWorld:
 
     def remove_network(self) -> None:
         self.engine.docker("network", "rm", NETWORK.name)
+
+    def prune(self) -> None:
+        self.engine.docker("system", "prune", "--all", "--force")
 
 
 def loaded_engine() -> Iterator[Engine]:

@@ -50,11 +50,16 @@ class DockerLook:
             fenced=self.parts.local.fences.keys(),
             exit_code_of=lambda name: self.exit_codes.get(name, taken.UNKNOWN_EXIT),
         )
-        self._missing = {name: slot for name, slot in wanted.items() if name not in census.containers}
+        self._missing = {
+            name: slot for name, slot in wanted.items() if name not in census.containers.keys() | self._reconnecting
+        }
         everything = {names.container(slot, each.operation_id) for slot, each in placed}
         for name in self.exit_codes.keys() - everything:
             del self.exit_codes[name]
-        return taken.wrong_of_docker(census, wanted, everything, self.parts.view.operations.status)
+        apart = wanted.keys() - self._reconnecting  # made anew by ployz itself, and gone for a moment
+        wrong = taken.wrong_of_docker(census, apart, everything, self.parts.view.operations.status)
+        cut_off = {*wrong.get(taken.CONNECTION, ()), *self._reconnecting}
+        return {**wrong, taken.CONNECTION: tuple(sorted(cut_off))} if cut_off else wrong
 
     async def repair(self, kinds: frozenset[str]) -> frozenset[str]:
         wrong = await self.look()  # by now

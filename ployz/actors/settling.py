@@ -15,6 +15,7 @@ from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
 from ployz.actors.messages.images import FetchImage
 from ployz.actors.messages.storage import SettleVolume
+from ployz.actors.messages.workload import LookNow
 from ployz.actors.parts import Parts
 from ployz.config import EFFECT_TIMEOUT_S
 from ployz.errors import PloyzError
@@ -127,6 +128,7 @@ class Settling:
 
     async def _require_image(self, slot: SlotRef, placement: SlotPlacement) -> None:
         """Its container was taken away, and with it what kept its image from being pruned."""
+        await self.home.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)  # as may be the network
         service = committed.service(self.parts.view, slot.service)
         if service is not None:
             wanted = FetchImage(slot.service, service.template.image, placement.image_id)

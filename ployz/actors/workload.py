@@ -24,10 +24,12 @@ from ployz.actors.messages.workload import (
     Fence,
     FencedReport,
     HooksRan,
+    KeepImages,
     LogText,
     LookNow,
     ReadLogs,
     ReadyReport,
+    RecheckCandidate,
     Reconnect,
     RunHooks,
     Settle,
@@ -41,7 +43,7 @@ from ployz.actors.settling import Settling
 from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
-from ployz.errors import Code, Refused
+from ployz.errors import Code, Failed, Refused
 from ployz.events.types import ContainerCreated, ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
 from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
@@ -83,9 +85,43 @@ class WorkloadActor(Actor):
     @handles(CreateCandidate)
     async def create(self, message: CreateCandidate) -> Done:
         await self._parts.in_operation(message.operation_id, message.position)
+        slot = self._containers.slot(message.candidate.service, message.candidate.slot)
+        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
+        stream = self._containers.stream(message.candidate.service)
+        name = names.container(slot, message.operation_id)
+        await self._parts.journal.perform(
+            message.operation_id, names.step("create", slot), stream, name, lambda: self._made(slot, message)
+        )
+        return Done()
+
+    @handles(RecheckCandidate)
+    async def recheck(self, message: RecheckCandidate) -> Done:
+        await self._parts.in_operation(message.operation_id, message.position)
+        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
+        slot = self._containers.slot(message.candidate.service, message.candidate.slot)
+        created = await self._made(slot, message)
+        if created.container not in (await self._parts.docker.census()).containers:
+            raise Failed(Code.CONFLICT, f"{created.container} was made again, and is gone: somebody removes it")
+        return Done()
+
+    @handles(KeepImages)
+    async def keep_images(self, message: KeepImages) -> Done:
+        await self._parts.in_operation(message.operation_id, message.position)
+        await self._containers.keep_images(message.slots, message.operation_id)
+        return Done()
+
+    async def _made(self, slot: SlotRef, message: CreateCandidate | RecheckCandidate) -> ContainerCreated:
+        """There already is made."""
         manifest = committed.from_fact(message.manifest)
+        spec = self._containers.spec(manifest, self._placement(message))
+        created = await self._containers.create(manifest, slot, spec)
+        if self._containers.is_elsewhere(slot):
+            await self._make_network(message, slot, spec.name)
+        return created
+
+    def _placement(self, message: CreateCandidate | RecheckCandidate) -> SlotPlacement:
         candidate = message.candidate
-        placement = SlotPlacement(
+        return SlotPlacement(
             service=candidate.service,
             slot=candidate.slot,
             machine=self._parts.me,
@@ -95,21 +131,8 @@ class WorkloadActor(Actor):
             template_hash=candidate.template_hash,
             operation_id=message.operation_id,
         )
-        spec = self._containers.spec(manifest, placement)
-        slot = self._containers.slot(candidate.service, candidate.slot)
-        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
 
-        async def create() -> ContainerCreated:
-            created = await self._containers.create(manifest, slot, spec)
-            if self._containers.is_elsewhere(slot):
-                await self._make_network(message, slot, spec.name)
-            return created
-
-        stream = self._containers.stream(candidate.service)
-        await self._parts.journal.perform(message.operation_id, names.step("create", slot), stream, spec.name, create)
-        return Done()
-
-    async def _make_network(self, message: CreateCandidate, slot: SlotRef, name: str) -> None:
+    async def _make_network(self, message: CreateCandidate | RecheckCandidate, slot: SlotRef, name: str) -> None:
         """Most of what a start takes, while the service runs elsewhere. Hidden: that one answers until the claim."""
         for each_slot, each in await self._containers.found(slot.service):
             ended = self._parts.view.operations.status(OperationId(each.labels[names.LABEL_OPERATION]))
@@ -193,6 +216,7 @@ class WorkloadActor(Actor):
         await self._watch_candidates()
         await self._forget_candidates()
         await self._containers.remove_left_secrets()
+        await self._containers.remove_keepers()
         await self._settling.carry_out()
         return Done()
 

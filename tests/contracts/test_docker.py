@@ -78,6 +78,25 @@ def test_one_look_says_what_is_there_and_what_others_took_away(world: World) -> 
     run(world, test)
 
 
+def test_an_image_that_is_kept_outlives_a_prune_of_everything(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        for _ in range(2):
+            await docker.keep_image(world.image_id, "ployz-keep.op-1.abc", "production op-1")
+        assert (await docker.census()).keepers == {"ployz-keep.op-1.abc": "production op-1"}
+        world.prune()
+        assert await docker.image(world.image_id) is not None
+        await docker.ensure_network(NETWORK)
+        await docker.create(wanted)
+        await docker.start(wanted.name)
+        await docker.remove(wanted.name)
+        await docker.remove("ployz-keep.op-1.abc")
+        assert await docker.census() == Census(network=True)
+        assert await docker.image(world.image_id) is not None
+
+    run(world, test)
+
+
 # ---------------------------------------------------------------- life
 
 

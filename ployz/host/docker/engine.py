@@ -276,6 +276,18 @@ class DockerEngine:
         looks = [await self.inspect(each["Id"]) for each in answer.value]
         return sorted((each for each in looks if each is not None), key=lambda each: each.name)
 
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        """It runs, because a prune of everything begins with what does not."""
+        path, doing = f"/containers/{_quoted(name)}", f"keep image {image_id}"
+        query, body = {"name": name}, pause.keeper_body(image_id, keeps_for)
+        await self._connection.call(
+            "POST", "/containers/create", doing, query=query, body=body, also=(_CONFLICT,), deadline_s=START_S
+        )
+        if pause.is_known():
+            archive = pause.root_tar(pause.KEEPER_PROGRAM)
+            await self._connection.call("PUT", f"{path}/archive", doing, query={"path": "/"}, content=archive)
+            await self._start(name)
+
     async def census(self) -> Census:
         """Two lists, whatever there is: no request a container."""
         doing = "look what there is"

@@ -141,20 +141,24 @@ def census(network: str, networks: list[Json], listed: list[Json], *, are_held: 
     """From GET /networks and GET /containers/json. `are_held`: each container's network is, by one of its own."""
     reached: dict[str, bool] = {}
     ours: dict[str, bool] = {}
+    keepers: dict[str, str] = {}
     for each in listed:
         labels = each.get("Labels") or {}
-        running = each["State"] == "running"
+        running, name = each["State"] == "running", each["Names"][0].removeprefix("/")
         if pause.LABEL in labels:
             endpoint = ((each.get("NetworkSettings") or {}).get("Networks") or {}).get(network) or {}
             reached[labels[pause.LABEL]] = running and bool(endpoint.get("IPAddress"))
+        elif pause.KEEPER_LABEL in labels:
+            keepers[name] = labels[pause.KEEPER_LABEL]
         elif any(key.startswith(LABEL_PREFIX) for key in labels):
-            ours[each["Names"][0].removeprefix("/")] = running
+            ours[name] = running
     running_ones = (name for name, running in ours.items() if running)
     return Census(
         network=any(each["Name"] == network for each in networks),
         containers=ours,
         cut_off=frozenset(name for name in running_ones if are_held and not reached.get(name)),
         orphans=tuple(sorted(reached.keys() - ours.keys())),
+        keepers=keepers,
     )
 
 

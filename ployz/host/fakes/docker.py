@@ -103,6 +103,8 @@ class FakeDocker:
     _containers: dict[str, _Made] = field(factory=dict, init=False)
     _orphans: dict[str, ContainerSpec] = field(factory=dict, init=False)
     """By name: containers that are gone, whose networks are held."""
+    _keepers: dict[str, tuple[str, str]] = field(factory=dict, init=False)
+    """By name, an image's id, and for whom it is kept."""
     _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
     _up: bool = field(default=True, init=False)
     _made: int = field(default=0, init=False)
@@ -156,9 +158,14 @@ class FakeDocker:
             if not self._containers[name].running:
                 self.take_away(name)
         used = {each.spec.image_id for each in self._containers.values()}
+        used |= {image_id for image_id, _ in self._keepers.values()}
         self.images = {key: each for key, each in self.images.items() if key in used}
         if not self._orphans and not any(each.prepared for each in self._containers.values()):
             self.network = None
+
+    @property
+    def keepers(self) -> list[str]:
+        return sorted(self._keepers)
 
     def answers(self, address: str) -> bool:
         """Whether a container that runs here answers on this address."""
@@ -316,6 +323,7 @@ class FakeDocker:
     async def remove(self, name: str) -> None:
         await self._asked()
         self._orphans.pop(name, None)
+        self._keepers.pop(name, None)
         made = self._containers.get(name)
         if made is None:
             return
@@ -335,6 +343,12 @@ class FakeDocker:
         found = (each for each in self._containers.values() if each.spec.labels.items() >= labels.items())
         return [each.seen() for each in sorted(found, key=lambda each: each.spec.name)]
 
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        await self._asked()
+        if image_id not in self.images:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not keep image {image_id}: no such image")
+        self._keepers[name] = image_id, keeps_for
+
     async def census(self) -> Census:
         await self._asked()
         made = self._containers.items()
@@ -343,6 +357,7 @@ class FakeDocker:
             containers={name: each.running for name, each in made},
             cut_off=frozenset(name for name, each in made if each.running and not each.prepared),
             orphans=tuple(sorted(self._orphans)),
+            keepers={name: keeps_for for name, (_, keeps_for) in self._keepers.items()},
         )
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:

@@ -102,6 +102,8 @@ class Census:
     orphans: tuple[str, ...] = ()
     """Names of containers that are gone, of which the network is still held: their addresses are taken here. Who
     removes such a container gets rid of that."""
+    keepers: Mapping[str, str] = field(factory=dict)
+    """By name, what `keep_image` made, and for whom."""
 
 
 @frozen
@@ -189,6 +191,10 @@ class Docker(Protocol):
 
     async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
         """Those that carry all these labels, running or not, by name."""
+        ...
+
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        """From here on the image is in use, whatever is pruned: by a container of this name, until that is removed."""
         ...
 
     async def census(self) -> Census: ...

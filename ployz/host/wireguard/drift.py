@@ -47,7 +47,9 @@ def drift(config: OverlayConfig, state: OverlayState, seen: Seen) -> dict[str, t
             for key, value in switches_of(config, seen.paths).items()
             if seen.switches.get(key) != value
         ),
-        "rules": tuple(each for program, saved in seen.saved.items() for each in rules.missing(program, config, saved)),
+        "rules": ()
+        if seen.paths.bridge_index is None
+        else tuple(each for program, saved in seen.saved.items() for each in rules.missing(program, config, saved)),
         "doors": tuple(sorted({canonical(each) for each in state.closed | state.hidden} - seen.doors)),
     }
     return {kind: words for kind, words in found.items() if words}

@@ -8,9 +8,12 @@ from ployz.actors.messages.doctor import Diagnose
 from ployz.actors.messages.operations import ApplyMigration
 from ployz.config import CANDIDATE_LEASE_S
 from ployz.events.types import Event, ImageReceived, PutBack, TakenAway
+from ployz.host.fakes.docker import Program
+from ployz.host.ports import ContainerSpec
 from ployz.ids import MachineId
 from ployz.plan.doctor.leftovers import GRACE_MS
 from tests.cluster.cluster import Cluster, simulate
+from tests.cluster.effects import Effect
 from tests.cluster.manifests import DB, A, B, C
 from tests.cluster.scenes import deployed, running
 
@@ -158,6 +161,49 @@ def test_what_others_change_of_the_overlay_is_found_by_the_doctor_told_and_put_b
             TakenAway("switches", ("net/ipv4/ip_forward is 0",)),
         ]
         assert set(events[2:]) == {PutBack("rules", 1), PutBack("switches", 1)}
+
+    simulate(body)
+
+
+def test_what_an_undo_needs_outlives_a_prune_in_the_cut_over_and_is_given_up_then() -> None:
+    """The old container was removed in the cut-over, and nothing but the keeper uses its image."""
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker, target = cluster[A].docker, cluster[B].docker
+        before = target.program
+
+        def pruned_meanwhile(spec: ContainerSpec) -> Program:
+            if not docker.running() and docker.images:
+                docker.prune()
+                cluster[B].docker.images.clear()
+                return Program(refuses_to_start="it was to fail")
+            return before(spec)
+
+        target.program = pruned_meanwhile
+        image = dict(docker.images)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code != 0
+        target.program = before
+        assert docker.images == image
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        await cluster.until(lambda: not docker.keepers, within_s=30)
+
+    simulate(body)
+
+
+def test_a_candidate_that_was_pruned_while_its_volume_was_sent_is_made_again_before_anything_stops() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker = cluster[B].docker
+
+        async def pruned(effect: Effect) -> None:
+            docker.take_away(effect.args[0])
+
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (B, "docker.prepare", True), pruned)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        assert running(cluster) == {B: ["db/slot-1"]}
 
     simulate(body)
 
