@@ -25,7 +25,7 @@ from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container
 from ployz.ids import InvalidName, OperationId, VolumeRef
 from ployz.install.requirements import ANSWER_S
-from ployz.plan import committed, names, taken
+from ployz.plan import names, taken
 from ployz.plan.doctor import leftovers
 from ployz.plan.doctor.contests import contests
 from ployz.plan.doctor.readings import (
@@ -161,14 +161,9 @@ class Examination:
     async def _taken(self) -> None:
         """What others took away. That of an operation which has just ended may be on its way."""
         parts, ended = self.parts, self._ended()
-        placed = [] if parts.is_removed else [(s, p) for s, p in parts.view.placement.slots() if p.machine == parts.me]
-        wanted = taken.expected(
-            [(slot, each) for slot, each in placed if ended.why(each.operation_id) is not None],
-            partial(committed.of_namespace, parts.view),
-            fenced=parts.local.fences.keys(),
-            exit_code_of=lambda _: 0,  # for all that is known here, what need not run for ever is done
-        )
-        everything = {names.container(slot, each.operation_id) for slot, each in placed}
+        here = taken.must_be_here(parts.view, parts.me, parts.local.fences)
+        wanted = [name for name in here if ended.why(OperationId(name.rpartition(".")[2])) is not None]
+        everything = {names.container(s, p.operation_id) for s, p in parts.view.placement.slots()}
         census = await parts.docker.census()
         self._wrong.update(await parts.overlay.drift(overlay_state(parts)))
         self._wrong.update(taken.wrong_of_docker(census, wanted, everything, parts.view.operations.status))

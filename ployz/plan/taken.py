@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from ployz.events.types import SlotPlacement
 from ployz.host.ports import Census
-from ployz.ids import InvalidName, Namespace, OperationId, ServiceRef, SlotRef
+from ployz.ids import InvalidName, MachineId, Namespace, OperationId, ServiceRef, SlotRef
 from ployz.manifest import Manifest
-from ployz.plan import names
+from ployz.plan import committed, names
 from ployz.plan.restart import should_restart
 from ployz.plan.struggles import Wrong
 from ployz.projections.operations import Status
+from ployz.projections.view import ClusterView
 
 CONTAINER: Final = "container"
 CONNECTION: Final = "connection"
@@ -34,6 +36,14 @@ def expected(
     by its restart policy need not be there any more. `exit_code_of`: how each ended last, by its name.
     """
     return dict(_expected(slots, manifest_of, fenced, exit_code_of))
+
+
+def must_be_here(view: ClusterView, me: MachineId, fenced: Collection[ServiceRef]) -> dict[str, SlotRef]:
+    """For who does not know how containers ended: what need not run for ever is taken for done, and is not missed."""
+    if view.machines.was_removed(me):
+        return {}
+    slots = [(slot, each) for slot, each in view.placement.slots() if each.machine == me]
+    return expected(slots, partial(committed.of_namespace, view), fenced=fenced, exit_code_of=lambda _: 0)
 
 
 def _expected(

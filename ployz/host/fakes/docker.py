@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from ployz.errors import Code, Failed
+from ployz.host.fakes.docker_programs import Made, Program, comes_back
 from ployz.host.ports import (
     LABEL_PREFIX,
     BridgeNetwork,
@@ -26,62 +27,7 @@ from ployz.host.ports import (
     Image,
 )
 
-Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
-
-
-async def _no_such_program(command: Sequence[str]) -> ExecResult:
-    return ExecResult(127, f"{command[0]}: not found\n")
-
-
-@frozen
-class Program:
-    """What runs in a container: how it starts, answers and ends."""
-
-    start_s: float = 0.0
-    ready_s: float = 0.0
-    """From its start until it answers on its ports; `math.inf`: never."""
-    refuses_to_start: str = ""
-    """Docker's words when it cannot be started; empty: it can."""
-    exits: int | None = None
-    """Ends by itself with this code as soon as it has started; None: runs on."""
-    stop_s: float = 0.0
-    """From SIGTERM to its end. At the end of the grace it is killed."""
-    exit_code: int = 0
-    """After SIGTERM."""
-    output: str = ""
-    exec: Exec = _no_such_program
-
-
-@define(eq=False)
-class _Made:
-    """A container that was made, and what became of it."""
-
-    id: str
-    spec: ContainerSpec
-    prepared: bool = False
-    """It has its network, and so its addresses."""
-    torn: bool = False
-    """A removal was broken off when its network was gone and it was not."""
-    started: bool = False
-    running: bool = False
-    started_at_s: float = 0.0
-    exit_code: int = 0
-    pid: int = 0
-    stopped_by_hand: bool = False
-    output: str = ""
-    ended: anyio.Event = field(factory=anyio.Event, eq=False)
-    """Of the run that goes on."""
-
-    def seen(self) -> Container:
-        return Container(
-            id=self.id,
-            name=self.spec.name,
-            image_id=self.spec.image_id,
-            labels=self.spec.labels,
-            running=self.running,
-            exit_code=self.exit_code if self.started and not self.running else None,
-            pid=self.pid if self.running else 0,
-        )
+__all__ = ["FakeDocker", "Program"]
 
 
 @define(eq=False)
@@ -100,7 +46,7 @@ class FakeDocker:
     images: dict[str, Image] = field(factory=dict)
     """By id."""
     network: BridgeNetwork | None = None
-    _containers: dict[str, _Made] = field(factory=dict, init=False)
+    _containers: dict[str, Made] = field(factory=dict, init=False)
     _orphans: dict[str, ContainerSpec] = field(factory=dict, init=False)
     """By name: containers that are gone, whose networks are held."""
     _keepers: dict[str, tuple[str, str]] = field(factory=dict, init=False)
@@ -210,7 +156,7 @@ class FakeDocker:
         """The engine starts. Like the real one it brings to life what its restart policies name, *stopped or not*."""
         self._up = True
         for made in self._containers.values():
-            if made.started and not made.running and _comes_back(made):
+            if made.started and not made.running and comes_back(made):
                 self._begin(made)
 
     # ------------------------------------------------------------ the port
@@ -265,7 +211,7 @@ class FakeDocker:
             raise Failed(Code.CONFLICT, f"there is a container {spec.name} already, and it is another")
         self._check(spec)
         self._made += 1
-        made = _Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
+        made = Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
         self._containers[spec.name] = made
         made.prepared = self._orphans.pop(spec.name, None) is not None
         return made.id
@@ -397,7 +343,7 @@ class FakeDocker:
         if not self._up:
             raise Failed(Code.MISSING_PART, "Docker does not answer: the fake engine is down")
 
-    def _there(self, name: str) -> _Made:
+    def _there(self, name: str) -> Made:
         if name not in self._containers:
             raise Failed(Code.DOCKER_FAILED, f"Docker has no such container: {name}")
         return self._containers[name]
@@ -409,7 +355,7 @@ class FakeDocker:
             if not self.path_exists(mount.source):
                 raise Failed(Code.DOCKER_FAILED, f"bind source path does not exist: {mount.source}")
 
-    def _begin(self, made: _Made) -> None:
+    def _begin(self, made: Made) -> None:
         self._pid += 1
         program = self.program(made.spec)
         made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
@@ -421,26 +367,14 @@ class FakeDocker:
         if program.exits is not None:
             self._end(made, program.exits)
 
-    def _end(self, made: _Made, exit_code: int) -> None:
+    def _end(self, made: Made, exit_code: int) -> None:
         made.running, made.exit_code = False, exit_code
         made.ended.set()
         self.on_end(made.spec)
         self._tell("die", made, exit_code)
 
-    def _tell(self, action: str, made: _Made, exit_code: int | None) -> None:
+    def _tell(self, action: str, made: Made, exit_code: int | None) -> None:
         labels = {key: value for key, value in made.spec.labels.items() if key.startswith(LABEL_PREFIX)}
         if labels:
             for reader in self._readers:
                 reader.send_nowait(ContainerEvent(action, made.id, labels, exit_code))
-
-
-def _comes_back(made: _Made) -> bool:
-    match made.spec.restart:
-        case "always":
-            return True
-        case "unless-stopped":
-            return not made.stopped_by_hand
-        case "on-failure":
-            return made.exit_code != 0
-        case "no":
-            return False

@@ -5,16 +5,17 @@ from __future__ import annotations
 import anyio
 
 from ployz.actors.messages.doctor import Diagnose
-from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy
 from ployz.config import CANDIDATE_LEASE_S
 from ployz.events.types import Event, ImageReceived, PutBack, TakenAway
 from ployz.host.fakes.docker import Program
 from ployz.host.ports import ContainerSpec
 from ployz.ids import MachineId
 from ployz.plan.doctor.leftovers import GRACE_MS
+from ployz.plan.model import Change
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
-from tests.cluster.manifests import DB, A, B, C
+from tests.cluster.manifests import DATABASE, DB, A, B, C
 from tests.cluster.scenes import deployed, running
 
 HERE = {A: ["db/slot-1"]}
@@ -204,6 +205,20 @@ def test_a_candidate_that_was_pruned_while_its_volume_was_sent_is_made_again_bef
         outcome = await cluster.run(C, ApplyMigration(DB, B))
         assert outcome.exit_code == 0, outcome.text
         assert running(cluster) == {B: ["db/slot-1"]}
+
+    simulate(body)
+
+
+def test_a_deploy_makes_anew_what_somebody_removed() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        name = only(cluster)
+        cluster[A].docker.take_away(name)
+        preview = await cluster.ask(C, "operations", PreviewDeploy(DATABASE))
+        assert [each.change for each in preview.plan.slots] == [Change.REPLACE]
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        preview = await cluster.ask(C, "operations", PreviewDeploy(DATABASE))
+        assert [each.change for each in preview.plan.slots] == [Change.UNCHANGED]
 
     simulate(body)
 
