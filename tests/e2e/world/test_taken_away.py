@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections.abc import Iterator
+
 import pytest
 
 from tests.e2e.cluster import Cluster, eventually
-from tests.e2e.manifests import count
+from tests.e2e.conftest import remove
+from tests.e2e.manifests import count, counter, web
 
 pytestmark = pytest.mark.lab
 
@@ -40,8 +45,18 @@ def told(cluster: Cluster, machine: str, kind: str) -> bool:
 
 
 def names(cluster: Cluster, machine: str, stream: str) -> list[str]:
-    lines = cluster.ctl("events", "tail", "--stream", stream, on=machine).lines
-    return [line["payload"]["name"] for line in lines if "name" in line["payload"]]
+    told = cluster.inside(machine, "ployzctl", "--json", "events", "tail", "--stream", stream)
+    return [json.loads(line)["payload"].get("name", "") for line in told.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def service(_lab: Cluster) -> Iterator[str]:
+    """One for all of these tests: a counter on machine-b, which may move."""
+    namespace = f"t-{secrets.token_hex(3)}"
+    _lab.deploy(counter(namespace) | {"services": [web() | {"on": ["machine-b"]}]})
+    _lab.deploy(counter(namespace))
+    yield f"{namespace}/web"
+    remove(_lab, namespace)
 
 
 def test_a_container_its_network_and_its_image_come_back(cluster: Cluster, service: str) -> None:
@@ -71,8 +86,8 @@ def test_what_is_changed_of_the_overlay_is_put_back(cluster: Cluster, service: s
         "routes": "ip route flush dev ployz0; ip -6 route flush dev ployz0",
     }.items():
         cluster.inside("machine-b", "sh", "-c", command)
-        eventually(lambda kind=kind: told(cluster, "machine-b", kind), within_s=ANYTHING_S)  # type: ignore[misc]
-        back(cluster, service, 10.0)
+        eventually(lambda kind=kind: told(cluster, "machine-b", kind), within_s=2 * ANYTHING_S)  # type: ignore[misc]
+        back(cluster, service, ANYTHING_S)
     kinds = {each["kind"] for each in cluster.get("doctor")["findings"]}
     assert not {kind for kind in kinds if kind.startswith("taken-away")}
 
@@ -80,7 +95,7 @@ def test_what_is_changed_of_the_overlay_is_put_back(cluster: Cluster, service: s
 def test_a_move_finds_what_was_pruned_or_left_at_its_target_before_anything_stops(
     cluster: Cluster, service: str
 ) -> None:
-    slot = cluster.slot(service)
+    slot, counted = cluster.slot(service), count(cluster, service)
     cluster.inside("machine-c", "docker", "network", "rm", "ployz")
     cluster.migrate(service, "machine-c")
     name = cluster.container("machine-c", service)
@@ -89,4 +104,4 @@ def test_a_move_finds_what_was_pruned_or_left_at_its_target_before_anything_stop
     orphan = ["--name", f"{name}.net", "--label", f"ployz-network-of={name}", "--ip", slot["ipv4"]]
     cluster.inside("machine-c", "docker", "run", "--detach", "--network", "ployz", *orphan, "ployz-pause:1", "/pause")
     cluster.migrate(service, "machine-c")
-    assert count(cluster, service) == 2
+    assert count(cluster, service) == counted + 1
