@@ -5,6 +5,7 @@ Nothing here decides. Whether something may start is the gate's word; what shoul
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from ployz.actors.core import Home
@@ -41,6 +42,7 @@ from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
 from ployz.plan.secrets import opened
 from ployz.projections.local import Claim
+from ployz.projections.operations import Status
 
 Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
 
@@ -151,6 +153,24 @@ class Containers:
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
         await record_removed(self._parts, slot, name)
+
+    # ------------------------------------------------------------ their images
+
+    async def keep_images(self, slots: Collection[SlotRef], operation_id: OperationId) -> None:
+        """Those that the slots run from now."""
+        found = [each for slot, each in await self.found() if slot in slots]
+        for image_id in sorted({each.image_id for each in found}):
+            name = names.keeper(image_id, operation_id)
+            await self._parts.docker.keep_image(image_id, name, f"{self.namespace} {operation_id}")
+
+    async def remove_keepers(self) -> None:
+        """Of operations that are decided: nothing has to be undone any more."""
+        for name, keeps_for in (await self._parts.docker.census()).keepers.items():
+            namespace, _, operation_id = keeps_for.partition(" ")
+            if namespace == self.namespace:
+                status = self._parts.view.operations.status(OperationId(operation_id))
+                if status is not Status.UNDECIDED:
+                    await self._parts.docker.remove(name)
 
     # ------------------------------------------------------------ their secrets
 

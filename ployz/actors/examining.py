@@ -18,13 +18,15 @@ from ployz.actors.core import Home
 from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.parts import Parts
+from ployz.actors.routing import overlay_state
 from ployz.actors.together import together
 from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container, DatasetState
 from ployz.ids import InvalidName, OperationId, VolumeRef
 from ployz.install.requirements import ANSWER_S
-from ployz.plan import names
+from ployz.plan import names, taken
 from ployz.plan.doctor import leftovers
+from ployz.plan.doctor.contests import contests
 from ployz.plan.doctor.readings import (
     CertificateReading,
     FailedLook,
@@ -59,6 +61,8 @@ class Examination:
     _leftovers: list[Leftover] = field(factory=list, init=False)
     _volumes: list[VolumeReading] = field(factory=list, init=False)
 
+    _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
+
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
         missing, pool, hanging, peers, log, identity, certificates, *_ = await together(
@@ -73,6 +77,7 @@ class Examination:
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
             partial(self._look, Look.DOORS, self._doors),
+            partial(self._look, Look.TAKEN, self._taken),
             partial(self._catch_up, position),
         )
         ended = self._ended()
@@ -94,6 +99,7 @@ class Examination:
             hanging=tuple(hanging or ()),
             unsettled=tuple(parts.unsettled.readings()),
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
+            contests=contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -162,6 +168,16 @@ class Examination:
     async def _containers(self) -> None:
         found = list(_ours(await self.parts.docker.containers({})))
         self._leftovers += leftovers.of_containers(self._ended(), found, is_removed=self.parts.is_removed)
+
+    async def _taken(self) -> None:
+        """What others took away. That of an operation which has just ended may be on its way."""
+        parts, ended = self.parts, self._ended()
+        here = taken.must_be_here(parts.view, parts.me, parts.local.fences)
+        wanted = [name for name in here if ended.why(OperationId(name.rpartition(".")[2])) is not None]
+        everything = {names.container(s, p.operation_id) for s, p in parts.view.placement.slots()}
+        census = await parts.docker.census()
+        self._wrong.update(await parts.overlay.drift(overlay_state(parts)))
+        self._wrong.update(taken.wrong_of_docker(census, wanted, everything, parts.view.operations.status))
 
     async def _datasets(self) -> None:
         zfs, root = self.parts.zfs, self.parts.config.root_dataset

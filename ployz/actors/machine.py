@@ -32,8 +32,8 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
-from ployz.ids import MachineId, VolumeRef
-from ployz.plan import names, properties
+from ployz.ids import MachineId, SlotRef, VolumeRef
+from ployz.plan import names, properties, taken
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
@@ -85,7 +85,17 @@ class MachineActor(Actor):
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
             unreached=tuple(filter(None, unreached)),
+            missing=await self._missing(),
         )
+
+    async def _missing(self) -> tuple[SlotRef, ...]:
+        """Of those that run for ever: what ends by itself may have been done, and cleaned away."""
+        try:
+            census = await self._parts.docker.census()
+        except PloyzError:
+            return ()  # whoever needs Docker here is told so
+        wanted = taken.must_be_here(self._parts.view, self._parts.me, self._parts.local.fences)
+        return tuple(slot for name, slot in sorted(wanted.items()) if name not in census.containers)
 
     async def _unreached(self, machine: MachineId) -> MachineId | None:
         """It is asked more than once: a link that was just mended is not called again at once."""

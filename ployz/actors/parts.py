@@ -19,6 +19,7 @@ from ployz.facts.port import FactLog
 from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, SecretFiles, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
+from ployz.plan.struggles import Struggles
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
 from ployz.projections.view import ClusterView
@@ -58,6 +59,8 @@ class Parts:
     mirror: Mirror = field(init=False)
     """Set by node.py: it feeds `take_fact` with what comes after the facts in the log."""
     unsettled: Unsettled = field(factory=Unsettled, init=False)
+    struggles: dict[str, Struggles] = field(factory=dict, init=False)
+    """What somebody else changes here, by the actor that looks at it again (actors/looking). The doctor reads it."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)
 
@@ -98,6 +101,11 @@ class Parts:
         """The namespaces in which an operation was decided since this was last asked."""
         taken, self._decided = self._decided, set()
         return taken
+
+    def settle_again(self, namespace: Namespace) -> None:
+        """What the machine has of it may not be what the facts say any more."""
+        self._decided.add(namespace)
+        self.facts_changed()
 
     def facts_changed(self) -> None:
         self._changed.set()

@@ -45,6 +45,10 @@ class Restarts:
         self._expected.add(container)
         self._due.pop(container, None)
 
+    def forget(self, container: str) -> None:
+        """It is made anew: what was due for it is over."""
+        self._due.pop(container, None)
+
     def starting(self, container: str) -> None:
         """From here on its exit is its own."""
         self._expected.discard(container)

@@ -11,13 +11,17 @@ from attrs import frozen
 
 from ployz.actors.containers import Containers
 from ployz.actors.core import Home
+from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
+from ployz.actors.messages.images import FetchImage
 from ployz.actors.messages.storage import SettleVolume
+from ployz.actors.messages.workload import LookNow
 from ployz.actors.parts import Parts
 from ployz.config import EFFECT_TIMEOUT_S
 from ployz.errors import Failed, PloyzError, Problem
+from ployz.events.types import SlotPlacement
 from ployz.host.ports import Container
-from ployz.ids import OperationId, ServiceRef, VolumeRef
+from ployz.ids import OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import committed, names, settle
 from ployz.plan.container import volumes_of
 from ployz.plan.restart import should_restart
@@ -29,6 +33,7 @@ class Settling:
     home: Home
     containers: Containers
     gate: Gate
+    fetching: Fetching
 
     async def carry_out(self) -> None:
         """Removals first, which free volumes and addresses; then volumes; then what may start.
@@ -122,6 +127,17 @@ class Settling:
             case settle.Start(slot=slot) | settle.Create(slot=slot):
                 placement = self.containers.placement(slot)
                 if placement is not None:
+                    if isinstance(action, settle.Create):
+                        await self._require_image(slot, placement)
                     await self.containers.run(slot, placement)
             case _:
                 pass
+
+    async def _require_image(self, slot: SlotRef, placement: SlotPlacement) -> None:
+        """Its container was taken away, and with it what kept its image from being pruned."""
+        await self.home.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)  # as may be the network
+        service = committed.service(self.parts.view, slot.service)
+        if service is not None:
+            wanted = FetchImage(slot.service, service.template.image, placement.image_id)
+            await self.fetching.require(wanted)
+        self.containers.restarts.forget(names.container(slot, placement.operation_id))

@@ -98,6 +98,11 @@ def container(slot: SlotRef, operation_id: OperationId) -> str:
     return f"{slot.service.namespace}.{slot.service.service}.{slot.slot}.{operation_id}"
 
 
+def keeper(image_id: str, operation_id: OperationId) -> str:
+    """Of the container that keeps an image in use while an operation may have to be undone."""
+    return f"ployz-keep.{operation_id}.{image_id.rpartition(':')[2][:12]}"
+
+
 def labels(slot: SlotRef, operation_id: OperationId, template_hash: str) -> dict[str, str]:
     return {
         **service_labels(slot.service),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, SlotRef, VolumeRef
 
 
 @frozen
@@ -100,6 +100,8 @@ class MachineReport:
     """Of the asked volumes."""
     unreached: tuple[MachineId, ...] = ()
     """Those of the asked machines that did not answer it."""
+    missing: tuple[SlotRef, ...] = ()
+    """Slots that the facts place there, and of which the container is gone: somebody removed it."""
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)
@@ -133,6 +135,10 @@ class Answers:
 
     def volume(self, machine: MachineId, volume: VolumeRef) -> VolumeReport | None:
         return self._volumes.get((machine, volume))
+
+    def is_missing(self, machine: MachineId, slot: SlotRef) -> bool:
+        report = self._machines.get(machine)
+        return report is not None and slot in report.missing
 
     def images(self, reference: str) -> Mapping[MachineId, ImageReport]:
         """Who has the image of this tag or id, in order of their names."""

@@ -67,7 +67,11 @@ class SlotPlanner:
             change = Change.MOVE
             self._check_binds(service, previous.machine)
         else:
-            change = Change.UNCHANGED if previous.template_hash == hashed else Change.REPLACE
+            # A move changes nothing but places: what is missing beside it comes back by itself.
+            lost = not self.manifest.intent.moves and self.answers.is_missing(
+                wanted.machine, self._ref(wanted.service, wanted.slot)
+            )
+            change = Change.UNCHANGED if previous.template_hash == hashed and not lost else Change.REPLACE
         if change is not Change.UNCHANGED:
             self._check_image(service, image)
         ref = self._ref(wanted.service, wanted.slot)

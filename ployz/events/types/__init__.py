@@ -18,6 +18,7 @@ from ployz.events.types.facts import (
     VolumeRemoved,
     VolumeTakenOver,
 )
+from ployz.events.types.host import PutBack, TakenAway
 from ployz.events.types.invites import InviteMade, InviteRevoked, InviteUsed
 from ployz.events.types.keys import MachineKeyAnnounced, MachineKeyRotated
 from ployz.events.types.node import (
@@ -107,6 +108,7 @@ __all__ = [
     "OperationKind",
     "OperationOrdered",
     "OperationStarted",
+    "PutBack",
     "ReceivePrepared",
     "RoundEvidence",
     "RoutesHeld",
@@ -121,6 +123,7 @@ __all__ = [
     "SnapshotTaken",
     "StepBegun",
     "StepFailed",
+    "TakenAway",
     "VolumeCreated",
     "VolumeDestroyed",
     "VolumeDigested",

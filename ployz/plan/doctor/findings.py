@@ -11,6 +11,7 @@ from attrs import frozen
 from ployz.config import SPACE_RESERVE
 from ployz.facts.wellformed import flaws
 from ployz.ids import MachineId
+from ployz.plan.doctor.contests import remedy_of, text_of
 from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
     Authority,
@@ -128,6 +129,9 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
         yield from _of_volume(on, volume)
     yield from _of_overlay(on, each.readings, silent)
     yield from _of_files(on, each.readings, now_ms)
+    for contest in each.readings.contests:
+        finding = on.error if contest.wrong else on.warning
+        yield finding(f"taken-away-{contest.kind}", text_of(contest), remedy_of(contest))
     for left in each.readings.leftovers:
         remedy = _remedy_for_leftover(left, each.readings.hanging)
         yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", remedy)

@@ -23,6 +23,7 @@ class Look(StrEnum):
     MOUNTS = "mounts"
     GUARDS = "guards"
     DOORS = "doors"
+    TAKEN = "what was taken away"
 
 
 @frozen
@@ -115,6 +116,21 @@ class VolumeReading:
 
 
 @frozen
+class ContestReading:
+    """A kind of thing of ployz's own that somebody else takes away or changes (plan/struggles)."""
+
+    kind: str
+    wrong: tuple[str, ...]
+    """Now. Empty: it was put back."""
+    repairs: int
+    """How often it was put back since this began."""
+    since_ms: int
+    """How long ago that was."""
+    wait_ms: int
+    """Until it may be put back again."""
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -136,6 +152,7 @@ class Readings:
     """Of its pool, oldest first."""
     volumes: tuple[VolumeReading, ...] = ()
     unsettled: tuple[UnsettledReading, ...] = ()
+    contests: tuple[ContestReading, ...] = ()
 
 
 @frozen
