@@ -169,7 +169,7 @@ FAILURES = {
     "the target's vote is refused": Failure("cut-over", Code.PART_FAILED, vote_is_refused, stopped=True),
     "the volume cannot be mounted": Failure("cut-over", Code.PART_FAILED, effect_fails(B, "zfs.mount"), stopped=True),
     "the address cannot be claimed": Failure(
-        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=2), stopped=True
+        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=3), stopped=True
     ),
     "the candidate does not start": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(B, "docker.start"), stopped=True, where=B
