@@ -6,7 +6,6 @@ configuration.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Final, Self
@@ -16,16 +15,17 @@ from attrs import frozen
 
 from ployz.errors import Code, Refused
 from ployz.ids import Certificate, ClusterName, InvalidName, MachineId
+from ployz.surroundings import SLOWNESS, SOCKET_PATH
 
 CONFIG_PATH: Final = Path("/etc/ployz/config.toml")
-SOCKET_PATH: Final = Path("/run/ployz/ployzd.sock")
 
+STATE_DIR: Final = Path("/var/lib/ployz")
+LOG_NAME: Final = "log.db"
 PEER_PORT: Final = 7701
 STREAM_PORT: Final = 7702
+ETCD_PORTS: Final = (2379, 2380)
+"""Of the cluster's own etcd: for clients, and for its other members."""
 
-SLOWNESS: Final = float(os.environ.get("PLOYZ_SLOWNESS", "1"))
-"""How many times slower than a real machine this one is, under emulation for example. It stretches how long answers are
-waited for, and no lease: on those, machines must agree."""
 ASK_TIMEOUT_S: Final = 10.0 * SLOWNESS
 """An ask that reads or decides, here or over the overlay."""
 EFFECT_TIMEOUT_S: Final = 120.0 * SLOWNESS
@@ -96,7 +96,7 @@ class Config:
     cluster: ClusterName | None = None
     """None until it founded or joined one."""
     pool: str = "tank"
-    state_dir: Path = Path("/var/lib/ployz")
+    state_dir: Path = STATE_DIR
     socket: Path = SOCKET_PATH
     docker_socket: Path = Path("/run/docker.sock")
     interface: str = "ployz0"
@@ -111,6 +111,11 @@ class Config:
         return int(self.endpoint.rpartition(":")[2])
 
     @property
+    def machine_ports(self) -> frozenset[int]:
+        """TCP ports at which only machines have business, and one that is about to become one."""
+        return frozenset({self.peer_port, self.stream_port, self.listen_port, *ETCD_PORTS})
+
+    @property
     def private_key(self) -> Path:
         return self.state_dir / "wireguard.key"
 
@@ -121,7 +126,7 @@ class Config:
 
     @property
     def log_path(self) -> Path:
-        return self.state_dir / "log.db"
+        return self.state_dir / LOG_NAME
 
     @property
     def snapshot_path(self) -> Path:

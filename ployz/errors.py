@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from attrs import frozen
 
+from ployz.printable import printable
+
 
 class Code(StrEnum):
     """Stable codes: scripts match on them, so a code is never renamed and never reused.
@@ -184,6 +186,8 @@ class Code(StrEnum):
     """A program, a file or a folder of this machine failed."""
     ZFS_FAILED = "zfs-failed"
     """ZFS refused or failed; the text has its words."""
+    MOUNT_HANGS = "mount-hangs"
+    """A mount or an unmount of a dataset did not end in time; the text says of which. No restart of ployzd helps."""
     DOCKER_FAILED = "docker-failed"
     """Docker refused or failed; the text has its words."""
     OVERLAY_FAILED = "overlay-failed"
@@ -229,6 +233,8 @@ class PloyzError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: Code, text: str, advice: str = "") -> None:
+        """`text` and `advice` may quote what anybody said: they become facts, lines of a log and of a terminal."""
+        text, advice = printable(text), printable(advice)
         super().__init__(code, text, advice)
         self.problem = Problem(code, text, advice)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ClassVar, Self
 
 from attrs import frozen
@@ -19,6 +20,8 @@ SECRET_BYTES_MAX = 64 << 10
 """Of a secret's value: a key with its chain of certificates has a tenth of it."""
 SEALED_LENGTH_MAX = (SECRET_BYTES_MAX + 64) * 4 // 3 + 4
 """Characters: a value with what encryption adds, in base64."""
+WIREGUARD_KEY_BYTES = 32
+PORT_MAX = 65535
 CERTIFICATE_LENGTH_MAX = 2_000
 """Characters. One with an Ed25519 key and a short name has about 400."""
 
@@ -144,6 +147,50 @@ class Certificate(Name):
             base64.b64decode(text, validate=True)
         except binascii.Error:
             raise InvalidName(f"{text[:24]!r}… is no certificate: it is not base64") from None
+
+
+class WireGuardKey(Name):
+    """A public key as `wg` writes it: 32 bytes in base64."""
+
+    __slots__ = ()
+    kind = "WireGuard key"
+
+    @classmethod
+    def _check(cls, text: str) -> None:
+        try:
+            key = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != WIREGUARD_KEY_BYTES or base64.b64encode(key).decode() != text:
+            raise InvalidName(f"{text[:48]!r} is no WireGuard key: it is not {WIREGUARD_KEY_BYTES} bytes in base64")
+
+
+class Endpoint(Name):
+    """An IP address and a port: `192.0.2.7:51820` or `[2001:db8::7]:51820`."""
+
+    __slots__ = ()
+    kind = "endpoint"
+
+    @classmethod
+    def _check(cls, text: str) -> None:
+        endpoint_parts(text)
+
+
+def endpoint_parts(text: str) -> tuple[IPv4Address | IPv6Address, int]:
+    """`InvalidName`: it is none, or no machine can have that address."""
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        raise InvalidName(f"{text[:80]!r} is no endpoint") from None
+    # A bare IPv6 address and its port cannot be told apart.
+    written_right = bracketed == isinstance(address, IPv6Address) and "%" not in host
+    if not written_right or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= PORT_MAX:
+        raise InvalidName(f"{text[:80]!r} is no endpoint")
+    if address.is_unspecified or address.is_multicast:
+        raise InvalidName(f"no machine has the address {address}")
+    return address, int(port)
 
 
 class Sealed(Name):

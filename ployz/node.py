@@ -65,6 +65,7 @@ from ployz.host.etcd import SystemEtcd
 from ployz.host.folders import SystemFolders
 from ployz.host.guards import SystemGuards
 from ployz.host.haproxy.driver import HaproxyGateway
+from ployz.host.private_files import secure_folder
 from ployz.host.readiness import SocketLooks
 from ployz.host.secret_files import SystemSecretFiles
 from ployz.host.supervisor import Supervisor
@@ -80,6 +81,7 @@ from ployz.plan.belonging import require_belonging
 from ployz.plan.naming import DOMAIN
 from ployz.projections.folded import Folded
 from ployz.projections.view import ClusterView
+from ployz.wire.aside import ThreadAside
 from ployz.wire.certificates import name_of
 from ployz.wire.client import PeerClient
 from ployz.wire.local_groups import LocalGroups
@@ -137,6 +139,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
             witness = Witness(parts.journal, system.deliver, parts.new_operation_id)
             server = WireServer(identity, witness, partial(_address, config, view), tls)
+            is_members = partial(_is_members, config, view)
             doorkeeper = Doorkeeper(parts, server, peers)
             async with anyio.create_task_group() as tasks:
                 await found(config, parts, certificate)
@@ -150,8 +153,8 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 tasks.start_soon(compactor.run)
                 tasks.start_soon(doorkeeper.end_strangers)
                 tasks.start_soon(doorkeeper.receive_newcomers)
-                await tasks.start(server.serve_peers, own_ipv6, config.peer_port)
-                await tasks.start(streams.serve, own_ipv6, config.stream_port)
+                await tasks.start(server.serve_peers, own_ipv6, config.peer_port, is_members)
+                await tasks.start(streams.serve, own_ipv6, config.stream_port, is_members)
                 await tasks.start(server.serve_local, config.socket, LocalGroups.of_this_machine())
                 await parts.journal.record("node", NodeStarted(config.machine, __version__))
                 _log.info("%s is up, at fact %d", config.machine, view.position)
@@ -199,6 +202,14 @@ def _address(config: Config, view: ClusterView, machine: MachineId) -> str | Non
     return join.founder_ipv6 if join is not None and view.position == 0 and machine == join.founder else None
 
 
+def _is_members(config: Config, view: ClusterView, address: str) -> bool:
+    """Whether an overlay address is that of a machine which this one may hear: as `_address`."""
+    join = config.join
+    if join is not None and view.position == 0:
+        return address == join.founder_ipv6
+    return any(address == member.ipv6 for member in view.machines.members.values())
+
+
 def _trusted(config: Config, view: ClusterView) -> Mapping[MachineId, Certificate]:
     """Whom this machine believes by their keys: as `_address`."""
     join = config.join
@@ -224,6 +235,8 @@ def _bandwidth(config: Config, view: ClusterView) -> int | None:
 @asynccontextmanager
 async def _event_log(config: Config, clock: Clock) -> AsyncIterator[Feed]:
     config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in secure_folder(config.state_dir):
+        _log.warning("%s could be read by others than its owner; now it cannot", path)
     log = await SqliteLog.open(config.log_path, clock)
     try:
         yield Feed(log)
@@ -287,6 +300,7 @@ def _parts(
         gateway=HaproxyGateway(config.gateway_dir, config.certificates_dir),
         streams=streams,
         premises=SystemPremises(config),
+        aside=ThreadAside(),
     )
     parts.mirror = Mirror(facts, log, [parts.take_fact], folded.view.position, folded.fact_hash)
     return parts

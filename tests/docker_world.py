@@ -67,7 +67,16 @@ class World(Protocol):
     def power_cut_and_boot(self) -> None: ...
 
     def break_off_removal(self, name: str) -> None:
-        """Of a container that does not run: what held its network is gone, it is there."""
+        """What held its network is gone, it is there."""
+
+    def remove_by_hand(self, name: str) -> None:
+        """`docker rm --force`, by somebody who knows nothing of what holds its network."""
+
+    def remove_network(self) -> None:
+        """`docker network rm`."""
+
+    def prune(self) -> None:
+        """`docker system prune --all`."""
 
 
 class FakeWorld:
@@ -89,7 +98,16 @@ class FakeWorld:
         self.fake.boot()
 
     def break_off_removal(self, name: str) -> None:
-        self.fake.tear(name)
+        self.fake.cut_off(name)
+
+    def remove_by_hand(self, name: str) -> None:
+        self.fake.take_away(name)
+
+    def remove_network(self) -> None:
+        self.fake.network = None
+
+    def prune(self) -> None:
+        self.fake.prune()
 
 
 class RealWorld:
@@ -112,6 +130,15 @@ class RealWorld:
 
     def break_off_removal(self, name: str) -> None:
         self.engine.docker("rm", "--force", holder(name))
+
+    def remove_by_hand(self, name: str) -> None:
+        self.engine.docker("rm", "--force", name)
+
+    def remove_network(self) -> None:
+        self.engine.docker("network", "rm", NETWORK.name)
+
+    def prune(self) -> None:
+        self.engine.docker("system", "prune", "--all", "--force")
 
 
 def loaded_engine() -> Iterator[Engine]:

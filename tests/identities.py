@@ -32,3 +32,8 @@ def tls(machine: str, trusted: Iterable[str], key: str = "") -> MachineTls:
     """One machine's side, which trusts those."""
     members = certificates(trusted)
     return MachineTls(identity(machine, key), lambda: members)
+
+
+def from_here(address: str) -> bool:
+    """Members of a cluster on one machine."""
+    return address == "::1"

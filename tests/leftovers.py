@@ -1,9 +1,10 @@
 """Runs a command, and fails it for whatever it left behind: a process, namespace, mount, loop device, interface, file.
 
-    python -m tests.leftovers DEADLINE_S COMMAND…
+    python -m tests.leftovers [--beside] DEADLINE_S COMMAND…
 
 Orphans of the command become children of this program, and its temporary files lie in a folder of their own: these are
-the command's for certain. The rest is a comparison of before and after, of things that only our tests make.
+the command's for certain. The rest is a comparison of before and after, of things that only our tests make; with
+`--beside`, others run meanwhile and make such things too, so that whoever started them all has to compare.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -27,18 +28,25 @@ UNWIND_S = 60.0
 """After the deadline: for fixtures to take down what they made."""
 POLL_S = 0.05
 TIMED_OUT = 124
+BESIDE = "--beside"
 PYTEST_FILES = "PYTEST_DEBUG_TEMPROOT"
 """Pytest keeps those of the last runs on purpose, and a path that grew would be too long for the sockets in them."""
 
 
 def main(argv: Sequence[str]) -> int:
-    deadline_s, command = float(argv[0]), argv[1:]
+    alone = argv[0] != BESIDE
+    deadline_s, *command = argv if alone else argv[1:]
     ctypes.CDLL(None, use_errno=True).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
     with TemporaryDirectory(prefix="ployz-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o711)  # a test that becomes another user finds its way through
         before = set(things())
-        exit_code = _run(command, deadline_s, {"TMPDIR": folder, PYTEST_FILES: gettempdir()})
-        left = _wait_until_none(lambda: [*_processes(), *_files(Path(folder)), *sorted(set(things()) - before)])
+        exit_code = _run(command, float(deadline_s), {"TMPDIR": folder, PYTEST_FILES: gettempdir()})
+
+        def left_now() -> list[str]:
+            more = sorted(set(things()) - before) if alone else []
+            return [*_processes(), *_files(Path(folder)), *more]
+
+        left = wait_until_none(left_now)
         _end_processes()
     for each in left:
         print(f"left behind: {each}", file=sys.stderr)
@@ -72,7 +80,8 @@ def _reap_until(pid: int, deadline_s: float) -> int | None:
     return None
 
 
-def _wait_until_none(look: Callable[[], list[str]]) -> list[str]:
+def wait_until_none(look: Callable[[], list[str]]) -> list[str]:
+    """What is still there after a while."""
     end_s = time.monotonic() + GRACE_S
     while (found := look()) and time.monotonic() < end_s:
         time.sleep(POLL_S)

@@ -51,6 +51,8 @@ class Bench(Protocol):
         """Starts something that works in the mounted dataset; the result ends it."""
         ...
 
+    def clone(self, dataset: Dataset, snapshot: str, name: Dataset) -> None: ...
+
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes: ...
 
     async def run(self, argv: Sequence[str]) -> bytes:
@@ -90,6 +92,9 @@ class FakeBench:
     def occupy(self, dataset: Dataset) -> Callable[[], None]:
         self._fake.use(dataset, Holder(77, "sleep", None, "works in its folder"))
         return lambda: self._fake.let_go(dataset)
+
+    def clone(self, dataset: Dataset, snapshot: str, name: Dataset) -> None:
+        self._fake.clone(dataset, snapshot, name)
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes:
         return await self.run(self.zfs.send_argv(dataset, base, snapshot))
@@ -143,6 +148,9 @@ class RealBench:
             process.communicate()
 
         return end
+
+    def clone(self, dataset: Dataset, snapshot: str, name: Dataset) -> None:
+        self._pool.run("zfs", "clone", f"{dataset}@{snapshot}", name)
 
     async def send(self, dataset: Dataset, base: str | None, snapshot: str) -> bytes:
         return await self.run(self.zfs.send_argv(dataset, base, snapshot))

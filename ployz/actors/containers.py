@@ -6,6 +6,7 @@ Nothing here decides. Whether something may start is the gate's word; what shoul
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from functools import partial
 
 from ployz.actors.core import Home
@@ -193,6 +194,24 @@ class Containers:
         exit_code = finished if container.exit_code is None else container.exit_code
         declared = committed.service(self._parts.view, slot.service)
         return exit_code is not None and declared is not None and not should_restart(declared.restart, exit_code)
+
+    # ------------------------------------------------------------ their images
+
+    async def keep_images(self, slots: Collection[SlotRef], operation_id: OperationId) -> None:
+        """Those that the slots run from now."""
+        found = [each for slot, each in await self.found() if slot in slots]
+        for image_id in sorted({each.image_id for each in found}):
+            name = names.keeper(image_id, operation_id)
+            await self._parts.docker.keep_image(image_id, name, f"{self.namespace} {operation_id}")
+
+    async def remove_keepers(self) -> None:
+        """Of operations that are decided: nothing has to be undone any more."""
+        for name, keeps_for in (await self._parts.docker.census()).keepers.items():
+            namespace, _, operation_id = keeps_for.partition(" ")
+            if namespace == self.namespace:
+                status = self._parts.view.operations.status(OperationId(operation_id))
+                if status is not Status.UNDECIDED:
+                    await self._parts.docker.remove(name)
 
     # ------------------------------------------------------------ their secrets
 

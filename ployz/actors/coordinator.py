@@ -173,6 +173,7 @@ class Coordinator:
             performer.precopy,
             performer.start_in_place,
             performer.open_last_round,
+            performer.look_again,
             performer.quiesce,
             performer.hold,
             performer.cut_over,

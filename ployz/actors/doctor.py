@@ -26,7 +26,7 @@ from ployz.errors import PloyzError
 from ployz.events.codec import CODEC
 from ployz.facts.port import Applied, Transaction
 from ployz.ids import MachineId
-from ployz.plan.doctor.findings import findings
+from ployz.plan.doctor.findings import findings, of_members
 from ployz.plan.doctor.readings import Authority, Clock, Examined, Readings
 from ployz.plan.doctor.versions import Speaker, Spoken
 from ployz.wire.session import PROTOCOL_VERSION
@@ -63,7 +63,8 @@ class DoctorActor(Actor):
         position = self._parts.view.position if authority.position is None else authority.position
         machines = self._machines()
         examined = await together(*(partial(self._examined, machine, position) for machine in machines))
-        return Diagnosis(machines, findings(examined, authority, self._parts.clock.wall_ms()))
+        unfit = of_members(self._parts.view.machines.in_order())
+        return Diagnosis(machines, findings(examined, authority, self._parts.clock.wall_ms(), unfit))
 
     @handles(ListVersions, concurrent=True)
     async def list_versions(self, message: ListVersions) -> Versions:  # noqa: ARG002 - as above

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from ployz.actors.core import Actor, handles
 from ployz.actors.messages.drain import DepartureRow, DrainPlan, PreviewDrain, SlotMove
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.parts import Parts
 from ployz.actors.survey import survey
 from ployz.actors.together import together
@@ -89,7 +89,7 @@ class DrainActor(Actor):
     async def _row(self, machine: MachineId, departure: Departure, limiter: anyio.CapacityLimiter) -> DepartureRow:
         async with limiter:
             manifest = manifest_of(self._parts.view, machine, departure)
-            plan = (await survey(self._parts, self.system, OperationKind.MIGRATE, manifest)).plan
+            plan = (await survey(self._parts, self.system, OperationKind.MIGRATE, manifest, self.sender)).plan
         return DepartureRow(
             departure=departure,
             slots=_moves(machine, plan),

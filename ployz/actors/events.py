@@ -25,6 +25,7 @@ from ployz.events.codec import CODEC
 from ployz.events.export import ExportWriter
 from ployz.events.log import Row
 from ployz.ids import OperationId
+from ployz.wire.message import Operator
 
 PAGE_ROWS: Final = 500
 LIMIT_MAX: Final = 1_000
@@ -85,7 +86,8 @@ class EventsActor(Actor):
     @handles(ExportEvents, concurrent=True)
     async def export(self, message: ExportEvents) -> Exported:
         written = 0
-        with ExportWriter(Path(message.path)) as writer:
+        owner = self.sender.uid if isinstance(self.sender, Operator) else None
+        with ExportWriter(Path(message.path), owner) as writer:
             while rows := await self._log.rows(written, PAGE_ROWS):
                 writer.write(rows)
                 written += len(rows)

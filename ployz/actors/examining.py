@@ -19,19 +19,21 @@ from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.messages.workload import ShowWorkload, SlotState
 from ployz.actors.parts import Parts
+from ployz.actors.routing import overlay_state
 from ployz.actors.together import together
-from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Problem
-from ployz.host.ports import Container
+from ployz.host.ports import Container, DatasetState
 from ployz.ids import InvalidName, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.install.requirements import ANSWER_S
 from ployz.manifest.model import Restart
-from ployz.plan import committed, names
+from ployz.plan import committed, names, taken
 from ployz.plan.doctor import leftovers, slots
+from ployz.plan.doctor.contests import contests
 from ployz.plan.doctor.readings import (
     TROUBLES_MAX,
     CertificateReading,
     FailedLook,
+    HangingReading,
     Leftover,
     LogReading,
     Look,
@@ -39,8 +41,10 @@ from ployz.plan.doctor.readings import (
     PoolReading,
     Readings,
     Trouble,
+    VolumeReading,
 )
 from ployz.projections.machines import Member
+from ployz.surroundings import SLOWNESS
 
 LOOK_S: Final = 12.0 * SLOWNESS
 REQUIREMENTS_S: Final = ANSWER_S + LOOK_S
@@ -60,12 +64,15 @@ class Examination:
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
     _troubles: list[Trouble] = field(factory=list, init=False)
+    _volumes: list[VolumeReading] = field(factory=list, init=False)
+    _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
-        missing, pool, peers, log, identity, certificates, *_ = await together(
+        missing, pool, hanging, peers, log, identity, certificates, *_ = await together(
             partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
             partial(self._look, Look.POOL, self._pool),
+            partial(self._look, Look.MOUNTS, self._hanging),
             partial(self._look, Look.OVERLAY, self._peers),
             partial(self._look, Look.LOG, self._log, LOG_S),
             partial(self._look, Look.CERTIFICATES, self._identity),
@@ -75,6 +82,7 @@ class Examination:
             partial(self._look, Look.GUARDS, self._guards),
             partial(self._look, Look.DOORS, self._doors),
             partial(self._look, Look.SLOTS, self._slots),
+            partial(self._look, Look.TAKEN, self._taken),
             partial(self._catch_up, position),
         )
         ended = self._ended()
@@ -94,6 +102,10 @@ class Examination:
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
             slots=tuple(self._troubles[:TROUBLES_MAX]),
+            hanging=tuple(hanging or ()),
+            unsettled=tuple(parts.unsettled.readings()),
+            volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
+            contests=contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -120,6 +132,10 @@ class Examination:
         name = self.parts.config.pool
         space = await self.parts.zfs.pool_space(name)
         return PoolReading(name, space.size_bytes, space.free_bytes, space.healthy, space.health)
+
+    async def _hanging(self) -> list[HangingReading]:
+        found = await self.parts.zfs.hanging_mounts(self.parts.config.pool)
+        return [HangingReading(each.command, each.age_s, each.by_daemon) for each in found[:WRONG_MAX]]
 
     async def _peers(self) -> list[PeerReading]:
         """Every other member: one that WireGuard does not know never shook hands. While its key is changed it has
@@ -177,6 +193,16 @@ class Examination:
         found = list(_ours(await self.parts.docker.containers({})))
         self._leftovers += leftovers.of_containers(self._ended(), found, is_removed=self.parts.is_removed)
 
+    async def _taken(self) -> None:
+        """What others took away. That of an operation which has just ended may be on its way."""
+        parts, ended = self.parts, self._ended()
+        here = taken.must_be_here(parts.view, parts.me, parts.local.fences)
+        wanted = [name for name in here if ended.why(OperationId(name.rpartition(".")[2])) is not None]
+        everything = {names.container(s, p.operation_id) for s, p in parts.view.placement.slots()}
+        census = await parts.docker.census()
+        self._wrong.update(await parts.overlay.drift(overlay_state(parts)))
+        self._wrong.update(taken.wrong_of_docker(census, wanted, everything, parts.view.operations.status))
+
     async def _datasets(self) -> None:
         zfs, root = self.parts.zfs, self.parts.config.root_dataset
         below = await zfs.children(root)
@@ -189,15 +215,32 @@ class Examination:
             if state is None:
                 continue
             seen = None if volume is None else VolumeDataset(self.parts, volume).seen(state)
-            lying.append(leftovers.Lying(state, volume, seen))
-            there |= {volume} if volume is not None else set()
+            nobodys = volume is not None and volume not in self.parts.view.placement.volumes
+            keeps = tuple(await zfs.keeps(name)) if nobodys else ()
+            lying.append(leftovers.Lying(state, volume, seen, keeps))
+            if volume is not None:
+                there.add(volume)
+                self._read(volume, state)
         ended = self._ended()
         said = [
-            *leftovers.of_datasets(ended, lying),
+            *leftovers.of_datasets(ended, lying, root),
             *leftovers.missing(self.parts.view, self.parts.me, there),
         ]
         self._leftovers += [each for each in said if isinstance(each, Leftover)]
         self._failed += [FailedLook(Look.DATASETS, each) for each in said if isinstance(each, Problem)]
+
+    def _read(self, volume: VolumeRef, state: DatasetState) -> None:
+        owned = self.parts.view.placement.volumes.get(volume)
+        if owned is not None and owned.owner == self.parts.me:
+            self._volumes.append(
+                VolumeReading(
+                    volume=volume,
+                    quota_bytes=state.quota_bytes,
+                    total_quota_bytes=state.total_quota_bytes,
+                    referenced_bytes=state.referenced_bytes,
+                    snapshots_bytes=state.snapshots_bytes,
+                )
+            )
 
     async def _guards(self) -> None:
         guarded = await self.parts.guards.guarded()

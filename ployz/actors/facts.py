@@ -32,6 +32,7 @@ from ployz.config import MACHINES_MAX
 from ployz.errors import Code, Refused
 from ployz.facts.port import Applied, Conflict, FactLog, Held, SequencedFact, Transaction
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
+from ployz.facts.wellformed import check_facts
 from ployz.wire.message import Done
 
 ANSWER_S: Final = 5.0
@@ -48,6 +49,7 @@ class FactsActor(Actor):
 
     @handles(Transact, concurrent=True)
     async def transact(self, message: Transact) -> Outcome:
+        check_facts(message.transaction.facts)
         return Outcome(await self._log.transact(message.transaction))
 
     @handles(ReadRecord, concurrent=True)

@@ -25,6 +25,7 @@ from ployz.facts.etcd.gateway import Gateway
 from ployz.facts.etcd.log import EtcdFactLog
 from ployz.facts.port import Applied, Conflict, FactLog, Held, SequencedFact, Transaction
 from ployz.facts.sequencer.embedded import EmbeddedFactLog
+from ployz.facts.wellformed import check_facts
 from ployz.install.files import write_durably
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class FollowingFactLog:
         return self._log if isinstance(self._log, EmbeddedFactLog | EtcdFactLog) else None
 
     async def transact(self, transaction: Transaction) -> Applied | Conflict:
+        check_facts(transaction.facts)
         return await self._ask(lambda log: log.transact(transaction))
 
     async def read(self, key: str) -> Held | None:

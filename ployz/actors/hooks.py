@@ -13,6 +13,7 @@ from ployz.events.types import HookRan
 from ployz.host.ports import Container
 from ployz.plan import names
 from ployz.plan.hooks import HookCall
+from ployz.printable import one_line
 
 WORDS_MAX = 200
 """Of what a hook printed last, in characters."""
@@ -56,7 +57,7 @@ class Hooks:
     async def _exec(self, message: RunHooks, call: HookCall, container: Container) -> HookRan:
         ended = await self._parts.docker.exec(container.name, call.command, timeout_s=call.timeout_s)
         if ended.exit_code != 0:
-            said = ended.output.strip()[-WORDS_MAX:]
+            said = one_line(ended.output.strip()[-WORDS_MAX:])
             words = f"; it said last: {said}" if said else ""
             raise Failed(Code.HOOK_FAILED, f"{call.command[0]} ended with {ended.exit_code}{words}")
         return HookRan(call.slot, message.moment, container.name)

@@ -35,7 +35,7 @@ from ployz.ids import InviteId
 from ployz.plan.addresses import Subnets, machine_numbers_free
 from ployz.projections.invites import Invite
 from ployz.projections.machines import Member
-from ployz.wire.certificates import fingerprint
+from ployz.wire.certificates import certificate_flaw, fingerprint
 from ployz.wire.invitation import SECRET_BYTES, Invitation, secret_hash, to_token
 from ployz.wire.message import Done
 
@@ -99,6 +99,8 @@ class InvitesActor(Actor):
         known = self._known(message.invite)
         if secret_hash(message.secret) != known.secret_hash or known.by != self._parts.me:
             raise Refused(Code.INVITE, f"{message.invite} is not the invitation with this secret")
+        if flaw := certificate_flaw(message.certificate, message.machine):
+            raise Refused(Code.IDENTITY, f"the certificate of {message.machine} cannot be used: {flaw}")
         if (again := self._joined_with(known, message)) is not None:
             return self._welcome(cluster, again)
         if not known.is_open(self._parts.clock.wall_ms()):

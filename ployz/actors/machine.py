@@ -10,7 +10,7 @@ import anyio
 
 from ployz import __version__
 from ployz.actors.core import Actor, handles
-from ployz.actors.dataset import epoch_of
+from ployz.actors.dataset import OWNERS_AUTO_SNAPSHOT, epoch_of
 from ployz.actors.messages.gateway import CheckGateway
 from ployz.actors.messages.machine import (
     AskSilence,
@@ -20,12 +20,12 @@ from ployz.actors.messages.machine import (
     MachineRow,
     Ping,
     Pong,
-    ProbeMachine,
     SetMachine,
     SettingRow,
     ShowMachine,
     Silence,
 )
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.actors.work import transact
@@ -34,14 +34,15 @@ from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
 from ployz.host.ports import Container
-from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
-from ployz.plan import committed, names
+from ployz.ids import MachineId, Namespace, OperationId, SlotRef, VolumeRef
+from ployz.plan import committed, names, properties, taken
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
     EndedReport,
     HolderReport,
     ImageReport,
+    KeepReport,
     MachineReport,
     OwnPort,
     SnapshotReport,
@@ -56,6 +57,7 @@ from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 DNS_PORT: Final = 53
 REACH_S: Final = PROBE_TIMEOUT_S / 2
 """How long another machine may take to answer, while whoever wants to know waits for this one."""
+HINDRANCES_MAX: Final = 5
 REACH_AGAIN_S: Final = 0.5
 
 
@@ -77,7 +79,7 @@ class MachineActor(Actor):
         zfs = self._parts.zfs
         space = await zfs.pool_space(self._parts.config.pool)
         root = await zfs.state(self._parts.config.root_dataset)
-        volumes = [report for volume in message.volumes if (report := await self._volume(volume)) is not None]
+        volumes = [report for volume in message.volumes if (report := await self._volume(volume, message)) is not None]
         containers = await self._containers(message.namespace)
         images = [found for image in message.images if (found := await self._image(image)) is not None]
         return MachineReport(
@@ -91,10 +93,20 @@ class MachineActor(Actor):
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
             unreached=tuple(filter(None, unreached)),
+            missing=await self._missing(),
             uncovered=tuple(await self._uncovered(containers)),
             ended=tuple(self._ended(containers)),
             own_ports=self._own_ports(),
         )
+
+    async def _missing(self) -> tuple[SlotRef, ...]:
+        """Of those that run for ever: what ends by itself may have been done, and cleaned away."""
+        try:
+            census = await self._parts.docker.census()
+        except PloyzError:
+            return ()  # whoever needs Docker here is told so
+        wanted = taken.must_be_here(self._parts.view, self._parts.me, self._parts.local.fences)
+        return tuple(slot for name, slot in sorted(wanted.items()) if name not in census.containers)
 
     def _own_ports(self) -> tuple[OwnPort, ...]:
         """On overlay addresses only, some; what a container publishes is on every address, and so meets them. What a
@@ -160,7 +172,7 @@ class MachineActor(Actor):
         states = [await self._parts.zfs.state(each) for each in below if names.is_aside_of(each, volume)]
         return [AsideReport(volume, each.name, each.referenced_bytes) for each in states if each is not None]
 
-    async def _volume(self, volume: VolumeRef) -> VolumeReport | None:
+    async def _volume(self, volume: VolumeRef, asked: ProbeMachine) -> VolumeReport | None:
         dataset = self._parts.dataset(volume)
         found = await self._parts.zfs.state(dataset)
         if found is None:
@@ -170,13 +182,26 @@ class MachineActor(Actor):
             volume=volume,
             epoch=epoch_of(found),
             referenced_bytes=found.referenced_bytes,
-            quota_bytes=found.quota_bytes,
+            quota_bytes=found.quota_bytes or found.total_quota_bytes,
             snapshots=tuple(SnapshotReport(each.name, each.guid) for each in found.snapshots),
             strangers=tuple(
                 HolderReport(each.pid, each.command)
                 for each in await self._parts.zfs.holders(dataset)
                 if each.container_id not in ours
             ),
+            children=tuple(await self._parts.zfs.children(dataset))[:HINDRANCES_MAX] if asked.hindrances else (),
+            keeps=await self._keeps(dataset) if asked.hindrances else (),
+            snapshots_bytes=found.snapshots_bytes,
+            logical_bytes=found.logical_bytes,
+            local=properties.of_owner(found.local, found.properties.get(OWNERS_AUTO_SNAPSHOT)),
+        )
+
+    async def _keeps(self, dataset: str) -> tuple[KeepReport, ...]:
+        """Of others: ployz ends its own holds by itself."""
+        keeps = list(await self._parts.zfs.keeps(dataset))
+        others = [each for place, each in enumerate(keeps) if not names.is_our_hold(each, keeps[:place])]
+        return tuple(
+            KeepReport(each.snapshot, each.why(dataset), each.remedy(dataset)) for each in others[:HINDRANCES_MAX]
         )
 
     async def _our_containers(self, volume: VolumeRef) -> set[str]:

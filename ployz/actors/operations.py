@@ -6,8 +6,10 @@ It also resolves what others left behind: an operation whose lock has lapsed is 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import anyio
 from attrs import evolve
@@ -66,7 +68,7 @@ from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Plan
 from ployz.plan.removal import require_consent
 from ployz.projections.operations import Operation, Status
-from ployz.wire.message import Peer
+from ployz.wire.message import Peer, is_trusted
 
 WATCH_MAX_S = 30.0
 RETRY_S = 1.0
@@ -74,6 +76,8 @@ FIND_S = 5.0
 """How long an operation that no fact names yet is waited for: another machine may be about to start it."""
 STORIES_MAX = 100
 """Ended operations whose story can still be watched."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger("ployz.operations")
 
@@ -92,7 +96,7 @@ class OperationsActor(Actor):
 
     @handles(PreviewDeploy, concurrent=True)
     async def preview_deploy(self, message: PreviewDeploy) -> Previewed:
-        return await self._preview(parse(message.text))
+        return await self._preview(await self._read(message.text))
 
     @handles(PreviewMigration, concurrent=True)
     async def preview_migration(self, message: PreviewMigration) -> Previewed:
@@ -111,13 +115,19 @@ class OperationsActor(Actor):
             bandwidth_bytes_s=message.bandwidth_bytes_s,
         )
 
+    async def _read(self, text: str) -> Manifest:
+        return await self._aside(partial(parse, text))
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        return await self._parts.aside.run(work, for_stranger=not is_trusted(self.sender))
+
     async def _preview(self, manifest: Manifest) -> Previewed:
         plan = await self._behind_lock(await self._plan(manifest))
-        words = tuple(PhaseText(phase, tuple(effects)) for phase, effects in phases(plan).in_words())
-        return Previewed(plan, words)
+        words = await self._aside(lambda: phases(plan).in_words())
+        return Previewed(plan, tuple(PhaseText(phase, tuple(effects)) for phase, effects in words))
 
     async def _plan(self, manifest: Manifest) -> Plan:
-        return (await survey(self._parts, self.system, _kind(manifest), manifest)).plan
+        return (await survey(self._parts, self.system, _kind(manifest), manifest, self.sender)).plan
 
     async def _behind_lock(self, plan: Plan) -> Plan:
         """While another operation works on the namespace, that alone stands in the way: what else seems to, like a
@@ -133,7 +143,7 @@ class OperationsActor(Actor):
 
     @handles(ApplyDeploy, concurrent=True)
     async def apply_deploy(self, message: ApplyDeploy) -> Accepted:
-        manifest = parse(message.text)
+        manifest = await self._read(message.text)
         moved = ", ".join(f"{move.service} to {move.to_machine}" for move in manifest.intent.services)
         purpose = f"migrate {manifest.namespace}/{moved}" if moved else f"deploy {manifest.namespace}"
         return await self._apply(manifest, purpose, message.operation_id, may_remove=message.remove)
@@ -309,7 +319,7 @@ class OperationsActor(Actor):
             operation = await self._undecided.abort(operation, f"{self.sender}, to begin it again")
         order = await order_of(self._parts, operation)
         await self._undecided.wait_for_lock(operation)
-        accepted = await self._apply(parse(order.manifest), order.purpose)
+        accepted = await self._apply(await self._read(order.manifest), order.purpose)
         return Resumed(_row(operation), accepted.operation_id, self._parts.me)
 
     async def _resume_elsewhere(self, operation: Operation, message: ResumeOperation) -> Resumed:

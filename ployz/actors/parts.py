@@ -8,6 +8,7 @@ import anyio
 from attrs import define, field
 
 from ployz.actors.journal import Journal
+from ployz.actors.unsettled import Unsettled
 from ployz.clock import Clock
 from ployz.config import ASK_TIMEOUT_S, Config
 from ployz.errors import Code, Refused
@@ -18,9 +19,11 @@ from ployz.facts.port import FactLog
 from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, SecretFiles, Zfs
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
+from ployz.plan.struggles import Struggles
 from ployz.projections.local import LocalView
 from ployz.projections.operations import Operation, Status
 from ployz.projections.view import ClusterView
+from ployz.wire.aside import Aside
 from ployz.wire.sealing import SealingKey
 from ployz.wire.streams import Streams
 
@@ -51,8 +54,13 @@ class Parts:
     gateway: Gateway
     streams: Streams
     premises: Premises
+    aside: Aside
+    """Where what somebody sent is read, so that the loop goes on."""
     mirror: Mirror = field(init=False)
     """Set by node.py: it feeds `take_fact` with what comes after the facts in the log."""
+    unsettled: Unsettled = field(factory=Unsettled, init=False)
+    struggles: dict[str, Struggles] = field(factory=dict, init=False)
+    """What somebody else changes here, by the actor that looks at it again (actors/looking). The doctor reads it."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)
 
@@ -93,6 +101,11 @@ class Parts:
         """The namespaces in which an operation was decided since this was last asked."""
         taken, self._decided = self._decided, set()
         return taken
+
+    def settle_again(self, namespace: Namespace) -> None:
+        """What the machine has of it may not be what the facts say any more."""
+        self._decided.add(namespace)
+        self.facts_changed()
 
     def facts_changed(self) -> None:
         self._changed.set()

@@ -16,7 +16,15 @@ from ployz.actors.holding import await_released, hold_traffic, let_go
 from ployz.actors.measuring import Measuring, ms_since
 from ployz.actors.messages.images import EnsureImage as EnsureImageMessage
 from ployz.actors.messages.storage import CreateVolume as CreateVolumeMessage
-from ployz.actors.messages.workload import Candidate, CastVote, CreateCandidate, Fence, StartCandidate
+from ployz.actors.messages.workload import (
+    Candidate,
+    CastVote,
+    CreateCandidate,
+    Fence,
+    KeepImages,
+    RecheckCandidate,
+    StartCandidate,
+)
 from ployz.actors.quiescing import Quiescing
 from ployz.actors.sharing import share
 from ployz.actors.together import together
@@ -24,7 +32,7 @@ from ployz.actors.transfer import Transfer
 from ployz.actors.work import Work
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, TRANSFER_TIMEOUT_S
 from ployz.events.types import RoundEvidence, SlotPlacement, SnapshotTaken
-from ployz.ids import MachineId
+from ployz.ids import MachineId, SlotRef
 from ployz.manifest import template_hash
 from ployz.plan.container import service_of
 from ployz.plan.effects import (
@@ -74,6 +82,18 @@ class Performer:
         await together(*(partial(self._ensure_image, each) for each in self.steps.images))
         await together(*(partial(self._create_volume, each) for each in self.steps.volumes))
         await together(*(partial(self._create, each) for each in self.steps.containers))
+        await together(*(partial(self._keep_images, *each) for each in sorted(self._stopping().items())))
+
+    def _stopping(self) -> dict[MachineId, tuple[SlotRef, ...]]:
+        """By machine, the slots of which the containers stop before it is decided: an undo starts them again."""
+        stopping: dict[MachineId, tuple[SlotRef, ...]] = {each.source: each.slots for each in self.steps.departures}
+        for each in self.steps.in_place:
+            stopping[each.slot.machine] = (*stopping.get(each.slot.machine, ()), each.ref)
+        return {machine: slots for machine, slots in stopping.items() if slots}
+
+    async def look_again(self) -> None:
+        """What the cut-over goes by was made a while ago, and others may have pruned since."""
+        await together(*(partial(self._recheck, each) for each in self.steps.arrivals))
 
     async def precopy(self) -> None:
         if self.work.plan.moved_volumes:
@@ -153,6 +173,7 @@ class Performer:
             quota_bytes=volume.quota_bytes,
             mode=volume.mode,
             owner=volume.owner,
+            settings=volume.settings,
         )
         ref = self.work.home.remote(volume.machine, f"volume/{volume.volume}")
         await ref.ask(message, timeout_s=EFFECT_TIMEOUT_S)
@@ -162,6 +183,16 @@ class Performer:
             self.work.operation_id, self.work.position, self.work.plan.manifest, self._candidate(effect.slot)
         )
         await self.work.workload(effect.slot.machine).ask(message, timeout_s=EFFECT_TIMEOUT_S)
+
+    async def _recheck(self, effect: StartContainer) -> None:
+        message = RecheckCandidate(
+            self.work.operation_id, self.work.position, self.work.plan.manifest, self._candidate(effect.slot)
+        )
+        await self.work.workload(effect.slot.machine).ask(message, timeout_s=EFFECT_TIMEOUT_S)
+
+    async def _keep_images(self, machine: MachineId, slots: tuple[SlotRef, ...]) -> None:
+        message = KeepImages(self.work.operation_id, self.work.position, slots)
+        await self.work.workload(machine).ask(message, timeout_s=EFFECT_TIMEOUT_S)
 
     async def _start(self, effect: StartContainer) -> None:
         slot = effect.slot

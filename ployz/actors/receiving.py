@@ -68,12 +68,19 @@ class Receiving:
         there = found.snapshots if found else ()
         base = common_base(message.bases, (SnapshotReport(each.name, each.guid) for each in there))
         name = next((each.name for each in there if base is not None and each.guid == base.guid), None)
+        if name is None and message.increment:
+            raise Failed(
+                Code.DATASET_IN_THE_WAY,
+                f"{self._dataset.parts.me} has no snapshot of {volume} any more that its owner has, too",
+                "Somebody destroyed it there: look who does, and move again.",
+            )
         if name is None and not resumed:
             await self._dataset.destroy("an older epoch without a snapshot in common with the owner")
             await self._dataset.make_room()
-        elif name is not None and not resumed:
+        elif found is not None and name is not None and not resumed:
             await zfs.unmount(self._dataset.name)
             await zfs.rollback(self._dataset.name, name)
+            await self._dataset.make_a_copy(found)
         return ReceivePrepared(
             volume,
             base=name,
@@ -92,7 +99,7 @@ class Receiving:
                 Code.DATASET_IN_THE_WAY,
                 f"{self._dataset.parts.me} has a dataset of {self._dataset.volume} at epoch {epoch}, which does not "
                 f"prove that it is older than the owner's ({message.epoch})",
-                "Look at it there, and rename or destroy it.",
+                "Look at it there, and put it elsewhere: zfs rename.",
             )
 
     # ------------------------------------------------------------ after the stream
@@ -123,5 +130,5 @@ class Receiving:
                 f"and there is {there}",
             )
         if message.round == 1:
-            await self._dataset.make_mountable()
+            await self._dataset.make_mountable(message.settings)
         return VolumeReceived(self._dataset.volume, message.source, message.snapshot, snapshot.guid)

@@ -66,7 +66,8 @@ class Restarts:
         self._due.pop(container, None)
 
     def forget(self, container: str) -> None:
-        """It is removed."""
+        """It is removed, or made anew: what was due for it, and how often it was started again, is of what was."""
+        self._due.pop(container, None)
         self._started.pop(container, None)
 
     def restarted(self, container: str) -> Restarted:

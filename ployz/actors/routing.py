@@ -12,6 +12,7 @@ from math import inf
 import anyio
 
 from ployz.actors.core import Actor, handles
+from ployz.actors.looking import LookingAgain
 from ployz.actors.messages.routing import AwaitPosition, ClaimAddress, Reached, ReserveAddress
 from ployz.actors.parts import Parts
 from ployz.config import ASK_TIMEOUT_S, Config, Join
@@ -20,6 +21,7 @@ from ployz.events.types import AddressClaimed, AddressReserved
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
 from ployz.ids import SlotRef
 from ployz.plan import addresses, names
+from ployz.plan.struggles import Wrong
 from ployz.projections.machines import Member
 from ployz.projections.operations import Status
 from ployz.wire.message import Done
@@ -44,10 +46,12 @@ class RoutingActor(Actor):
         self._news = anyio.Event()
         self._applying = anyio.Lock()
         self._answering: frozenset[str] = frozenset()
+        self._looking = LookingAgain(parts, "overlay", self._look, self._put_back)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen_for_keys)
+            tasks.start_soon(self._looking.run)
             tasks.start_soon(self._follow)
 
     async def _listen_for_keys(self) -> None:
@@ -86,6 +90,7 @@ class RoutingActor(Actor):
     @handles(ReserveAddress)
     async def reserve(self, message: ReserveAddress) -> Done:
         slot = SlotRef(message.service, message.candidate.slot)
+        await self._looking.now()  # while the service still runs elsewhere
         await self._parts.journal.record(
             f"service/{message.service}",
             AddressReserved(slot, message.candidate.ipv6, message.candidate.ipv4),
@@ -106,6 +111,15 @@ class RoutingActor(Actor):
         )
         await self._apply()
         return Done()
+
+    async def _look(self) -> Wrong:
+        async with self._applying:
+            return await self._parts.overlay.drift(overlay_state(self._parts, self._answering))
+
+    async def _put_back(self, kinds: frozenset[str]) -> frozenset[str]:
+        async with self._applying:
+            await self._parts.overlay.restore(overlay_state(self._parts, self._answering), kinds)
+        return kinds
 
     @handles(AwaitPosition, concurrent=True)
     async def await_position(self, message: AwaitPosition) -> Reached:
@@ -151,6 +165,7 @@ def overlay_state(parts: Parts, answering: Collection[str] = ()) -> OverlayState
 
 
 def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subnets) -> OverlayConfig:
+    gateway_ipv6, gateway_ipv4 = subnets.gateway
     return OverlayConfig(
         interface=config.interface,
         ipv6=ipv6,
@@ -159,6 +174,11 @@ def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subn
         bridge=config.bridge,
         ipv6_subnet=str(subnets.workloads_ipv6),
         ipv4_subnet=str(subnets.workloads_ipv4),
+        machine_ports=config.machine_ports,
+        gateways=(
+            f"{gateway_ipv6}/{subnets.workloads_ipv6.prefixlen}",
+            f"{gateway_ipv4}/{subnets.workloads_ipv4.prefixlen}",
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from ployz.actors.messages.storage import SendDone, SendProgress, SendVolume
 from ployz.actors.together import together
 from ployz.errors import Code, Failed, PloyzError
 from ployz.events.types import VolumeSent
-from ployz.ids import OperationId
+from ployz.ids import MachineId, OperationId
 from ployz.plan import names
 from ployz.wire.streams import Limit, Sent
 
@@ -87,6 +87,14 @@ class Sending:
             return await zfs.resume_argv(dataset, message.snapshot, message.resume_token)
         return zfs.send_argv(dataset, message.base, message.snapshot)
 
+    def _told(self, error: PloyzError, target: MachineId) -> PloyzError:
+        """With the way it was on, and with the code of what the program said that ended it."""
+        zfs, problem = self._dataset.parts.zfs, error.problem
+        code = zfs.stream_code(problem.text) if error.code == Code.STREAM_FAILED else error.code
+        advice = f"Free space on {target}, or choose another machine." if code == Code.NO_SPACE else problem.advice
+        way = f"{self._dataset.volume}, from {self._dataset.parts.me} to {target}"
+        return type(error)(code, f"{way}: {problem.text}", advice)
+
     async def _send(self, message: SendVolume, running: _Running) -> VolumeSent:
         parts, dataset = self._dataset.parts, self._dataset.name
 
@@ -109,8 +117,7 @@ class Sending:
                     on_lost=lost,
                 )
             except PloyzError as error:
-                way = f"{self._dataset.volume}, from {parts.me} to {message.target}"
-                raise type(error)(error.code, f"{way}: {error.problem.text}", error.problem.advice) from error
+                raise self._told(error, message.target) from error
 
         # Held while they are sent from, so that nothing prunes them (sanoid 525), and beside the send: the last one
         # stands in the cut-over.

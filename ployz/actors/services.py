@@ -7,7 +7,7 @@ from functools import partial
 from attrs import evolve
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.messages.services import (
     AsideRow,
     CopyRow,
@@ -41,6 +41,7 @@ from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
 from ployz.plan import committed
 from ployz.plan.reports import MachineReport
+from ployz.plan.volumes import in_the_way_of_removing
 from ployz.wire.message import Done
 
 LOG_LINES_MAX = 10_000
@@ -161,6 +162,7 @@ class ServicesActor(Actor):
                     owner=machine == placement.owner,
                     referenced_bytes=found.referenced_bytes,
                     snapshots=tuple(each.name for each in found.snapshots),
+                    snapshots_bytes=found.snapshots_bytes,
                 )
                 for machine, report in reports.items()
                 if report is not None and (found := report.volume(message.volume)) is not None
@@ -187,6 +189,7 @@ class ServicesActor(Actor):
         async with hold(self._parts.facts, self._parts.clock, message.volume.namespace, holder) as lock:
             await catch_up(self._parts)
             self._check_unused(message.volume)
+            await self._check_removable(message.volume)
             seen = VolumeOwnership(placement.owner, placement.epoch)
             removal = remove_volume(message.volume, seen, lock.token)
             position = accepted(await self._parts.facts.transact(removal)).position
@@ -215,6 +218,15 @@ class ServicesActor(Actor):
                 "Deploy a manifest without it first. Its data stays until it is removed.",
             )
 
+    async def _check_removable(self, volume: VolumeRef) -> None:
+        """On every machine that answers: what would keep a copy from being destroyed is found before anything is."""
+        machines = [member.machine for member in self._parts.view.machines.in_order()]
+        answers = await together(*(partial(self._report, each, (volume,), hindrances=True) for each in machines))
+        for machine, report in zip(machines, answers, strict=True):
+            found = report.volume(volume) if report else None
+            for problem in in_the_way_of_removing(machine, found) if found else ():
+                raise Refused(problem.code, problem.text, problem.advice)
+
     def _owned(self, volume: VolumeRef) -> VolumePlacement:
         placement = self._parts.view.placement.volumes.get(volume)
         if placement is None:
@@ -222,11 +234,13 @@ class ServicesActor(Actor):
             raise Refused(Code.UNKNOWN_VOLUME, f"there is no volume {volume}", f"There are: {known or 'none'}.")
         return placement
 
-    async def _report(self, machine: MachineId, volumes: tuple[VolumeRef, ...]) -> MachineReport | None:
+    async def _report(
+        self, machine: MachineId, volumes: tuple[VolumeRef, ...], *, hindrances: bool = False
+    ) -> MachineReport | None:
         """None: it does not answer."""
         try:
             return await self.system.remote(machine, "machine").ask(
-                ProbeMachine((), volumes), timeout_s=PROBE_TIMEOUT_S
+                ProbeMachine((), volumes, hindrances=hindrances), timeout_s=PROBE_TIMEOUT_S
             )
         except PloyzError:
             return None
@@ -246,6 +260,7 @@ class ServicesActor(Actor):
             ),
             referenced_bytes=found.referenced_bytes if found else None,
             quota_bytes=found.quota_bytes if found else 0,
+            snapshots_bytes=found.snapshots_bytes if found else 0,
         )
 
 

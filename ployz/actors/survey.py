@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.actors.core import Home
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.messages.storage import EstimateSend
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
@@ -21,6 +21,7 @@ from ployz.plan.assign import assign
 from ployz.plan.deploy import Move, Questions, moves, questions, resolve
 from ployz.plan.model import Plan
 from ployz.plan.reports import MachineReport, Reports, Unanswered
+from ployz.wire.message import Local, Sender, is_trusted
 
 NO_ANSWER: Final = {
     Code.TIMED_OUT: f"nothing came within {PROBE_TIMEOUT_S:g} s",
@@ -37,13 +38,24 @@ class Survey:
     reports: Reports
 
 
-async def survey(parts: Parts, home: Home, kind: OperationKind, manifest: Manifest) -> Survey:
-    """The plan for `manifest` as things are now. Blockers are in it, not raised: a preview shows all of them."""
+async def survey(
+    parts: Parts,
+    home: Home,
+    kind: OperationKind,
+    manifest: Manifest,
+    sender: Sender = Local(),  # noqa: B008 - frozen
+) -> Survey:
+    """The plan for `manifest` as things are now. Blockers are in it, not raised: a preview shows all of them.
+
+    `sender`: for whom. A plan for a thousand volumes takes a second, in which the loop serves others.
+    """
     if parts.view.machines.cluster is None:
         raise Refused(
             Code.NOT_FOUNDED, f"{parts.me} does not know its cluster yet", "Wait until it has reached the founder."
         )
-    assignment = assign(manifest, parts.view, parts.me)
+    aside = partial(parts.aside.run, for_stranger=not is_trusted(sender))
+    view = parts.view.copy()
+    assignment = await aside(partial(assign, manifest, view, parts.me))
     asked = questions(manifest, assignment, parts.me)
     probes = [partial(_probe, home, machine, each, manifest.namespace) for machine, each in asked.items()]
     answers = await together(*probes)
@@ -53,14 +65,18 @@ async def survey(parts: Parts, home: Home, kind: OperationKind, manifest: Manife
     estimates: dict[VolumeRef, int] = {
         move.volume: size for move, size in zip(estimable, sizes, strict=True) if size is not None
     }
-    plan = resolve(kind, manifest, assignment, parts.view, reports, estimates, parts.me, parts.local.cutovers)
+    view = parts.view.copy()
+    plan = await aside(
+        partial(resolve, kind, manifest, assignment, view, reports, estimates, parts.me, tuple(parts.local.cutovers))
+    )
     return Survey(plan, reports)
 
 
 async def _probe(home: Home, machine: MachineId, asked: Questions, namespace: Namespace) -> MachineReport | Unanswered:
     try:
         return await home.remote(machine, "machine").ask(
-            ProbeMachine(asked.images, asked.volumes, asked.sends_to, namespace), timeout_s=PROBE_TIMEOUT_S
+            ProbeMachine(asked.images, asked.volumes, asked.sends_to, hindrances=True, namespace=namespace),
+            timeout_s=PROBE_TIMEOUT_S,
         )
     except PloyzError as error:
         return Unanswered(machine, NO_ANSWER.get(error.code, error.problem.text))

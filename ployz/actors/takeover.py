@@ -148,7 +148,7 @@ class TakeoverActor(Actor):
                     Code.DATASET_IN_THE_WAY,
                     f"{target} has a dataset of {each.volume} at epoch {copy.epoch}, which is not older than the "
                     f"owner's ({each.epoch})",
-                    "Look at it there, and rename or destroy it.",
+                    "Look at it there, and put it elsewhere: zfs rename.",
                 )
 
     # ------------------------------------------------------------ taking over

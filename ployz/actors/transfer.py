@@ -137,7 +137,9 @@ class Transfer:
         calls = [partial(self._begin_one, number, 1, volume, resumes=False) for volume in self.volumes]
         return dict(zip((each.volume for each in self.volumes), await together(*calls), strict=True))
 
-    async def _begin_one(self, number: int, attempt: int, volume: VolumePlan, *, resumes: bool) -> ReceiveReady:
+    async def _begin_one(
+        self, number: int, attempt: int, volume: VolumePlan, *, resumes: bool, increment: bool = False
+    ) -> ReceiveReady:
         message = BeginReceive(
             operation_id=self.operation_id,
             position=self.position,
@@ -149,6 +151,7 @@ class Transfer:
             epoch=volume.epoch - 1,
             attempt=attempt,
             resumes=resumes,
+            increment=increment,
         )
         return await self._ask(self._volume(volume.machine, volume), message, timeout_s=EFFECT_TIMEOUT_S)
 
@@ -183,7 +186,7 @@ class Transfer:
     ) -> tuple[ReceiveReady, SendDone, int]:
         """With what it began from in the end, and about how much it had kept of attempts before, in bytes. It outlives
         a lost link by itself; where it could not, because an end of it is gone, it is begun again from what is there
-        then; and where what is there cannot be gone on with, from the last snapshot in common.
+        then; and where what is there cannot be gone on with, or somebody changed it, from the last snapshot in common.
         """
         attempt, kept_bytes = 1, 0
         while True:
@@ -193,11 +196,15 @@ class Transfer:
             except PloyzError as error:
                 gone = error.code == Code.RECEIVER_GONE
                 unfit = ready.resume_token is not None and error.code in UNFIT
-                if not (gone or unfit) or attempt == self._attempts_max:
+                # Somebody took a snapshot there meanwhile, say: the base is there, and what came since is not ours.
+                disturbed = ready.base is not None and not gone and error.code in UNFIT
+                if not (gone or unfit or disturbed) or attempt == self._attempts_max:
                     raise
                 why = error.problem.text
             attempt += 1
-            ready = await self._begin_one(number, attempt, volume, resumes=gone and self._resumes)
+            ready = await self._begin_one(
+                number, attempt, volume, resumes=gone and self._resumes, increment=disturbed and not unfit
+            )
             kept_bytes = kept_bytes + self._progress_bytes[volume.volume] if ready.resume_token else 0
             how = "goes on where it was" if ready.resume_token else "begins again"
             self.story.tell(f"{volume.volume}: round {number} {how}: {why}")
@@ -230,6 +237,7 @@ class Transfer:
                 source=self.source,
                 snapshot=taken.snapshot,
                 guid=taken.guid,
+                settings=volume.settings,
             ),
             timeout_s=EFFECT_TIMEOUT_S,
         )

@@ -29,13 +29,14 @@ from ployz.actors.messages.storage import (
     SendVolume,
     SettleVolume,
     UnmountVolume,
+    VolumeSettled,
 )
 from ployz.actors.parts import Parts
 from ployz.actors.receiving import Receiving
 from ployz.actors.sending import Sending
 from ployz.actors.verifying import Verifying
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
-from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.errors import Code, Failed, PloyzError, Problem, Refused
 from ployz.events.types import VolumeMounted
 from ployz.host.ports import DatasetState
 from ployz.ids import MachineId, OperationId, VolumeRef
@@ -71,6 +72,7 @@ class VolumeActor(Actor):
                 quota_bytes=message.quota_bytes,
                 mode=int(message.mode, 8) if message.mode else None,
                 owner=_owner(message.owner),
+                settings=message.settings,
             ),
         )
         return Done()
@@ -164,7 +166,7 @@ class VolumeActor(Actor):
     # ------------------------------------------------------------ agreeing with the facts
 
     @handles(SettleVolume)
-    async def agree(self, message: SettleVolume) -> Done:  # noqa: ARG002 - it has nothing to say but "now"
+    async def agree(self, message: SettleVolume) -> VolumeSettled:  # noqa: ARG002 - it has nothing to say but "now"
         view = self._parts.view
         for operation_id in self._sending.operations | self._receiving.operations | self._verifying.operations:
             if view.operations.status(operation_id) is not Status.UNDECIDED:
@@ -175,12 +177,18 @@ class VolumeActor(Actor):
         owned = view.placement.volumes.get(self._volume)
         seen = self._dataset.seen(found) if found is not None else None
         actions = decide_volume(view, self._parts.me, self._volume, seen)
+        late: list[Problem] = []
         for action in actions:
-            is_discarded = isinstance(action, settle.DiscardPartial) and not _is_a_beginning(found)
-            if is_discarded and owned is not None and owned.owner in view.machines.members:
-                await self._check_not_the_last(owned.owner)
-            await self._dataset.carry_out(action)
-        return Done()
+            try:
+                is_discarded = isinstance(action, settle.DiscardPartial) and not _is_a_beginning(found)
+                if is_discarded and owned is not None and owned.owner in view.machines.members:
+                    await self._check_not_the_last(owned.owner)
+                await self._dataset.carry_out(action)
+            except PloyzError as error:
+                if isinstance(action, settle.Adopt | settle.TakeOver | settle.Missing):
+                    raise
+                late.append(error.problem)
+        return VolumeSettled(tuple(late))
 
     async def _check_not_the_last(self, owner: MachineId) -> None:
         """A copy that was not committed is worth nothing beside its owner's, and a lot without it."""

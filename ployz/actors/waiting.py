@@ -9,6 +9,7 @@ from ployz.host.ports import Docker, Looks
 from ployz.host.readiness import command_succeeds
 from ployz.manifest.model import ExecProbe, HttpProbe, PortName, Service, TcpProbe
 from ployz.plan.readiness import pauses_s
+from ployz.printable import quoted
 
 LOG_LINES = 20
 """Of a container that ended instead of becoming ready: the operator's first question is what it said."""
@@ -66,4 +67,4 @@ async def _check_running(docker: Docker, container: str) -> None:
 
 async def _last_words(docker: Docker, container: str) -> str:
     said = (await docker.logs(container, tail=LOG_LINES)).strip()
-    return f"; it said last:\n{said}" if said else ""
+    return f"; it said last:\n{quoted(said)}" if said else ""

@@ -17,8 +17,8 @@ from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import CommandGiven
 from ployz.ids import Certificate, Name, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import parse
+from ployz.wire.connection import Deliver
 from ployz.wire.message import READER, Message, Operator, Sender
-from ployz.wire.server import Deliver
 
 STREAM: Final = "operators"
 BEGINS: Final = (ApplyDeparture, ApplyDeploy, ApplyMigration, RemoveService)

@@ -13,6 +13,7 @@ from ployz.actors.candidates import CandidateLease
 from ployz.actors.containers import Containers, record_removed
 from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
+from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
 from ployz.actors.health import HealthWatch
 from ployz.actors.hooks import Hooks
@@ -24,9 +25,13 @@ from ployz.actors.messages.workload import (
     Fence,
     FencedReport,
     HooksRan,
+    KeepImages,
     LogText,
+    LookNow,
     ReadLogs,
     ReadyReport,
+    RecheckCandidate,
+    Reconnect,
     RunHooks,
     Settle,
     ShowWorkload,
@@ -38,8 +43,8 @@ from ployz.actors.parts import Parts
 from ployz.actors.settling import Settling
 from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
-from ployz.config import ASK_TIMEOUT_S
-from ployz.errors import Code, Refused
+from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
+from ployz.errors import Code, Failed, Refused
 from ployz.events.types import (
     ContainerCreated,
     ContainerFinished,
@@ -71,7 +76,8 @@ class WorkloadActor(Actor):
         self._gate = Gate(parts, home, self._namespace)
         self._departure = Departure(parts, home, self._containers, self._gate)
         self._hooks = Hooks(parts, self._containers)
-        self._settling = Settling(parts, home, self._containers, self._gate)
+        self._fetching = Fetching(parts, home, self._namespace)
+        self._settling = Settling(parts, home, self._containers, self._gate, self._fetching)
         self._health = HealthWatch(parts, self._containers, self._gate, self._stop_unready)
         self._lease = CandidateLease(parts, self._containers.remove)
         self._is_beside = anyio.Event()
@@ -80,6 +86,7 @@ class WorkloadActor(Actor):
         async with anyio.create_task_group() as self._beside:
             self._beside.start_soon(self._containers.restarts.run)
             self._beside.start_soon(self._lease.run)
+            self._beside.start_soon(self._fetching.run)
             self._beside.start_soon(self._health.run)
             self._is_beside.set()
 
@@ -88,9 +95,45 @@ class WorkloadActor(Actor):
     @handles(CreateCandidate)
     async def create(self, message: CreateCandidate) -> Done:
         await self._parts.in_operation(message.operation_id, message.position)
+        slot = self._containers.slot(message.candidate.service, message.candidate.slot)
+        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
+        stream = self._containers.stream(message.candidate.service)
+        name, ended = names.container(slot, message.operation_id), message.candidate.ended
+        if ended is not None and self._parts.local.finished(name) is None:
+            await self._containers.record(slot, ContainerFinished(slot, name, ended), message.operation_id)
+        await self._parts.journal.perform(
+            message.operation_id, names.step("create", slot), stream, name, lambda: self._made(slot, message)
+        )
+        return Done()
+
+    @handles(RecheckCandidate)
+    async def recheck(self, message: RecheckCandidate) -> Done:
+        await self._parts.in_operation(message.operation_id, message.position)
+        await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
+        slot = self._containers.slot(message.candidate.service, message.candidate.slot)
+        created = await self._made(slot, message)
+        if created.container not in (await self._parts.docker.census()).containers:
+            raise Failed(Code.CONFLICT, f"{created.container} was made again, and is gone: somebody removes it")
+        return Done()
+
+    @handles(KeepImages)
+    async def keep_images(self, message: KeepImages) -> Done:
+        await self._parts.in_operation(message.operation_id, message.position)
+        await self._containers.keep_images(message.slots, message.operation_id)
+        return Done()
+
+    async def _made(self, slot: SlotRef, message: CreateCandidate | RecheckCandidate) -> ContainerCreated:
+        """There already is made."""
         manifest = committed.from_fact(message.manifest)
+        spec = self._containers.spec(manifest, self._placement(message))
+        created = await self._containers.create(manifest, slot, spec)
+        if self._containers.is_elsewhere(slot) and message.candidate.ended is None:
+            await self._make_network(message, slot, spec.name)
+        return created
+
+    def _placement(self, message: CreateCandidate | RecheckCandidate) -> SlotPlacement:
         candidate = message.candidate
-        placement = SlotPlacement(
+        return SlotPlacement(
             service=candidate.service,
             slot=candidate.slot,
             machine=self._parts.me,
@@ -100,23 +143,8 @@ class WorkloadActor(Actor):
             template_hash=candidate.template_hash,
             operation_id=message.operation_id,
         )
-        spec = self._containers.spec(manifest, placement)
-        slot = self._containers.slot(candidate.service, candidate.slot)
-        if candidate.ended is not None and self._parts.local.finished(spec.name) is None:
-            finished = ContainerFinished(slot, spec.name, candidate.ended)
-            await self._containers.record(slot, finished, message.operation_id)
 
-        async def create() -> ContainerCreated:
-            created = await self._containers.create(manifest, slot, spec)
-            if self._containers.is_elsewhere(slot) and candidate.ended is None:
-                await self._make_network(message, slot, spec.name)
-            return created
-
-        stream = self._containers.stream(candidate.service)
-        await self._parts.journal.perform(message.operation_id, names.step("create", slot), stream, spec.name, create)
-        return Done()
-
-    async def _make_network(self, message: CreateCandidate, slot: SlotRef, name: str) -> None:
+    async def _make_network(self, message: CreateCandidate | RecheckCandidate, slot: SlotRef, name: str) -> None:
         """Most of what a start takes, while the service runs elsewhere. Hidden: that one answers until the claim."""
         for each_slot, each in await self._containers.found(slot.service):
             ended = self._parts.view.operations.status(OperationId(each.labels[names.LABEL_OPERATION]))
@@ -200,6 +228,7 @@ class WorkloadActor(Actor):
         await self._watch_candidates()
         await self._forget_candidates()
         await self._containers.remove_left_secrets()
+        await self._containers.remove_keepers()
         await self._settling.carry_out()
         return Done()
 
@@ -269,6 +298,8 @@ class WorkloadActor(Actor):
         placement = self._containers.placement(slot)
         if placement is None or names.container(slot, placement.operation_id) != name:
             return False
+        if await self._parts.docker.inspect(name) is None:
+            return False  # taken away: who looks again has it made again, and not without end
         if self._gate.closed_by(slot.service) is not None:
             return False
         await self._containers.mount_all(slot.service, placement.operation_id)
@@ -276,6 +307,20 @@ class WorkloadActor(Actor):
         await self._containers.start(slot, name)
         await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
         return True
+
+    @handles(Reconnect)
+    async def reconnect(self, message: Reconnect) -> Done:
+        """By now it may be another's, or gone, or behind a closed gate."""
+        await self._departure.finish()
+        census = await self._parts.docker.census()
+        for slot, placement in self._containers.placed():
+            name = names.container(slot, placement.operation_id)
+            is_ours = name == message.container and self._gate.closed_by(slot.service) is None
+            if is_ours and name in census.cut_off:
+                await self._containers.stop(slot, name, placement.operation_id)
+                await self._containers.remove(slot, name)
+                await self._settling.carry_out()
+        return Done()
 
     # ------------------------------------------------------------ looking
 

@@ -12,9 +12,11 @@ import anyio
 
 from ployz.actors.containers import record_removed
 from ployz.actors.core import Actor, handles
+from ployz.actors.docker_look import DockerLook
 from ployz.actors.hearsay import Heard, ask_around
+from ployz.actors.looking import LookingAgain
 from ployz.actors.messages.routing import AwaitPosition
-from ployz.actors.messages.workload import ContainerDied, Settle, Withdraw
+from ployz.actors.messages.workload import ContainerDied, LookNow, Settle, Withdraw
 from ployz.actors.parts import Parts
 from ployz.actors.work import catch_up
 from ployz.config import ALONE_START_S, ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
@@ -48,11 +50,19 @@ class WorkloadsActor(Actor):
         self._pending: set[Namespace] = set()
         self._held: set[Namespace] = set()
         """Not settled before it is known, as far as it can be, that their volumes were not taken over."""
+        self._settled: set[Namespace] = set()
+        """At least once, since this ployzd started."""
+
+    async def started(self) -> None:
+        self._docker = DockerLook(self._parts, self.system, self._agreeing, self._settle_again)
+        self._looking = LookingAgain(self._parts, "docker", self._docker.look, self._docker.repair)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_docker)
+            self._docker.beside = tasks
             await self._know_itself()
+            tasks.start_soon(self._looking.run)
             if not await self._catch_up():
                 self._held = {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
                 tasks.start_soon(self._hold_volumes)
@@ -122,6 +132,7 @@ class WorkloadsActor(Actor):
                     Settle(self._parts.view.position), timeout_s=EFFECT_TIMEOUT_S
                 )
                 self._pending.discard(namespace)
+                self._settled.add(namespace)
             except PloyzError as error:
                 _log.error("%s does not agree with the facts yet: %s", namespace, error)
 
@@ -140,6 +151,22 @@ class WorkloadsActor(Actor):
             except InvalidName:
                 _log.warning("dataset %s is not one of ployz's, and is left alone", dataset)
         return True
+
+    # ------------------------------------------------------------ looking again
+
+    def _agreeing(self) -> set[Namespace]:
+        """With the facts, as far as is known. While something was just decided nothing is."""
+        return set() if self._parts.has_decided else self._settled - self._pending - self._held
+
+    def _settle_again(self, namespaces: set[Namespace]) -> None:
+        self._pending |= namespaces
+        for each in namespaces:
+            self._parts.settle_again(each)
+
+    @handles(LookNow)
+    async def look_now(self, message: LookNow) -> Done:  # noqa: ARG002 - being asked is the question
+        await self._looking.now()
+        return Done()
 
     # ------------------------------------------------------------ candidates that must go
 
@@ -162,6 +189,7 @@ class WorkloadsActor(Actor):
             try:
                 async with self._parts.docker.events() as events:
                     async for event in events:
+                        self._note(event)
                         if event.action == "die":
                             await self._tell(event)
             except PloyzError as error:
@@ -169,6 +197,17 @@ class WorkloadsActor(Actor):
             await anyio.sleep(DOCKER_RETRY_S)
             self._pending |= set(self._parts.view.placement.namespaces)
             self._parts.facts_changed()
+            self._looking.soon()
+
+    def _note(self, event: ContainerEvent) -> None:
+        slot = names.slot_of(event.labels)
+        container = names.container(slot, OperationId(event.labels[names.LABEL_OPERATION]))
+        if event.action == "die":
+            self._docker.exit_codes[container] = event.exit_code or 0
+        elif event.action == "start":
+            self._docker.exit_codes.pop(container, None)
+        elif event.action == "destroy" and self._docker.is_expected(slot, container):
+            self._looking.soon()
 
     async def _tell(self, event: ContainerEvent) -> None:
         slot = names.slot_of(event.labels)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -21,11 +22,24 @@ PROGRAM: Final = "ployzctl"
 HELP: Final = frozenset({"-h", "--help"})
 
 
+_UNSIZED: Final = partial(argparse.HelpFormatter, width=80)
+"""For what argparse formats of each argument that is added, to see that it can. One that asks how wide the terminal is
+imports shutil, and that all kinds of compression."""
+
+
 class Parser(argparse.ArgumentParser):
     """Of one command. Options are never abbreviated: a script that relies on it breaks with the next option."""
 
     def __init__(self, prog: str, about: str) -> None:
-        super().__init__(prog=prog, description=about, allow_abbrev=False)
+        super().__init__(prog=prog, description=about, allow_abbrev=False, formatter_class=_UNSIZED)
+
+    def format_help(self) -> str:
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
+
+    def format_usage(self) -> str:
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_usage()
 
     def error(self, message: str) -> NoReturn:
         raise Usage(Code.USAGE, message, self.format_usage().strip())
@@ -53,6 +67,12 @@ class Parser(argparse.ArgumentParser):
             type=Path,
             metavar="EXPORTED",
             help="read this exported log instead of the node's own; needs no node",
+        )
+        self.add_argument(
+            "--state-dir",
+            type=Path,
+            metavar="FOLDER",
+            help="read the log of a ployzd that does not run: /var/lib/ployz",
         )
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
+
+from ployz.printable import one_line, printable
 
 
 @frozen
@@ -45,3 +47,16 @@ class Table:
 
 
 Block = Heading | Lines | Fields | Table
+
+
+def harmless(block: Block) -> Block:
+    """The same, whatever others wrote that is in it: a terminal obeys none of it, and a cell is one line."""
+    match block:
+        case Heading(text):
+            return Heading(one_line(text))
+        case Lines(lines):
+            return evolve(block, lines=tuple(map(printable, lines)))
+        case Fields(rows):
+            return evolve(block, rows=tuple((one_line(label), one_line(value)) for label, value in rows))
+        case Table(_, rows):
+            return evolve(block, rows=tuple(tuple(map(one_line, row)) for row in rows))

@@ -10,8 +10,8 @@ from typing import Final, TextIO, TypeVar
 from attrs import frozen
 
 from ployz.cli.output import Output
-from ployz.config import SLOWNESS
 from ployz.errors import Code, PloyzError, Refused, Usage
+from ployz.surroundings import SLOWNESS
 from ployz.wire.message import Message
 
 R = TypeVar("R")

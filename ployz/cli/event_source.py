@@ -23,6 +23,7 @@ from ployz.actors.messages.events import (
     VerifyEvents,
 )
 from ployz.cli.call import ANSWER_S, WORK_S, Call, Node
+from ployz.errors import Code, Usage
 from ployz.events.codec import CODEC
 from ployz.events.log import Record
 from ployz.ids import OperationId
@@ -59,13 +60,16 @@ class EventSource(Protocol):
 
 
 def source(call: Call) -> AbstractContextManager[EventSource]:
-    """What `--file` says, or else the node."""
+    """What `--file` or `--state-dir` says, or else the node."""
     file: Path | None = call.arguments.file
-    if file is None:
+    folder: Path | None = call.arguments.state_dir
+    if file is None and folder is None:
         return nullcontext(NodeLog(call.node))
-    from ployz.cli.exported_source import ExportedSource
+    from ployz.cli.exported_source import exported, left_by_ployzd
 
-    return ExportedSource(file)
+    if file is not None and folder is not None:
+        raise Usage(Code.USAGE, "--file and --state-dir name two logs", "Give one of them.")
+    return exported(file) if file is not None else left_by_ployzd(folder or Path())
 
 
 @frozen

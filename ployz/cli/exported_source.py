@@ -11,18 +11,21 @@ from typing import Self
 
 from ployz.actors.messages.events import Exported, Finding, Verified
 from ployz.cli.event_source import PAGE, Selection
+from ployz.config import LOG_NAME
 from ployz.events import chain
 from ployz.events.codec import CODEC
 from ployz.events.export import ExportedLog, ExportWriter
+from ployz.events.files import FileKind
 from ployz.events.log import Record, Row
+from ployz.events.tables import EVENT_LOG, EXPORTED_LOG
 
 
 class ExportedSource:
     """A context manager."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: FileKind = EXPORTED_LOG) -> None:
         """`Refused`, `Corrupt`: as `ExportedLog`."""
-        self._log = ExportedLog(path)
+        self._log = ExportedLog(path, kind=kind)
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +63,15 @@ class ExportedSource:
                 writer.write(page)
                 copied += len(page)
         return Exported(str(path), copied)
+
+
+def exported(path: Path) -> ExportedSource:
+    return ExportedSource(path)
+
+
+def left_by_ployzd(state_dir: Path) -> ExportedSource:
+    """The log itself, where no ployzd runs: what it refused to start with. `Refused` (LOG_LOCKED): one runs."""
+    return ExportedSource(state_dir / LOG_NAME, EVENT_LOG)
 
 
 def _matches(row: Row, selection: Selection) -> bool:

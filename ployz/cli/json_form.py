@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ployz.errors import Problem
+from ployz.printable import escaped
 from ployz.strict import make_converter
 
 EXACT_IN_A_DOUBLE_MAX: Final = 2**53
@@ -16,7 +17,7 @@ EXACT_IN_A_DOUBLE_MAX: Final = 2**53
 def envelope(kind: str, payload: object, problem: Problem | None = None) -> str:
     """One line. `payload` is an attrs value or a mapping; `kind` names its shape and never changes."""
     fields = jsonable(payload if isinstance(payload, Mapping) else make_converter().unstructure(payload))
-    return json.dumps(
+    line = json.dumps(
         {
             "ok": problem is None,
             "code": problem.code if problem else "ok",
@@ -25,6 +26,7 @@ def envelope(kind: str, payload: object, problem: Problem | None = None) -> str:
         },
         ensure_ascii=False,
     )
+    return escaped(line)
 
 
 def jsonable(value: Any) -> Any:

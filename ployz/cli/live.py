@@ -16,6 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ployz.printable import one_line
+
 BAR_WIDTH: Final = 24
 
 
@@ -45,7 +47,6 @@ class StatusArea:
     def draw(self, bars: Iterable[Bar]) -> None:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for bar in bars:
-            grid.add_row(
-                Text(bar.text), ProgressBar(total=bar.total, completed=bar.done, width=BAR_WIDTH), Text(bar.numbers)
-            )
+            moving = ProgressBar(total=bar.total, completed=bar.done, width=BAR_WIDTH)
+            grid.add_row(Text(one_line(bar.text)), moving, Text(one_line(bar.numbers)))
         self._live.update(grid, refresh=True)

@@ -16,6 +16,7 @@ from ployz.cli.call import Call, Interrupted, Node
 from ployz.cli.output import Output
 from ployz.cli.tree import GROUPS, Group, load
 from ployz.errors import Code, PloyzError, Usage
+from ployz.surroundings import SOCKET_PATH
 
 BUG_EXIT: Final = 70  # EX_SOFTWARE of sysexits.h
 BROKEN_PIPE_EXIT: Final = 141  # 128 and SIGPIPE, as a shell counts
@@ -99,12 +100,7 @@ def _carry_out(argv: Sequence[str], out: Output, stdin: TextIO) -> int:
     if wants_help:
         return _help(out, parser.format_help(), asked=True)
     arguments = parser.parse_args(words)
-    socket = given.socket
-    if socket is None:
-        from ployz.config import SOCKET_PATH
-
-        socket = SOCKET_PATH
-    return command.run(Call(arguments, Node(socket), out, stdin)) or 0
+    return command.run(Call(arguments, Node(given.socket or SOCKET_PATH), out, stdin)) or 0
 
 
 def _help(out: Output, text: str, *, asked: bool) -> int:

@@ -1,4 +1,5 @@
-"""The only file that prints: answers on the standard output, errors and questions on the standard error.
+"""The only file that prints: answers on the standard output, errors and questions on the standard error. What it prints
+may quote anybody, so a terminal is given nothing that it would obey.
 
 A terminal gets rich's tables, everything else plain text that does not change with the window.
 """
@@ -10,8 +11,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from ployz.cli.blocks import Block
+from ployz.cli.blocks import Block, harmless
 from ployz.errors import PloyzError, Problem
+from ployz.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,17 +53,18 @@ class Output:
         if self._as_json:
             self._json(kind, payload, problem)
         elif self.on_terminal:
-            self._styled(render(payload))
+            self._styled(map(harmless, render(payload)))
         else:
             from ployz.cli.plain import plain
 
-            self._write(plain(render(payload)))
+            self._write(plain(map(harmless, render(payload))))
         if problem is not None:
             self._complain(problem)
 
     def item(self, kind: str, payload: object, line: str) -> None:
         """One of a stream of answers. What is shown after them stands apart."""
         self._below_items = True
+        line = printable(line)
         if self._as_json:
             self._json(kind, payload)
         elif self.on_terminal:
@@ -69,8 +72,9 @@ class Output:
         else:
             self._write(f"{line}\n")
 
-    def document(self, kind: str, payload: object, text: str) -> None:
-        """A text that is made for a file or a pipe, letter by letter."""
+    def document(self, kind: str, payload: object, text: str, *, raw: bool = False) -> None:
+        """A text that is made for a file or a pipe, letter by letter. `raw`: whatever a terminal makes of it."""
+        text = text if raw else printable(text)
         if self._as_json:
             self._json(kind, payload)
         else:
@@ -140,5 +144,5 @@ class Output:
 
     def _say(self, text: str) -> None:
         self._stdout.flush()
-        self._stderr.write(text)
+        self._stderr.write(printable(text))
         self._stderr.flush()

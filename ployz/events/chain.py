@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import Final
 
 import attrs
 from attrs import evolve, frozen
 
+from ployz.config import STATE_DIR
 from ployz.errors import Code, Corrupt, PloyzError
 from ployz.events.codec import Codec, Encoded
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
@@ -20,6 +22,13 @@ from ployz.ids import InvalidName, OperationId
 from ployz.strict import pack
 
 _sealed_columns = attrgetter(*(column.name for column in attrs.fields(Row) if column.name != "hash"))
+
+READ_ALONE: Final = (
+    "Keep log.db: it also holds what this machine promised. Without ployzd "
+    f"`ployzctl events verify --state-dir {STATE_DIR}` lists everything that is wrong, "
+    f"`ployzctl events export FILE --state-dir {STATE_DIR}` saves what is there."
+)
+"""What to do about a log that stops ployzd: nothing of it may need ployzd."""
 
 _SWAP_DISTANCE = 64
 """How far from its place a moved row is looked for, to say "swapped" instead of "changed"."""
@@ -38,7 +47,7 @@ class Finding:
         return Corrupt(
             self.code,
             f"event {self.seq}: {self.text}",
-            "`ployzctl events verify` lists everything that is wrong; `ployzctl events export` saves what is there",
+            READ_ALONE,
         )
 
 
@@ -47,7 +56,11 @@ def sealed(row: Row) -> bytes:
 
     They are packed, so that no two different rows give the same bytes.
     """
-    return hashlib.sha256(pack(_sealed_columns(row))).digest()
+    return _hash(_sealed_columns(row))
+
+
+def _hash(columns: tuple[object, ...]) -> bytes:
+    return hashlib.sha256(pack(columns)).digest()
 
 
 def prepare(entries: Sequence[Entry], codec: Codec) -> list[Encoded]:
@@ -60,30 +73,29 @@ def prepare(entries: Sequence[Entry], codec: Codec) -> list[Encoded]:
 
 def seal(entry: Entry, encoded: Encoded, *, seq: int, at_ms: int, previous_hash: bytes) -> Row:
     """The row of an entry at its place."""
-    row = Row(
-        seq=seq,
-        at_ms=at_ms,
-        stream=entry.stream,
-        name=encoded.name,
-        version=encoded.version,
-        payload=encoded.payload,
-        operation_id=None if entry.operation_id is None else str(entry.operation_id),
-        step=entry.step,
-        previous_hash=previous_hash,
-        hash=b"",
+    columns = (
+        seq,
+        at_ms,
+        entry.stream,
+        encoded.name,
+        encoded.version,
+        encoded.payload,
+        None if entry.operation_id is None else str(entry.operation_id),
+        entry.step,
+        previous_hash,
     )
-    return evolve(row, hash=sealed(row))
+    return Row(*columns, _hash(columns))
 
 
 def to_record(row: Row, codec: Codec) -> Record:
     """`Corrupt`: its event cannot be read."""
-    return record_of(row, codec.decode(row.name, row.version, row.payload))
+    return record_of(row, codec.decode(row.name, row.version, row.payload), row.operation_id)
 
 
-def record_of(row: Row, event: Event) -> Record:
-    """The record of a row whose event is at hand."""
+def record_of(row: Row, event: Event, operation: str | None) -> Record:
+    """The record of a row whose event is at hand, and its operation: an `OperationId` is not read again."""
     try:
-        operation_id = None if row.operation_id is None else OperationId(row.operation_id)
+        operation_id = None if operation is None else OperationId(operation)
     except InvalidName as error:
         raise Corrupt(Code.MALFORMED_EVENT, str(error), "restore the log from a copy") from error
     return Record(row.seq, row.at_ms, row.stream, event, operation_id, row.step, row.previous_hash, row.hash)

@@ -6,6 +6,7 @@ What is stored is decided here and nowhere else; golden bytes in tests/golden/ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from ployz.errors import Code, Corrupt, Refused
 from ployz.events.types import Event, Fact, vocabulary
 from ployz.events.upcast import UPCASTERS, Upcasters, complaints, upcast
 from ployz.strict import Malformed, make_converter, mistakes, pack, structure, unpack
+from ployz.strict.collections import Structure
 
 PAYLOAD_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest event is a commit with its namespace's whole manifest, which is limited to far less."""
@@ -46,6 +48,8 @@ class Codec:
         self._quick = make_converter(detailed=False)
         for converter in (self._converter, self._quick):
             self.teach(converter)
+        self._readers: dict[type[Event], Structure] = {}
+        self._class = cache(self._find_class)
 
     @property
     def newest(self) -> tuple[str, ...]:
@@ -117,7 +121,7 @@ class Codec:
             raise Malformed(f"{name}/{version} is no {base.__name__.lower()}")
         return self._from_fields(cls, version, fields)
 
-    def _class(self, name: str, version: int) -> type[Event]:
+    def _find_class(self, name: str, version: int) -> type[Event]:
         newest = self._newest.get(name)
         if newest is None:
             known = f"ployz {__version__} knows no such event"
@@ -142,9 +146,11 @@ class Codec:
             # An upcaster trusts the fields of its version; here they may be anything.
             raise Malformed(f"not the fields of {name}/{version}: {'; '.join(mistakes(error))}") from error
         try:
-            return self._quick.structure(fields, cls)
+            read = self._readers.get(cls) or self._readers.setdefault(cls, self._quick.get_structure_hook(cls))
+            event: Event = read(fields, cls)
         except Exception:  # noqa: BLE001 - whatever it was: once more, for words that say where it is
             return structure(self._converter, fields, cls)
+        return event
 
 
 def _is_base(cls: Any) -> bool:

@@ -1,22 +1,24 @@
-"""One SQLite file behind one connection that one thread at a time uses: what both durable logs stand on.
+"""One SQLite file behind one connection that one thread uses: what both durable logs stand on.
 
 How such a file is locked and closed, how a transaction commits, and what a failed COMMIT means.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from sqlite3 import Connection as Database
 from typing import Self, TypeVar
 
 import anyio
 from anyio import to_thread
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Failed, Unreachable
 from ployz.events.files import FileKind, problem_of, recognise
+from ployz.events.one_thread import OneThread
 
 T = TypeVar("T")
 
@@ -28,8 +30,9 @@ class Connection:
         self._path = path
         self._kind = kind
         self._database = database
-        self._one_thread = anyio.CapacityLimiter(1)
+        self._thread = OneThread(f"ployz {kind.what}")
         self._poison: str | None = None
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, kind: FileKind) -> Self:
@@ -42,7 +45,8 @@ class Connection:
 
     async def read(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in the thread. It sees every write that returned before."""
-        return await to_thread.run_sync(self._read, work, limiter=self._one_thread)
+        self._refuse_if_poisoned()
+        return await self._thread.run(partial(self._read, work))
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in one transaction, which is on the disk when this returns.
@@ -51,12 +55,20 @@ class Connection:
         before the commit, nothing was written. `Unreachable` (OUTCOME_UNKNOWN): COMMIT itself raised, so the
         transaction may or may not be found after the next open.
         """
-        return await to_thread.run_sync(self._write, work, limiter=self._one_thread)
+        self._refuse_if_poisoned()
+        return await self._thread.run(partial(self._write, work))
 
     async def aclose(self) -> None:
+        """Whatever was asked for before is done first."""
         self._poison = self._poison or "it was closed"
+        if self._closed:
+            return
+        self._closed = True
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._database.close, limiter=self._one_thread)
+            try:
+                await self._thread.run(self._database.close)
+            finally:
+                self._thread.close()
 
     def _read(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()
@@ -67,7 +79,7 @@ class Connection:
 
     def _write(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()
-        execute = self._database.conn.execute
+        execute = self._database.execute
         try:
             execute("BEGIN IMMEDIATE")
             result = work(self._database)
@@ -108,9 +120,9 @@ def _open(path: Path, kind: FileKind) -> Database:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before WAL: no shared-memory file, no second process
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # NORMAL loses acknowledged commits at a power cut
-        database = Database(connection)
-        with database.atomic():
-            recognise(path, kind, database, may_create=True)
+        connection.execute("BEGIN")
+        recognise(path, kind, connection, may_create=True)
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -119,4 +131,4 @@ def _open(path: Path, kind: FileKind) -> Database:
         if connection is not None:
             connection.close()
         raise
-    return database
+    return connection

@@ -6,40 +6,44 @@ Synchronous, for the command line: rows come from a node through its API, since 
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Self
 
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
-
-from ployz.errors import Code, Refused
+from ployz.errors import Code, Failed, Refused
 from ployz.events.chain import to_record
 from ployz.events.codec import CODEC, Codec
-from ployz.events.files import create, open_read_only, problem_of
+from ployz.events.files import FileKind, create, open_read_only, problem_of
 from ployz.events.log import Record, Row
 from ployz.events.tables import EXPORTED_LOG, insert, select
 
 _PAGE_ROWS = 1_000
+FILE_MODE = 0o600
 
 
 class ExportWriter:
-    """A context manager that writes `path`, whole or not at all: into `path.part`, renamed when the block ends well.
+    """A context manager that writes `path`, whole or not at all: into a draft, linked when the block ends well.
 
     Rows are copied as they are, so that a broken log can be saved and looked at: verifying the copy finds the same.
     """
 
-    def __init__(self, path: Path) -> None:
-        """`Refused` (USAGE): there is something at `path` already."""
+    def __init__(self, path: Path, owner: int | None = None) -> None:
+        """`owner`: the user whose file it shall be, who alone may read it. None: of whoever runs this.
+
+        `Refused` (USAGE): there is something at `path` already.
+        """
         self._path = path
-        self._part = path.with_name(path.name + ".part")
+        self._owner = owner
+        self._part = path.with_name(f".{path.name}.{token_hex(8)}.part")
         self._refuse_to_overwrite()
 
     def __enter__(self) -> Self:
-        self._part.unlink(missing_ok=True)
+        self._make_part()
         try:
-            self._database = Database(sqlite3.connect(str(self._part), isolation_level=None))
+            self._database = sqlite3.connect(str(self._part), isolation_level=None)
         except sqlite3.Error as error:
             raise problem_of(self._part, EXPORTED_LOG, error) from error
         try:
@@ -77,9 +81,27 @@ class ExportWriter:
             raise problem_of(self._part, EXPORTED_LOG, error) from error
         self._database.close()
         _sync(self._part)
-        self._refuse_to_overwrite()
-        self._part.rename(self._path)
+        try:
+            os.link(self._part, self._path, follow_symlinks=False)  # unlike a rename it replaces nothing
+        except FileExistsError:
+            self._refuse_to_overwrite()
+            raise
+        except OSError as error:
+            raise Failed(Code.LOG_FAILED, f"{self._path} cannot be written: {error.strerror}") from error
         _sync(self._path.absolute().parent)
+
+    def _make_part(self) -> None:
+        """A file of a name that nobody knew, which is there already for nobody else."""
+        try:
+            descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+            try:
+                if self._owner is not None:
+                    os.fchown(descriptor, self._owner, -1)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._part.unlink(missing_ok=True)
+            raise Failed(Code.LOG_FAILED, f"{self._path} cannot be written: {error.strerror}") from error
 
     def _refuse_to_overwrite(self) -> None:
         if os.path.lexists(self._path):
@@ -87,13 +109,14 @@ class ExportWriter:
 
 
 class ExportedLog:
-    """An exported copy, open for reading: a context manager. Nothing of the live log is needed, and no node."""
+    """An exported copy, or the log of a ployzd that does not run, open to be read. A context manager; needs no node."""
 
-    def __init__(self, path: Path, codec: Codec = CODEC) -> None:
-        """`Refused`: no such file, or a newer ployz wrote it. `Corrupt`: it is no exported log."""
+    def __init__(self, path: Path, codec: Codec = CODEC, kind: FileKind = EXPORTED_LOG) -> None:
+        """`Refused`: no such file, a newer ployz wrote it, or a ployzd has it open. `Corrupt`: it is no such log."""
         self._path = path
         self._codec = codec
-        self._database = open_read_only(path, EXPORTED_LOG)
+        self._kind = kind
+        self._database = open_read_only(path, kind)
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +144,7 @@ class ExportedLog:
         try:
             return select(self._database, where, *values)
         except sqlite3.Error as error:
-            raise problem_of(self._path, EXPORTED_LOG, error) from error
+            raise problem_of(self._path, self._kind, error) from error
 
 
 def _sync(path: Path) -> None:

@@ -5,14 +5,18 @@ Synchronous, and without an event loop: the command line reads exported logs wit
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from sqlite3 import Connection as Database
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # the interpreter's, or pysqlite3 where installed
 
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
 
 _BUSY, _LOCKED, _CORRUPT, _NOTADB = 5, 6, 11, 26
 """SQLite's primary result codes (sqlite.org/rescode.html)."""
@@ -28,7 +32,7 @@ class FileKind:
     """32 bits, non-zero, never reused."""
     version: int
     """Of the tables, from 1. A file of a higher version is refused."""
-    create: Callable[[Database], None]
+    create: Callable[[Tables], None]
     """Makes the tables, inside a transaction."""
 
 
@@ -42,8 +46,7 @@ def open_read_only(path: Path, kind: FileKind) -> Database:
     connection = None
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0)
-        database = Database(connection)
-        recognise(path, kind, database, may_create=False)
+        recognise(path, kind, connection, may_create=False)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -52,13 +55,13 @@ def open_read_only(path: Path, kind: FileKind) -> Database:
         if connection is not None:
             connection.close()
         raise
-    return database
+    return connection
 
 
 def recognise(path: Path, kind: FileKind, database: Database, *, may_create: bool) -> None:
     """Fills an empty file if it may; else raises what `open_read_only` raises for a file of another kind."""
     application_id, version = (_pragma(database, name) for name in ("application_id", "user_version"))
-    if may_create and application_id == 0 and not database.table_names():
+    if may_create and application_id == 0 and _is_empty(database):
         create(kind, database)
         return
     if application_id != kind.application_id:
@@ -74,10 +77,20 @@ def recognise(path: Path, kind: FileKind, database: Database, *, may_create: boo
 
 
 def create(kind: FileKind, database: Database) -> None:
-    """Fills an empty file, inside a transaction of the caller's."""
-    kind.create(database)
+    """Fills an empty file, inside a transaction of the caller's.
+
+    sqlite-utils makes tables, and is imported for that alone: with what it brings it takes 3 MiB of memory, which a
+    node that has its files already does without.
+    """
+    from sqlite_utils import Database as Tables
+
+    kind.create(Tables(database))
     database.execute(f"PRAGMA application_id = {kind.application_id}")
     database.execute(f"PRAGMA user_version = {kind.version}")
+
+
+def _is_empty(database: Database) -> bool:
+    return database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
 
 
 def _pragma(database: Database, name: str) -> int:

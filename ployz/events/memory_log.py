@@ -47,7 +47,7 @@ class MemoryLog:
             if known is None:
                 previous_hash = self._rows[-1].hash if self._rows else GENESIS_HASH
                 row = seal(entry, encoded, seq=self.head + 1, at_ms=self._clock.wall_ms(), previous_hash=previous_hash)
-                known = record_of(row, encoded.event)
+                known = record_of(row, encoded.event, entry.operation_id)
                 self._rows.append(row)
                 self._records.append(known)
                 self._by_step[_step(known)] = known

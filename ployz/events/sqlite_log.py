@@ -5,22 +5,22 @@ What a file, a transaction and a failed COMMIT are is in `connection`; what a ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection as Database
 from typing import Self
 
 import anyio
 from attrs import define
-from sqlite_utils import Database
 
 from ployz.clock import Clock
 from ployz.events.chain import Walk, missing_row, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec, Encoded
 from ployz.events.connection import Connection
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
-from ployz.events.tables import EVENT_LOG, insert, select
+from ployz.events.tables import EVENT_LOG, insert, insert_new, select
 from ployz.ids import OperationId
 
 TAIL_CHECKED = 1_000
@@ -140,24 +140,37 @@ class SqliteLog:
     # ---------------------------------------------------------------- in the connection's thread
 
     def _write(self, group: Sequence[_Batch], database: Database) -> tuple[list[Row], list[list[Record]]]:
+        at_ms = self._clock.wall_ms()
+        # Nearly always every step is new, which the table itself knows: looking for each first costs as much again.
+        rows, answers = self._sealed(group, at_ms, lambda *_: None)
+        if not insert_new(database, rows):
+            rows, answers = self._sealed(group, at_ms, partial(self._find, database))
+            insert(database, rows)
+        return rows, answers
+
+    def _sealed(
+        self, group: Sequence[_Batch], at_ms: int, find: Callable[[OperationId, str], Record | None]
+    ) -> tuple[list[Row], list[list[Record]]]:
+        """The rows to be added, and each batch's records: of a step that `find` knows, the one that it found."""
         rows: list[Row] = []
         fresh: dict[tuple[OperationId, str], Record] = {}
-        at_ms = self._clock.wall_ms()
+        previous_hash = self._head_hash
 
         def record(entry: Entry, encoded: Encoded) -> Record:
+            nonlocal previous_hash
             step = None if entry.operation_id is None or entry.step is None else (entry.operation_id, entry.step)
-            if step is not None and (known := fresh.get(step) or self._find(database, *step)) is not None:
+            if step is not None and (known := fresh.get(step) or find(*step)) is not None:
                 return known
-            previous_hash = rows[-1].hash if rows else self._head_hash
             seq = self._head + len(rows) + 1
-            rows.append(seal(entry, encoded, seq=seq, at_ms=at_ms, previous_hash=previous_hash))
-            made = record_of(rows[-1], encoded.event)
+            row = seal(entry, encoded, seq=seq, at_ms=at_ms, previous_hash=previous_hash)
+            previous_hash = row.hash
+            rows.append(row)
+            made = record_of(row, encoded.event, entry.operation_id)
             if step is not None:
                 fresh[step] = made
             return made
 
         answers = [[record(*pair) for pair in zip(batch.entries, batch.encoded, strict=True)] for batch in group]
-        insert(database, rows)
         return rows, answers
 
     def _find(self, database: Database, operation_id: OperationId, step: str) -> Record | None:

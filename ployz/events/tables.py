@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import sqlite3
+from collections.abc import Iterable
+from operator import attrgetter
+from sqlite3 import Connection as Database
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from sqlite_utils import Database
 
 from ployz.events.files import FileKind
 from ployz.events.log import Row
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
+
 _TABLE = "events"
 _COLUMNS = tuple(column.name for column in attrs.fields(Row))
+_columns = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608 - made of our own names
 _INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
 
 
-def _create(database: Database) -> None:
+def _create(database: Tables) -> None:
     table = database.table(_TABLE)
     table.create(
         {
@@ -45,8 +51,22 @@ EXPORTED_LOG = FileKind(what="exported event log", application_id=0x504C6578, ve
 """A copy has its own mark, so that no ployzd ever appends to one."""
 
 
-def insert(database: Database, rows: Sequence[Row]) -> None:
-    database.conn.executemany(_INSERT, (tuple(getattr(row, column) for column in _COLUMNS) for row in rows))
+def insert(database: Database, rows: Iterable[Row]) -> None:
+    database.executemany(_INSERT, map(_columns, rows))
+
+
+def insert_new(database: Database, rows: Iterable[Row]) -> bool:
+    """Inside a transaction. False: one of them is there already, or its step is, and none was added."""
+    execute = database.execute
+    execute("SAVEPOINT new")
+    try:
+        insert(database, rows)
+    except sqlite3.IntegrityError:
+        execute("ROLLBACK TO new")
+        return False
+    finally:
+        execute("RELEASE new")
+    return True
 
 
 def select(database: Database, where: str, *values: object) -> list[Row]:

@@ -5,11 +5,13 @@ So there is one way back, whoever orders the facts: the file takes the place of 
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 
 from ployz.clock import Clock
-from ployz.errors import Code, Failed, PloyzError, Refused
+from ployz.errors import Code, Failed, Refused
 from ployz.events.connection import Connection
 from ployz.facts.etcd.log import EtcdFactLog
 from ployz.facts.rules import Change, Head
@@ -26,27 +28,25 @@ async def back_up(log: EmbeddedFactLog | EtcdFactLog, path: Path, clock: Clock) 
     together. `Failed`: it could not be written.
     """
     _require_free(path)
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.{token_hex(8)}.part")  # nobody can have put anything there
     try:
-        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE))
         await (log.copy_to(part) if isinstance(log, EmbeddedFactLog) else _write(log, part))
-        part.chmod(MODE)
         copied = await EmbeddedFactLog.open(part, clock)  # walks the chain
         try:
             head = await copied.head()
         finally:
             await copied.aclose()
-        part.rename(path)
+        os.link(part, path, follow_symlinks=False)  # unlike a rename it replaces nothing
     except OSError as error:
         raise Failed(Code.PART_FAILED, f"{path} cannot be written: {error.strerror}") from error
-    except PloyzError:
+    finally:
         part.unlink(missing_ok=True)
-        raise
     return head
 
 
 def _require_free(path: Path) -> None:
-    if path.exists():
+    if os.path.lexists(path):
         raise Refused(Code.USAGE, f"there is something at {path} already", "Name a file that is not there yet.")
     if not path.parent.is_dir():
         raise Refused(Code.USAGE, f"there is no folder {path.parent}", "Make it, or name another.")

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 import anyio
 
+from ployz.config import STATE_DIR
 from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
 from ployz.events.log import GENESIS_HASH, Entry, EventLog
 from ployz.events.types import Fact, FactMirrored
@@ -117,5 +118,6 @@ class Mirror:
         return Corrupt(
             Code.FORKED,
             f"the authority's history is not the one that this machine has up to fact {self._position}",
-            "was the authority restored from an old copy? Stop it, and compare with `ployzctl events verify`",
+            "was the authority restored from an old copy? Stop it, and compare: `ployzctl events tail --stream facts "
+            f"--state-dir {STATE_DIR}` shows what this machine has, without ployzd",
         )

@@ -13,9 +13,9 @@ from typing import Final
 import anyio
 from attrs import frozen
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.guard import PART, READY, guard_argv, read_lease, was_killed, write_lease
+from ployz.surroundings import SLOWNESS
 
 SPAWN_S: Final = 10.0 * SLOWNESS
 """For Docker to name the container, too."""

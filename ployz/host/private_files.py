@@ -30,6 +30,29 @@ def make_private(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
+def secure_folder(folder: Path) -> list[Path]:
+    """A folder with private files, made by whomever: makes those of them private that are not, and returns them.
+
+    `Failed` (PART_FAILED): somebody else owns the folder or may write to it, and so could exchange what is in it.
+    """
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Failed(
+            Code.PART_FAILED,
+            f"{folder} belongs to user {found.st_uid}, with mode {stat.S_IMODE(found.st_mode):o}: "
+            "others could exchange what is in it",
+            f"chown root: {folder} && chmod go-w {folder}; then look whether its files are what they were.",
+        )
+    opened = [each for each in sorted(folder.iterdir()) if _is_open(each.lstat())]
+    for each in opened:
+        each.chmod(_MODE)
+    return opened
+
+
+def _is_open(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and bool(found.st_mode & 0o077)
+
+
 def read_private(path: Path, what: str, code: Code) -> bytes:
     """`what`: `private key`, for the words of `Failed` (`code`): it cannot be read, or others can read it."""
     try:

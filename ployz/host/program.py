@@ -31,6 +31,10 @@ DRAIN_S = 0.5
 """How long output may keep coming after the program ended: a daemon that it left behind can hold the pipes open."""
 
 
+_left: list[Process] = []
+"""They were left to go on, or did not die."""
+
+
 @frozen
 class Output:
     exit_code: int
@@ -50,17 +54,27 @@ class Output:
 
 
 async def run(
-    argv: Sequence[str], *, deadline_s: float, stdin: bytes | None = None, check: Code | None = None
+    argv: Sequence[str],
+    *,
+    deadline_s: float,
+    stdin: bytes | None = None,
+    check: Code | None = None,
+    inherited: Sequence[int] = (),
+    leave_after_s: float | None = None,
 ) -> Output:
     """Runs `argv` (no shell) in a process group of its own, with the C locale, to its end.
 
     `check`: a non-zero exit raises `Failed` with this code and the program's own words; None leaves the judgement to
-    the caller. `stdin` None is an empty input.
+    the caller. `stdin` None is an empty input. `inherited`: descriptors that the program gets, and keeps to its end.
 
     Raises `Failed` with MISSING_PART (no such program), TIMED_OUT (the whole group was killed after `deadline_s`) or,
     for too much output, `check`. Cancellation kills the group as well.
+
+    `leave_after_s`: the group is not killed, but waited for a little longer, and then left to go on. That is for a
+    program which only waits for a daemon, where killing it ends nothing.
     """
-    process = await _spawn(argv, stdin)
+    left()
+    process = await _spawn(argv, stdin, inherited)
     try:
         with anyio.move_on_after(deadline_s):
             output = await _communicate(process, argv, stdin, check or Code.PART_FAILED)
@@ -70,21 +84,32 @@ async def run(
                 )
             return output
     finally:
-        await _end(process)
+        await _end(process, leave_after_s)
+    fate = "was killed" if leave_after_s is None else "goes on"
     raise Failed(
         Code.TIMED_OUT,
-        f"{_shown(argv)} did not end within {deadline_s:g} s and was killed",
+        f"{_shown(argv)} did not end within {deadline_s:g} s and {fate}",
         "Whether it took effect is not known: look before you repeat it.",
     )
 
 
-async def _spawn(argv: Sequence[str], stdin: bytes | None) -> Process:
+def left() -> int:
+    """How many programs that nobody waits for any more have not ended. Those that have are no zombies from now on.
+
+    To be called in an event loop.
+    """
+    _left[:] = [each for each in _left if each.returncode is None]
+    return len(_left)
+
+
+async def _spawn(argv: Sequence[str], stdin: bytes | None, inherited: Sequence[int]) -> Process:
     try:
         return await anyio.open_process(
             argv,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},  # texts are parsed
             start_new_session=True,
+            pass_fds=inherited,
         )
     except FileNotFoundError as error:
         raise Failed(
@@ -136,13 +161,16 @@ async def _feed(stream: ByteSendStream, content: bytes) -> None:
         await stream.aclose()
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Process, leave_after_s: float | None) -> None:
     with anyio.CancelScope(shield=True):
         if process.returncode is None:
-            with suppress(ProcessLookupError):  # it ended by itself in this very moment
-                os.killpg(process.pid, signal.SIGKILL)
-            with anyio.move_on_after(REAP_S):
+            if leave_after_s is None:
+                with suppress(ProcessLookupError):  # it ended by itself in this very moment
+                    os.killpg(process.pid, signal.SIGKILL)
+            with anyio.move_on_after(REAP_S if leave_after_s is None else leave_after_s):
                 await process.wait()
+            if process.returncode is None:
+                _left.append(process)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 await stream.aclose()

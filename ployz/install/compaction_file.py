@@ -10,10 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
+from sqlite3 import Connection as Database
 from types import TracebackType
-from typing import Final, Self, TypeVar
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from ployz import projections
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
@@ -22,6 +21,9 @@ from ployz.events.files import FileKind
 from ployz.projections.compaction import Compaction
 from ployz.projections.snapshot import Unusable, dump, load
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
+
 T = TypeVar("T")
 
 _BODY: Final = "body"
@@ -29,7 +31,7 @@ _PIECES: Final = "pieces"
 _RULE: Final = ("compaction.py", "local_places.py", "archive.py")
 
 
-def _create(database: Database) -> None:
+def _create(database: Tables) -> None:
     for table in (_BODY, _PIECES):
         database.table(table).create({"place": int, "content": bytes}, pk="place", not_null={"content"}, strict=True)
 
@@ -68,9 +70,9 @@ class CompactionFile:
     async def write(self, compaction: Compaction) -> None:
         def work(database: Database) -> None:
             place, piece = compaction.pieces, compaction.cut()
-            database.table(_PIECES).delete_where("place >= ?", [place])
-            database.table(_PIECES).insert({"place": place, "content": piece})
-            database.table(_BODY).insert({"place": 0, "content": dump(compaction, _rule())}, replace=True)
+            database.execute(f"DELETE FROM {_PIECES} WHERE place > ?", (place,))  # noqa: S608 - a name of our own
+            _put(database, _PIECES, place, piece)
+            _put(database, _BODY, 0, dump(compaction, _rule()))
 
         connection = await self._open()
         try:
@@ -127,9 +129,13 @@ def _rule() -> bytes:
     return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in lines)).digest()
 
 
+def _put(database: Database, table: str, place: int, content: bytes) -> None:
+    database.execute(f"INSERT OR REPLACE INTO {table} (place, content) VALUES (?, ?)", (place, content))  # noqa: S608 - as above
+
+
 def _content(database: Database, table: str, place: int) -> bytes | None:
-    found = [row["content"] for row in database.table(table).rows_where("place = ?", [place])]
-    if not found:
+    found = database.execute(f"SELECT content FROM {table} WHERE place = ?", (place,)).fetchone()  # noqa: S608 - as above
+    if found is None:
         return None
     if not isinstance(found[0], bytes):
         raise TypeError(f"the table {table} has something else than bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -12,19 +13,19 @@ from typing import Final
 
 from ployz.config import Config
 from ployz.errors import Code, Refused
+from ployz.host.docker.blocking import ask_info
 
 ANSWER_S: Final = 30.0
-"""How long `zpool` and `docker` may take to answer: a suspended pool never does."""
+"""How long `zpool` and dockerd may take to answer: a suspended pool never does."""
 DOCKER_OLDEST: Final = (20, 10)
 
 PROGRAMS: Final = {
-    "zfs": "install OpenZFS (Debian: zfsutils-linux)",
-    "zpool": "install OpenZFS (Debian: zfsutils-linux)",
-    "docker": "install Docker (Debian: docker.io)",
+    "zfs": "install OpenZFS (Debian, in contrib, and Ubuntu: zfsutils-linux)",
+    "zpool": "install OpenZFS (Debian, in contrib, and Ubuntu: zfsutils-linux)",
     "wg": "install wireguard-tools",
     "ip": "install iproute2",
     "iptables": "install iptables",
-    "dnsmasq": "install dnsmasq (Debian: dnsmasq-base)",
+    "dnsmasq": "install dnsmasq (Debian, Ubuntu: dnsmasq-base)",
     "nft": "install nftables",
     "sysctl": "install procps",
 }
@@ -49,8 +50,7 @@ def find_missing(setup: Config) -> Iterator[str]:
     yield from (f"{program}: {remedy}" for program, remedy in absent.items())
     if not _kernel_has_wireguard() and shutil.which("wireguard-go") is None:
         yield "wireguard: this kernel has none; install wireguard-go, or a kernel that has WireGuard"
-    if "docker" not in absent:
-        yield from _missing_of_docker(setup.docker_socket)
+    yield from _missing_of_docker(setup.docker_socket)
     if "zpool" not in absent:
         yield from _missing_pool(setup.pool)
 
@@ -65,23 +65,30 @@ def _kernel_has_wireguard() -> bool:
 
 
 def _missing_of_docker(listens: Path) -> Iterator[str]:
+    """The engine is asked itself. Its client program is a package of its own in Debian 13, and nothing here runs it."""
     if not listens.is_socket():
-        yield f"dockerd: nothing listens on {listens}; start Docker, or give --docker-socket"
+        yield (
+            f"dockerd: nothing listens on {listens}; install Docker (Debian, Ubuntu: docker.io), start it, "
+            "or give --docker-socket"
+        )
         return
-    argv = ["docker", "--host", f"unix://{listens}", "info", "--format", "{{.LiveRestoreEnabled}} {{.ServerVersion}}"]
     try:
-        asked = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=ANSWER_S)
-    except subprocess.TimeoutExpired:
+        told = ask_info(listens, ANSWER_S)
+    except TimeoutError:
         yield f"dockerd: it did not answer on {listens} within {ANSWER_S:g} s"
         return
-    lasting, _, version = asked.stdout.strip().partition(" ")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        words = " ".join(str(error).split())[:200] or type(error).__name__
+        yield f"dockerd: it could not be asked on {listens}: {words}"
+        return
+    version = str(told.get("ServerVersion", ""))
     numbers = re.match(r"(\d+)\.(\d+)", version)
-    if asked.returncode != 0 or numbers is None:
-        yield f"dockerd: `docker info` failed: {' '.join((asked.stderr or asked.stdout).split())[:200]}"
+    if numbers is None:
+        yield f"dockerd: what answers on {listens} tells no version of Docker"
         return
     if (int(numbers[1]), int(numbers[2])) < DOCKER_OLDEST:
         yield f"dockerd: this is Docker {version}; ployz needs 20.10 or later"
-    if lasting != "true":
+    if told.get("LiveRestoreEnabled") is not True:
         yield (
             "live-restore: containers would end with every restart of Docker; "
             'write { "live-restore": true } into /etc/docker/daemon.json, then: systemctl reload docker'

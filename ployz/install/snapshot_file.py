@@ -17,7 +17,9 @@ from ployz.projections import snapshot
 from ployz.projections.folded import Folded
 
 _MODE: Final = 0o600
-FOLDING: Final = ("projections", "facts", "manifest", "events", "wire", "strict", "config", "clock", "errors", "ids")
+FOLDING: Final = (
+    *("projections", "facts", "manifest", "events", "wire", "strict", "config", "clock", "errors", "printable", "ids"),
+)
 """What a fold can depend on: the layer of projections, and those below it."""
 READING: Final = ("attrs", "cattrs", "msgpack")
 """What turns a log and a snapshot into values."""

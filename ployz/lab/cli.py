@@ -9,12 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from ployz.errors import Code, PloyzError, Refused, Usage
 from ployz.ids import InvalidName
 from ployz.lab.lab import Lab
-from ployz.lab.machine import PROGRAMS
 from ployz.lab.state import LabName
 from ployz.lab.switch import validate_rate
 
@@ -154,15 +152,7 @@ def _exec(lab: Lab, arguments: argparse.Namespace) -> None:
     command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not command:
         raise Usage(Code.USAGE, "no command given", "Write bin/lab exec MACHINE -- CMD …")
-    running = lab.running(arguments.machine)
-    here = Path.cwd()
-    folder = here if (running.root / here.relative_to("/")).is_dir() else Path("/")
-    # Ours last: `test` is the shell's program in a machine, not the one beside ployzctl.
-    search_path = f"PATH={os.environ.get('PATH', '')}:/usr/sbin:/sbin:{PROGRAMS}"
-    # DOCKER_HOST would lead out of the machine; PYTHONPATH is what bin/lab itself was started with.
-    argv = running.enter(
-        ["env", "--unset=DOCKER_HOST", "--unset=PYTHONPATH", f"--chdir={folder}", search_path, *command]
-    )
+    argv = lab.command_line(arguments.machine, command)
     os.execvp(argv[0], argv)  # noqa: S606 - replaces this process, so that input, output, signals and exit code are the command's own
 
 

@@ -6,12 +6,12 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import time
 from pathlib import Path
 
 from attrs import frozen
 
+from ployz.host.docker.blocking import UnixConnection
 from ployz.lab.daemon import Daemon
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import wait_until
@@ -55,11 +55,8 @@ class Engine:
         }
 
     def answers(self) -> bool:
-        connection = http.client.HTTPConnection("docker", timeout=ANSWER_S)
+        connection = UnixConnection(self.namespaces.root / "run/docker.sock", timeout_s=ANSWER_S)
         try:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(ANSWER_S)
-            connection.sock.connect(str(self.namespaces.root / "run/docker.sock"))
             connection.request("GET", "/_ping")
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):

@@ -6,18 +6,19 @@ Every method may be called on a lab in any condition: half built, killed, or not
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
 
 from ployz.ids import MachineId
-from ployz.lab import cluster, facts, namespaces, state
+from ployz.lab import cluster, facts, namespaces, needs, state
 from ployz.lab.engine import remove_control_groups
 from ployz.lab.holder import SWITCH
 from ployz.lab.lock import locked
-from ployz.lab.machine import Machine, control_group
+from ployz.lab.machine import PROGRAMS, Machine, control_group
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import refused, run, side_by_side
 from ployz.lab.state import LabName, LabState
@@ -50,6 +51,17 @@ class Lab:
             raise refused(f"{name} is without power", f"Start it with `bin/lab boot {name}`.")
         return found
 
+    def command_line(self, name: str, command: Sequence[str]) -> list[str]:
+        """What runs `command` in the machine from the host, in the folder of the same name there, if there is one."""
+        running = self.running(name)
+        here = Path.cwd()
+        folder = here if (running.root / here.relative_to("/")).is_dir() else Path("/")
+        # Ours last: `test` is the shell's program in a machine, not the one beside ployzctl.
+        search_path = f"PATH={os.environ.get('PATH', '')}:/usr/sbin:/sbin:{PROGRAMS}"
+        # DOCKER_HOST would lead out of the machine; PYTHONPATH is what bin/lab itself was started with.
+        unset = ["--unset=DOCKER_HOST", "--unset=PYTHONPATH"]
+        return running.enter(["env", *unset, f"--chdir={folder}", search_path, *command])
+
     def switch(self) -> Namespaces | None:
         return namespaces.find(self.folder, SWITCH)
 
@@ -60,6 +72,7 @@ class Lab:
         """
         if not 1 <= count <= state.MACHINES_MAX:
             raise refused(f"a lab has 1 to {state.MACHINES_MAX} machines, not {count}")
+        needs.require()
         with locked(self.folder):
             known = self._known_or_new()
             grown = known.grown_to(count)

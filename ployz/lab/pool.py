@@ -9,12 +9,18 @@ from typing import Protocol
 from attrs import frozen
 
 from ployz.errors import Failed
+from ployz.host.zfs.turns import LOCK
 from ployz.lab.daemon import Daemon
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.programs import run, wait_until
 
 READY_S = 20
 KERNEL_DEVICE = Path("/dev/zfs")
+
+
+def in_turn(argv: Sequence[str]) -> list[str]:
+    """The command that mounts by hand beside a ployzd: as the driver does it, where a zfs-fuse would mix both up."""
+    return [*argv] if KERNEL_DEVICE.exists() else ["flock", "--no-fork", str(LOCK), *argv]
 
 
 class Pool(Protocol):

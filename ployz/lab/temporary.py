@@ -24,9 +24,15 @@ KEPT_LOGS = Path("/var/tmp/ployz-logs")  # noqa: S108 - written by root, below a
 
 @contextmanager
 def temporary_lab(
-    name: str, images: Sequence[str], say: Callable[[str], None], *, pool_size: str = POOL_SIZE, keep: bool = False
+    name: str,
+    images: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    pool_size: str = POOL_SIZE,
+    machines: int = MACHINES,
+    keep: bool = False,
 ) -> Iterator[Lab]:
-    """Three machines in one cluster. `keep`: they stay up if all went well.
+    """So many machines in one cluster. `keep`: they stay up if all went well.
 
     `Refused` when this command runs already: it would lose its lab.
     """
@@ -35,7 +41,7 @@ def temporary_lab(
         done = False
         try:
             lab.down()  # what a run that was killed, or kept, left behind
-            lab.up(MACHINES, pool_size=pool_size, bare=False)
+            lab.up(machines, pool_size=pool_size, bare=False)
             load(lab, images, list(lab.state().machines))
             yield lab
             done = True

@@ -33,13 +33,18 @@ Place = tuple[str, Hashable, str]
 
 def check(manifest: Manifest) -> list[Mistake]:
     """Empty: the manifest holds together. In order of services, then what several of them share, then intent."""
-    mistakes = [*_taken_twice((f"volumes[{at}].name", v.name, repr(v.name)) for at, v in enumerate(manifest.volumes))]
-    mistakes += _taken_twice((f"secrets[{at}].name", s.name, repr(s.name)) for at, s in enumerate(manifest.secrets))
+    return list(each_mistake(manifest))
+
+
+def each_mistake(manifest: Manifest) -> Iterator[Mistake]:
+    """As `check`, one after the other: who has enough of them need not have the others worked out."""
+    yield from _taken_twice((f"volumes[{at}].name", v.name, repr(v.name)) for at, v in enumerate(manifest.volumes))
+    yield from _taken_twice((f"secrets[{at}].name", s.name, repr(s.name)) for at, s in enumerate(manifest.secrets))
     for at, service in enumerate(manifest.services):
-        mistakes += _check_service(f"services[{at}]", service, manifest)
+        yield from _check_service(f"services[{at}]", service, manifest)
     for places in (_service_names, _host_ports, _listen_ports, _http_paths):
-        mistakes += _taken_twice(places(manifest))
-    return [*mistakes, *check_intent(manifest)]
+        yield from _taken_twice(places(manifest))
+    yield from check_intent(manifest)
 
 
 def _taken_twice(places: Iterable[Place]) -> Iterator[Mistake]:

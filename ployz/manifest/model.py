@@ -20,6 +20,8 @@ Restart = Literal["no", "on-failure", "always", "unless-stopped"]
 OnUnready = Literal["tell", "restart"]
 PullPolicy = Literal["missing", "always", "never"]
 Verify = Literal["guid", "digest"]
+Logbias = Literal["latency", "throughput"]
+Sync = Literal["standard", "always"]
 
 
 class PortName(Name):
@@ -49,6 +51,16 @@ class Volume:
     """Likewise."""
     verify: Verify = "guid"
     """What source and target compare after each round of a move: guids, or the digest of every file too."""
+    recordsize_bytes: int | None = None
+    """ZFS' `recordsize`: of files that are written from then on. None: as the dataset has it."""
+    compression: str | None = None
+    """ZFS' `compression`: of what is written from then on. None: as the dataset has it."""
+    atime: bool | None = None
+    """Whether reading a file writes when. None: as the dataset has it."""
+    logbias: Logbias | None = None
+    """None: as the dataset has it."""
+    sync: Sync | None = None
+    """When a write that was asked to be stored is answered. None: as the dataset has it. `disabled` is refused."""
 
 
 @frozen

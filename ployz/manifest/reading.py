@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ployz.manifest.check import check
+from ployz.manifest.check import each_mistake
 from ployz.manifest.cursor import Cursor
 from ployz.manifest.limits import CANONICAL_BYTES_MAX
 from ployz.manifest.mistakes import InvalidManifest, Mistake, Mistakes
@@ -21,7 +21,7 @@ def parse(text: str | bytes, form: Format | None = None) -> Manifest:
     """
     mistakes = Mistakes()
     manifest = MANIFEST.read(Cursor("", read_tree(text, form), mistakes))
-    for mistake in check(manifest):
+    for mistake in each_mistake(manifest):
         mistakes.add(mistake)
     mistakes.raise_if_any()
     if len(to_canonical_json(manifest).encode()) > CANONICAL_BYTES_MAX:

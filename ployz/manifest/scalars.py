@@ -12,7 +12,7 @@ from typing import TypeVar
 from ployz.ids import MachineId, Name
 from ployz.manifest.cursor import kind_of
 from ployz.manifest.mistakes import did_you_mean
-from ployz.manifest.model import BindSource, Owner
+from ployz.manifest.model import BindSource, Owner, Sync
 from ployz.manifest.quantities import KIB, MIB, duration_text, parse_duration, parse_size, size_text
 from ployz.manifest.shapes import Leaf, Raw, Unfit
 
@@ -43,6 +43,7 @@ _HOSTNAME = re.compile(
 _URL_PREFIX = re.compile(r"/[A-Za-z0-9._~:@%+=,/-]*\Z")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~:@%+=,/?&-]*\Z")
 _MODE = re.compile(r"[0-7]{3,4}\Z")
+_COMPRESSION = re.compile(r"(on|off|lzjb|lz4|zle|gzip(-[1-9])?|zstd(-[1-9]|-1[0-9])?|zstd-fast(-[1-9][0-9]{0,3})?)\Z")
 _OWNER = re.compile(r"([0-9]{1,10}):([0-9]{1,10})\Z")
 
 
@@ -209,6 +210,28 @@ def size(least_bytes: int) -> Leaf[int]:
     return Leaf(parse, size_text, least_bytes)
 
 
+_ANY_SIZE = size(512)
+
+
+def _recordsize(raw: Raw) -> int:
+    number = _ANY_SIZE.parse(raw)
+    if number > 16 * MIB or number & (number - 1):
+        raise Unfit(f"is a power of 2 from 512 bytes to 16M, not {size_text(number)}")
+    return number
+
+
+RECORDSIZE = Leaf(_recordsize, size_text, 128 * KIB)
+COMPRESSION = _of_text(_pattern(_COMPRESSION, 'a compression of ZFS, such as "lz4", "zstd-3", "gzip", "on" or "off"'))
+
+
+def _sync(raw: Raw) -> Sync:
+    if raw == "disabled":
+        raise Unfit('is "standard" or "always": with "disabled", a power cut loses what the service was told is stored')
+    return _SYNC.parse(raw)
+
+
+_SYNC: Leaf[Sync] = word("standard", "always")
+SYNC = Leaf(_sync, str, "standard")
 QUOTA = size(MIB)
 """At least 1 MiB: below it an empty dataset is full, and a unit was forgotten."""
 BANDWIDTH = size(64 * KIB)

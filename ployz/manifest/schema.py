@@ -69,6 +69,11 @@ VOLUME = Table(
     Field("mode", s.MODE),
     Field("owner", s.OWNER),
     Field("verify", _VERIFY),
+    Field("recordsize", s.RECORDSIZE, "recordsize_bytes"),
+    Field("compression", s.COMPRESSION),
+    Field("atime", s.FLAG),
+    Field("logbias", s.word("latency", "throughput")),
+    Field("sync", s.SYNC),
 )
 
 SECRET = Table(Secret, Field("name", _SECRET_NAME))

@@ -191,7 +191,17 @@ class SetQuota:
         return f"{self.volume.machine}: set the quota of {self.volume.volume} to {quota}"
 
 
-Cleaning = RemoveContainer | KeepBase | SetQuota
+@frozen
+class SetProperties:
+    """After the commit, too."""
+
+    volume: VolumePlan
+
+    def __str__(self) -> str:
+        return f"{self.volume.machine}: set {', '.join(map(str, self.volume.settings))} on {self.volume.volume}"
+
+
+Cleaning = RemoveContainer | KeepBase | SetQuota | SetProperties
 
 Effect = (
     ShareSecret
@@ -207,6 +217,7 @@ Effect = (
     | RemoveContainer
     | KeepBase
     | SetQuota
+    | SetProperties
 )
 
 
@@ -338,8 +349,10 @@ def _cleaning(plan: Plan) -> Iterator[Cleaning]:
     for volume in plan.moved_volumes:
         yield KeepBase(_source(volume), volume.volume)
     for volume in plan.volumes:
-        if volume.change is Change.REPLACE:
+        if volume.change is Change.REPLACE and volume.requota:
             yield SetQuota(volume)
+        if volume.change is Change.REPLACE and volume.settings:
+            yield SetProperties(volume)
 
 
 def _ref(plan: Plan, slot: SlotPlan) -> SlotRef:

@@ -13,6 +13,7 @@ from ployz.errors import Problem
 from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, Namespace, SecretName, SecretRef, ServiceName, ServiceRef, SlotName, VolumeRef
 from ployz.plan.precopy import Expected
+from ployz.plan.properties import Setting
 from ployz.plan.uncovered import Uncovered
 
 
@@ -105,6 +106,13 @@ class VolumePlan:
     """The digests of every file are compared, not the guids alone."""
     bandwidth_bytes_s: int | None = None
     """Of the whole operation, at each machine that sends."""
+    settings: tuple[Setting, ...] = ()
+    """ZFS properties that the dataset is given: of a new volume what the manifest declares, of one that moves also what
+    it has where it is; of one that stays, what is not so yet."""
+    left_behind: tuple[Setting, ...] = ()
+    """What somebody has set on the source and does not come along."""
+    requota: bool = False
+    """Its quota is not as the manifest has it: of one that stays."""
 
     @property
     def epoch(self) -> int:

@@ -6,9 +6,10 @@ A snapshot's name comes from (operation, round), never from content, so that no 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ployz.host.ports import Keep
 from ployz.ids import (
     InvalidName,
     MachineId,
@@ -31,6 +32,11 @@ PROPERTY_EPOCH: Final = "ployz:epoch"
 PROPERTY_OPERATION: Final = "ployz:operation"
 """The operation that made the dataset, for whoever finds it by hand. Decisions go by the log and the epoch."""
 
+PROPERTY_AUTO_SNAPSHOT: Final = "com.sun:auto-snapshot"
+"""By which tools that snapshot every hour know what to leave alone. On a copy it is `false`."""
+PROPERTY_OWNERS_AUTO_SNAPSHOT: Final = "ployz:auto-snapshot"
+"""On a copy: what the other one is on the owner, or `-`. A dataset that has it is marked as a copy."""
+
 HOLD_TAG: Final = "ployz-base"
 
 _SNAPSHOT: Final = re.compile(r"ployz-(op-[0-9a-z]{1,60})-[0-9]+\Z")
@@ -46,6 +52,12 @@ def volume_of(root: str, dataset_name: str) -> VolumeRef | None:
         return VolumeRef.parse(dataset_name.removeprefix(f"{root}/"))
     except InvalidName:
         return None
+
+
+def volume_above(root: str, dataset_name: str) -> VolumeRef | None:
+    """The volume within whose dataset another one lies; None: within none."""
+    parts = dataset_name.removeprefix(f"{root}/").split("/")
+    return volume_of(root, "/".join((root, *parts[:2]))) if len(parts) > 2 else None  # noqa: PLR2004 - NAMESPACE/VOLUME
 
 
 def aside(root: str, volume: VolumeRef, operation_id: OperationId) -> str:
@@ -75,8 +87,20 @@ def is_ours(snapshot_name: str) -> bool:
     return operation_of_snapshot(snapshot_name) is not None
 
 
+def is_our_hold(keep: Keep, before: Iterable[Keep]) -> bool:
+    """By its tag. Where ZFS tells no tag, of a snapshot of ours the first: it is what a send is held by."""
+    if keep.clone or keep.tag:
+        return keep.tag == HOLD_TAG
+    return is_ours(keep.snapshot) and keep not in before
+
+
 def container(slot: SlotRef, operation_id: OperationId) -> str:
     return f"{slot.service.namespace}.{slot.service.service}.{slot.slot}.{operation_id}"
+
+
+def keeper(image_id: str, operation_id: OperationId) -> str:
+    """Of the container that keeps an image in use while an operation may have to be undone."""
+    return f"ployz-keep.{operation_id}.{image_id.rpartition(':')[2][:12]}"
 
 
 def labels(slot: SlotRef, operation_id: OperationId, template_hash: str) -> dict[str, str]:

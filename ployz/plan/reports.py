@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.ids import MachineId, OperationId, SlotRef, VolumeRef
 
@@ -27,6 +27,18 @@ class HolderReport:
 
 
 @frozen
+class KeepReport:
+    """Somebody's hold or clone of a snapshot: while it is there, the snapshot cannot go."""
+
+    snapshot: str
+    """The part after '@'."""
+    why: str
+    """A sentence."""
+    remedy: str
+    """The command that ends it."""
+
+
+@frozen
 class VolumeReport:
     """A dataset that stands for a volume on one machine, whoever owns the volume."""
 
@@ -35,10 +47,25 @@ class VolumeReport:
     """0: it was received and never committed."""
     referenced_bytes: int
     quota_bytes: int
-    """0: none."""
+    """Of its data. 0: none."""
     snapshots: tuple[SnapshotReport, ...]
     """Oldest first."""
     strangers: tuple[HolderReport, ...]
+    logical_bytes: int = 0
+    """What its data is before compression."""
+    local: Mapping[str, str] = field(factory=dict)
+    """The ZFS properties that were set on it, by ployz or by hand."""
+    keeps: tuple[KeepReport, ...] = ()
+    """Of others than ployz, where they were asked for."""
+    children: tuple[str, ...] = ()
+    """Datasets that somebody made below it, the first ones, where they were asked for: no part of the volume."""
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to: the pool lacks it, and the quota does not count it."""
+
+    @property
+    def uncompressed_bytes(self) -> int:
+        """What a full stream of it has, and what it takes where that is received."""
+        return max(self.logical_bytes, self.referenced_bytes)
 
 
 @frozen
@@ -111,6 +138,8 @@ class MachineReport:
     """Of the asked namespace, as `ended`."""
     ended: tuple[EndedReport, ...] = ()
     own_ports: tuple[OwnPort, ...] = ()
+    missing: tuple[SlotRef, ...] = ()
+    """Slots that the facts place there, and of which the container is gone: somebody removed it."""
 
     def volume(self, volume: VolumeRef) -> VolumeReport | None:
         return next((each for each in self.volumes if each.volume == volume), None)
@@ -156,6 +185,10 @@ class Answers:
         of = self._machines.get(machine)
         seen = of.ended if of else ()
         return next((each.exit_code for each in seen if (each.slot, each.operation_id) == (slot, operation_id)), None)
+
+    def is_missing(self, machine: MachineId, slot: SlotRef) -> bool:
+        report = self._machines.get(machine)
+        return report is not None and slot in report.missing
 
     def images(self, reference: str) -> Mapping[MachineId, ImageReport]:
         """Who has the image of this tag or id, in order of their names."""

@@ -63,14 +63,16 @@ class SlotPlanner:
         previous = wanted.previous
         hashed = self._kept_hash(service, wanted) or self._hash(service, image.image_id)
         stranded = previous is not None and previous.machine in self.assignment.gone
+        ref = self._ref(wanted.service, wanted.slot)
         if previous is None or stranded:
             change = Change.CREATE
         elif previous.machine != wanted.machine:
             change = Change.MOVE
             self._check_binds(service, previous.machine)
         else:
-            change = Change.UNCHANGED if previous.template_hash == hashed else Change.REPLACE
-        ref = self._ref(wanted.service, wanted.slot)
+            # A move changes nothing but places: what is missing beside it comes back by itself.
+            lost = not self.manifest.intent.moves and self.answers.is_missing(wanted.machine, ref)
+            change = Change.UNCHANGED if previous.template_hash == hashed and not lost else Change.REPLACE
         bare = () if change is Change.UNCHANGED else self._uncovered(service, image, ref, previous)
         if change is not Change.UNCHANGED:
             self._check_image(service, image)

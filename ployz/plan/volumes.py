@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 
 from attrs import evolve, frozen
 
-from ployz.errors import Code
+from ployz.errors import Code, Problem
 from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, VolumeRef
 from ployz.manifest import Manifest
 from ployz.manifest.model import Owner, Volume
-from ployz.plan import precopy
+from ployz.plan import precopy, properties
 from ployz.plan.assign import Assignment, WantedVolume
 from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, VolumePlan
-from ployz.plan.reports import Answers, SnapshotReport, VolumeReport, common_base
+from ployz.plan.reports import Answers, KeepReport, SnapshotReport, VolumeReport, common_base
 from ployz.plan.space import usable_bytes
 
 
@@ -42,6 +42,7 @@ class VolumePlanner:
             quota_bytes=declared.quota_bytes or 0,
             mode="" if declared.mode is None else f"{declared.mode:04o}",
             owner=_owner(declared.owner),
+            settings=properties.declared(declared),
         )
         if wanted.previous is None:
             self._check_nothing_in_the_way(wanted)
@@ -58,7 +59,9 @@ class VolumePlanner:
             )
             return self._moved(plan, wanted.previous, found)
         requota = found is not None and found.quota_bytes != plan.quota_bytes
-        return evolve(plan, change=Change.REPLACE if requota else Change.UNCHANGED)
+        lacking = properties.lacking(found.local, plan.settings) if found is not None else ()
+        change = Change.REPLACE if requota or lacking else Change.UNCHANGED
+        return evolve(plan, change=change, settings=lacking, requota=requota)
 
     def _is_verified(self, declared: Volume) -> bool:
         moves = [move.verify for move in self.manifest.intent.volumes if move.volume == declared.name]
@@ -69,16 +72,21 @@ class VolumePlanner:
         self._check_is_it(previous, found)
         self._check_not_busy(previous.owner, found)
         self._check_not_busy(plan.machine, copy)
+        self._check_childless(previous.owner, found, "would stay behind")
         if copy is not None and not 0 < copy.epoch < previous.epoch:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
                 f"{plan.machine} has a dataset for {plan.volume}, and nothing proves that it is an older copy: its "
                 f"epoch is {copy.epoch}, the owner's {previous.epoch}",
-                f"Look at it there (zfs list | grep {plan.volume}), and rename or destroy it.",
+                look_at(plan.volume),
             )
         base = base_of_move(self.answers, plan.volume, previous.owner, plan.machine)
+        if base is None:
+            self._check_childless(plan.machine, copy, "are in the way of replacing the older copy above them")
+        for problem in in_the_way_of_receiving(plan.machine, copy, base):
+            self.blockers.add(problem.code, problem.text, problem.advice)
         size_bytes = found.referenced_bytes if found else 0
-        first_send_bytes = self.estimates.get(plan.volume, size_bytes)
+        first_send_bytes = self.estimates.get(plan.volume, found.uncompressed_bytes if found else 0)
         target = self.answers.machine(plan.machine)
         return evolve(
             plan,
@@ -88,6 +96,8 @@ class VolumePlanner:
             expected_rounds=precopy.expected_rounds(first_send_bytes),
             target_free_bytes=usable_bytes(target) if target else 0,
             replaces_stale_copy=copy is not None and base is None,
+            settings=properties.travelling(found.local, plan.settings) if found else plan.settings,
+            left_behind=properties.staying(found.local) if found else (),
         )
 
     def _check_is_it(self, previous: VolumePlacement, found: VolumeReport | None) -> None:
@@ -99,6 +109,14 @@ class VolumePlanner:
                 f"name has epoch {found.epoch}: nothing proves that it is the volume",
                 f"If the last move has only just ended, {previous.owner} may still be taking it over: try again. Else "
                 f"look where the dataset comes from; the log of ployzd on {previous.owner} says what it lacks.",
+            )
+
+    def _check_childless(self, machine: MachineId, found: VolumeReport | None, what: str) -> None:
+        if found is not None and found.children:
+            self.blockers.add(
+                Code.DATASET_IN_THE_WAY,
+                f"volume {found.volume} has datasets below it on {machine}, which {what}: {', '.join(found.children)}",
+                put_elsewhere(found.children[0]),
             )
 
     def _check_not_busy(self, machine: MachineId, found: VolumeReport | None) -> None:
@@ -115,7 +133,7 @@ class VolumePlanner:
             self.blockers.add(
                 Code.DATASET_IN_THE_WAY,
                 f"{wanted.machine} has a dataset for {wanted.volume}, which no fact knows",
-                f"Look at it there (zfs list | grep {wanted.volume}), and rename or destroy it.",
+                look_at(wanted.volume),
             )
 
     def _check_lost(self, volume: VolumeRef, owner: MachineId) -> None:
@@ -125,6 +143,49 @@ class VolumePlanner:
                 f"volume {volume} is recorded as owned by {owner}, which has no dataset for it",
                 f"Look whether the pool of {owner} is imported.",
             )
+
+
+def in_the_way_of_receiving(
+    machine: MachineId, copy: VolumeReport | None, base: SnapshotReport | None
+) -> Iterator[Problem]:
+    """The copy goes back to the base first, or goes altogether: holds and clones of what is newer prevent that."""
+    snapshots = copy.snapshots if copy is not None else ()
+    guids = [each.guid for each in snapshots]
+    kept_to = guids.index(base.guid) + 1 if base is not None and base.guid in guids else 0
+    doomed = {each.name for each in snapshots[kept_to:]}
+    for keep in copy.keeps if copy is not None else ():
+        if keep.snapshot in doomed:
+            yield _kept(machine, keep)
+
+
+def _kept(machine: MachineId, keep: KeepReport) -> Problem:
+    return Problem(
+        Code.DATASET_BUSY, f"on {machine} {keep.why}, and that must go first", f"If nobody needs it: {keep.remedy}"
+    )
+
+
+def in_the_way_of_removing(machine: MachineId, found: VolumeReport) -> Iterator[Problem]:
+    for keep in found.keeps:
+        yield _kept(machine, keep)
+    if found.children:
+        text = f"volume {found.volume} has datasets below it on {machine}: {', '.join(found.children)}"
+        yield Problem(Code.DATASET_IN_THE_WAY, text, put_elsewhere(found.children[0]))
+
+
+def look_at(volume: VolumeRef) -> str:
+    return (
+        f"Look at it there (zfs list -t all | grep {volume}), and put it elsewhere (zfs rename): nothing proves that "
+        "its data is anywhere else."
+    )
+
+
+def put_elsewhere(dataset: str) -> str:
+    """What to do with one that somebody made below a volume. Its data may exist nowhere else."""
+    return f"Copy what is in it into the volume, or put it elsewhere, with all that it has: {rename(dataset)}"
+
+
+def rename(dataset: str) -> str:
+    return f"zfs rename {dataset} {dataset.partition('/')[0]}/{dataset.rpartition('/')[2]}"
 
 
 def base_of_move(answers: Answers, volume: VolumeRef, source: MachineId, target: MachineId) -> SnapshotReport | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from ployz.errors import Code, Corrupt
+from ployz.events.chain import READ_ALONE
 from ployz.events.log import GENESIS_HASH, Record
 from ployz.events.types import FactMirrored
 from ployz.projections.local import LocalView
@@ -33,7 +34,7 @@ class Folded:
                 raise Corrupt(
                     Code.LOG_CORRUPT,
                     f"the local log has fact {mirrored.position} after fact {self.view.position}",
-                    "keep log.db: it also holds what this machine promised; `ployzctl events verify` finds the damage",
+                    READ_ALONE,
                 )
             self.view.apply(mirrored.fact, mirrored.position, record.at_ms)
             self.fact_hash = mirrored.hash

@@ -41,6 +41,9 @@ class Invites:
         mine = (each.expires_ms for each in self._invites.values() if each.by == by and not each.revoked)
         return max(mine, default=0)
 
+    def copy(self) -> Invites:
+        return Invites(dict(self._invites))
+
     def apply(self, fact: Fact) -> None:
         match fact:
             case InviteMade():

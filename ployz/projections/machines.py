@@ -76,6 +76,9 @@ class Machines:
         """Of every member that is identified: whom this machine trusts."""
         return {each.machine: each.certificate for each in self._members.values() if each.certificate is not None}
 
+    def copy(self) -> Machines:
+        return Machines(self.cluster, dict(self._members), set(self._removed))
+
     def apply(self, fact: Fact) -> None:
         match fact:
             case ClusterFounded():

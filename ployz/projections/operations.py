@@ -99,6 +99,9 @@ class Operations:
     def undecided(self) -> list[Operation]:
         return list(self._undecided.values())
 
+    def copy(self) -> Operations:
+        return Operations(dict(self._undecided), dict(self._decided), self._archive, set(self._namespaces))
+
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         match fact:
             case OperationStarted():

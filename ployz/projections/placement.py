@@ -87,6 +87,9 @@ class Placement:
     def volumes_on(self, machine: MachineId) -> list[VolumePlacement]:
         return [volume for _, volume in sorted(self._volumes.items()) if volume.owner == machine]
 
+    def copy(self) -> Placement:
+        return Placement(dict(self._namespaces), dict(self._volumes), dict(self._bases), dict(self._takeovers))
+
     def apply(self, fact: Fact, position: int, at_ms: int) -> None:
         match fact:
             case DeployCommitted():

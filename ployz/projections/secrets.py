@@ -31,6 +31,9 @@ class Secrets:
     def in_order(self) -> list[Secret]:
         return [each for _, each in sorted(self._secrets.items())]
 
+    def copy(self) -> Secrets:
+        return Secrets(dict(self._secrets))
+
     def apply(self, fact: Fact, at_ms: int) -> None:
         match fact:
             case SecretSet():

@@ -35,6 +35,19 @@ class ClusterView:
         self.secrets.apply(fact, at_ms)
         self.position = position
 
+    def copy(self) -> ClusterView:
+        """As it is now, for who reads it beside the loop, in which facts go on being applied to this one. The values
+        are frozen, so only what holds them is copied. Of operations archived long ago both know the same.
+        """
+        return ClusterView(
+            self.position,
+            self.machines.copy(),
+            self.placement.copy(),
+            self.operations.copy(),
+            self.invites.copy(),
+            self.secrets.copy(),
+        )
+
 
 def fold(facts: Iterable[tuple[int, int, Fact]]) -> ClusterView:
     """From (position, wall time in ms, fact), in order from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, get_args
 
@@ -11,11 +12,16 @@ from cattrs.gen import make_dict_structure_fn
 
 from ployz.ids import ServiceRef, SlotRef, VolumeRef
 from ployz.strict.collections import Structure, Unstructure, only
+from ployz.strict.compiled import Inline, compile_class
 from ployz.strict.malformed import Malformed
 
 
-def add_classes(converter: Converter) -> None:
-    converter.register_structure_hook_factory(_is_class, _structure_class)
+def add_classes(converter: Converter, inline: dict[Any, Inline] | None) -> None:
+    """`inline`: as `compile_class` wants it; None: nothing is compiled, and mistakes have their paths."""
+    if inline is None:
+        converter.register_structure_hook_factory(_is_class, _structure_class)
+    else:
+        converter.register_structure_hook_factory(_is_class, partial(_compile_class, inline))
     converter.register_structure_hook_factory(_is_union, _structure_union)
     converter.register_unstructure_hook_factory(_is_union, _unstructure_union)
 
@@ -26,6 +32,10 @@ def _is_class(cls: Any) -> bool:
 
 def _structure_class(cls: Any, converter: Converter) -> Structure:
     return only(dict, make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True))
+
+
+def _compile_class(inline: dict[Any, Inline], cls: Any, converter: Converter) -> Structure:
+    return compile_class(cls, converter, _structure_class(cls, converter), inline)
 
 
 def _members(cls: Any) -> list[Any]:

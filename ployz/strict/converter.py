@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeVar
 
 from cattrs import Converter
@@ -13,7 +13,8 @@ from cattrs import Converter
 from ployz.errors import PloyzError
 from ployz.ids import NAME_LENGTH_MAX, Name, SecretRef, ServiceRef, SlotRef, VolumeRef
 from ployz.strict.classes import add_classes
-from ployz.strict.collections import add_collections
+from ployz.strict.collections import Structure, add_collections
+from ployz.strict.compiled import Inline, cached, member, unless
 from ployz.strict.malformed import Malformed, leaves, misplaced, mistakes, name_of
 
 INT_MIN: Final = -(2**63)
@@ -25,12 +26,12 @@ T = TypeVar("T")
 
 NAMES_KNOWN: Final = 1 << 16
 """A history says the same names over and over: each is checked once, and is one object in memory, while it is among
-the last so many."""
+the last so many of its class."""
 
 
 def make_converter(*, detailed: bool = True) -> Converter:
-    """A new strict converter; the caller may add hooks for its own types. Not `detailed`: it refuses the same, and
-    is faster, and does not say where the mistakes are.
+    """A new strict converter; the caller may add hooks for its own types, before it is first used. Not `detailed`: it
+    refuses the same, and is faster, and does not say where the mistakes are.
 
     - A scalar is exactly its own type: `"3"`, `True`, `3.0` and `b"3"` are no int. Floats are finite, ints 64 bits.
     - A class is a dict with exactly its fields; fields with a default may be absent.
@@ -42,7 +43,7 @@ def make_converter(*, detailed: bool = True) -> Converter:
     _add_scalars(converter)
     _add_names(converter)
     add_collections(converter)
-    add_classes(converter)
+    add_classes(converter, None if detailed else _INLINE)
     return converter
 
 
@@ -62,9 +63,8 @@ def structure(converter: Converter, plain: object, cls: type[T]) -> T:
 
 
 def _add_scalars(converter: Converter) -> None:
-    for scalar in (bool, bytes):
-        converter.register_structure_hook(scalar, _exactly(scalar))
-    converter.register_structure_hook(str, _exactly(str))
+    for scalar, exactly in _EXACTLY.items():
+        converter.register_structure_hook(scalar, exactly)
     # A name or a code in a field that says `str` becomes plain text; a wrong type is left for the reader to refuse.
     converter.register_unstructure_hook(str, lambda value: str(value) if isinstance(value, str) else value)
     converter.register_structure_hook(int, _int)
@@ -73,13 +73,16 @@ def _add_scalars(converter: Converter) -> None:
     converter.register_structure_hook(StrEnum, _enum_member)
 
 
-def _exactly(scalar: type[Any]) -> Callable[[object, Any], Any]:
+def _exactly(scalar: type[Any]) -> Structure:
     def check(value: object, _: Any) -> object:
         if type(value) is not scalar:
             raise misplaced(value, name_of(scalar))
         return value
 
     return check
+
+
+_EXACTLY: Final = {scalar: _exactly(scalar) for scalar in (bool, bytes, str)}
 
 
 def _int(value: object, _: Any) -> int:
@@ -107,8 +110,8 @@ def _enum_member(value: object, cls: type[StrEnum]) -> StrEnum:
 def _add_names(converter: Converter) -> None:
     # By class, so that it beats the hook of `str`: cattrs takes the hook of the nearest base.
     converter.register_structure_hook(Name, _name)
-    for reference in (ServiceRef, VolumeRef, SecretRef, SlotRef):
-        converter.register_structure_hook(reference, _reference(reference))
+    for reference in _REFERENCES:
+        converter.register_structure_hook(reference, _reference)
         converter.register_unstructure_hook(reference, _text_of_reference)
 
 
@@ -116,24 +119,37 @@ def _name(value: object, cls: type[Name]) -> Name:
     if type(value) is not str:
         raise misplaced(value, f"a {cls.kind}")
     # Certificates and sealed values are long, and strangers send them: they are not kept.
-    return _named(cls, value) if len(value) <= NAME_LENGTH_MAX else cls(value)
+    return _known(cls)(value) if len(value) <= NAME_LENGTH_MAX else cls(value)
 
 
-@lru_cache(NAMES_KNOWN)
-def _named(cls: type[Name], text: str) -> Name:
-    return cls(text)
+@cache
+def _known(cls: type[Name]) -> Callable[[str], Name]:
+    return lru_cache(NAMES_KNOWN)(cls)
 
 
-def _reference(cls: type[ServiceRef | VolumeRef | SecretRef | SlotRef]) -> Callable[[object, Any], object]:
-    parse = lru_cache(NAMES_KNOWN)(cls.parse)
+_Reference = ServiceRef | VolumeRef | SecretRef | SlotRef
+_REFERENCES: Final[tuple[type[_Reference], ...]] = (ServiceRef, VolumeRef, SecretRef, SlotRef)
+_PARSED: Final[dict[type[_Reference], Callable[[str], Any]]] = {
+    cls: lru_cache(NAMES_KNOWN)(cls.parse) for cls in _REFERENCES
+}
 
-    def hook(value: object, _: Any) -> object:
-        if type(value) is not str:
-            raise misplaced(value, f"a {cls.__name__}")
-        return parse(value)
 
-    return hook
+def _reference(value: object, cls: type[_Reference]) -> _Reference:
+    if type(value) is not str:
+        raise misplaced(value, f"a {cls.__name__}")
+    parsed: _Reference = _PARSED[cls](value)
+    return parsed
 
 
 def _text_of_reference(value: object) -> object:
-    return str(value) if isinstance(value, ServiceRef | VolumeRef | SecretRef | SlotRef) else value
+    return str(value) if isinstance(value, _Reference) else value
+
+
+_INLINE: Final[dict[Any, Inline]] = {
+    **{exactly: unless(f"type({{0}}) is not {scalar.__name__}") for scalar, exactly in _EXACTLY.items()},
+    _int: unless(f"type({{0}}) is not int or not {INT_MIN} <= {{0}} <= {INT_MAX}"),
+    _enum_member: member,
+    _name: cached(_known, NAME_LENGTH_MAX),
+    _reference: cached(_PARSED.__getitem__, NAME_LENGTH_MAX),
+}
+"""By the hook: what it takes as it is, or has made before. A hook of the caller's for the same type is not in it."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
@@ -58,6 +58,24 @@ def name_of(certificate: Certificate) -> str:
     """The machine that it was made for; empty: it names none."""
     names = x509.load_der_x509_certificate(der_of(certificate)).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""
+
+
+def certificate_flaw(certificate: Certificate, machine: MachineId) -> str:
+    """Why TLS could not know the machine by it, for the end of a sentence. Empty: it could."""
+    try:
+        parsed = x509.load_der_x509_certificate(der_of(certificate))
+        key = parsed.public_key()
+        names = [each.value for each in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        if not isinstance(key, Ed25519PublicKey):
+            return "its key is no Ed25519 key"
+        if names != [machine]:
+            return "it is another machine's"
+        key.verify(parsed.signature, parsed.tbs_certificate_bytes)
+    except (ValueError, UnsupportedAlgorithm):
+        return "it is no X.509 certificate"
+    except InvalidSignature:
+        return "its key has not signed it"
+    return ""
 
 
 def encoded(der: bytes) -> Certificate:

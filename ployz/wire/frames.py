@@ -57,14 +57,19 @@ def encode_frame(content: dict[str, Any]) -> bytes:
 class FrameDecoder:
     """`feed` it bytes as they come, then take frames with `next_frame` until it says None."""
 
-    def __init__(self, limit_bytes: int = HELLO_BYTES_MAX) -> None:
+    def __init__(self, limit_bytes: int = HELLO_BYTES_MAX, items_max: int = ITEMS_MAX) -> None:
         self.limit_bytes = limit_bytes
+        self._items_max = items_max
         self._buffer = bytearray()
         self._closed: BadFrame | None = None
 
     def feed(self, data: bytes) -> None:
         if self._closed is None:
             self._buffer += data
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer)
 
     @property
     def is_inside_frame(self) -> bool:
@@ -97,17 +102,18 @@ class FrameDecoder:
             raise BadFrame(Flaw.TOO_LONG, f"it claims {length} bytes, and the limit is {self.limit_bytes}")
         if len(self._buffer) < LENGTH_BYTES + length:
             return None
-        payload = bytes(self._buffer[LENGTH_BYTES : LENGTH_BYTES + length])
+        with memoryview(self._buffer) as whole:
+            payload = bytes(whole[LENGTH_BYTES : LENGTH_BYTES + length])
         del self._buffer[: LENGTH_BYTES + length]
-        content = unpack_checked(payload)
+        content = unpack_checked(payload, self._items_max)
         if not isinstance(content, dict):
             raise BadFrame(Flaw.NOT_A_MAP, f"it holds a {type(content).__name__}")
         return content
 
 
-def unpack_checked(payload: bytes) -> Any:
+def unpack_checked(payload: bytes, items_max: int = ITEMS_MAX) -> Any:
     """Exactly one msgpack value within every limit, as plain data; else `BadFrame`."""
-    check_shape(payload)
+    check_shape(payload, items_max)
     try:
         return unpack(payload, limit_bytes=FRAME_BYTES_MAX)
     except Malformed as error:  # text that is no UTF-8, keys that are no text: what the shape does not show
@@ -136,7 +142,7 @@ _ARRAY_LENGTH_BYTES = {0xDC: 2, 0xDD: 4}
 _MAP_LENGTH_BYTES = {0xDE: 2, 0xDF: 4}
 
 
-def check_shape(payload: bytes) -> None:
+def check_shape(payload: bytes, items_max: int = ITEMS_MAX) -> None:
     """Walks the headers alone, without making an object: depth, number of values, and that all of it is there.
 
     Raises `BadFrame`. Extension types are not part of the protocol, and refused.
@@ -150,8 +156,8 @@ def check_shape(payload: bytes) -> None:
             continue
         open_values[-1] -= 1
         items += 1
-        if items > ITEMS_MAX:
-            raise BadFrame(Flaw.TOO_MANY, f"the limit is {ITEMS_MAX}")
+        if items > items_max:
+            raise BadFrame(Flaw.TOO_MANY, f"the limit is {items_max}")
         if at >= len(payload):
             raise BadFrame(Flaw.TRUNCATED, "a value is missing")
         at, inside = _step(payload, at)

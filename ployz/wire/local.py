@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -39,7 +40,8 @@ class Conversation:
 
     def greet(self) -> str:
         """The name of the machine that answers. OSError, or `Unreachable`: it does not."""
-        self._socket.sendall(self._session.send(Hello(PROTOCOL_VERSION, "", "")))
+        with suppress(BrokenPipeError):  # it said why it closed before it was greeted
+            self._socket.sendall(self._session.send(Hello(PROTOCOL_VERSION, "", "")))
         hello = self._next_frame("it closed the connection at once")
         if isinstance(hello, Refusal):
             raise hello.to_error()

@@ -90,6 +90,11 @@ class Newcomer:
 Sender = Local | Peer | Operator | Newcomer
 
 
+def is_trusted(sender: Sender) -> bool:
+    """This node, a member, or somebody who may change things: not a reader, and nobody from outside."""
+    return sender.origin not in READER | NEWCOMER
+
+
 class Message(Generic[R_co]):
     """Base of every message. `Message[VolumeReport]` says that a VolumeReport answers it."""
 

@@ -19,6 +19,8 @@ from ployz.wire.frames import FRAME_BYTES_MAX, HELLO_BYTES_MAX, BadFrame, Flaw, 
 PROTOCOL_VERSION = 1
 IN_FLIGHT_MAX = 128
 """Requests of one connection without an answer yet."""
+FRAME_ITEMS_MAX = 32
+"""Values in one frame: a map of a few fields. What a request asks is bytes here, and unpacked elsewhere."""
 TEXT_LENGTH_MAX = 16_000
 """Characters of a refusal's text: room for every blocker of a plan, none for a program's whole output."""
 
@@ -180,13 +182,24 @@ class Session:
     def __init__(self, role: Role) -> None:
         self.role = role
         self.state = State.START
-        self._decoder = FrameDecoder(HELLO_BYTES_MAX)
+        self._decoder = FrameDecoder(HELLO_BYTES_MAX, FRAME_ITEMS_MAX)
         self._in_flight: set[int] = set()
+        self._in_flight_max = IN_FLIGHT_MAX
         self._last_id = 0
 
     @property
     def in_flight(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Of frames that are not whole."""
+        return self._decoder.buffered_bytes
+
+    def allow(self, frame_bytes_max: int, in_flight_max: int) -> None:
+        """What the other side may send from here on: somebody has found out whose side that is."""
+        self._decoder.limit_bytes = frame_bytes_max
+        self._in_flight_max = in_flight_max
 
     @property
     def is_inside_frame(self) -> bool:
@@ -229,7 +242,7 @@ class Session:
         except Refused:
             self.state = State.CLOSED
             raise
-        if isinstance(frame, Hello):
+        if isinstance(frame, Hello) and self.role is Role.CLIENT:  # whom the client chose to ask
             self._decoder.limit_bytes = FRAME_BYTES_MAX
         return frame
 
@@ -243,8 +256,8 @@ class Session:
             case Request(id=number):
                 if number <= self._last_id:
                     raise OutOfTurn(f"request {number} comes after request {self._last_id}: ids rise")
-                if len(self._in_flight) >= IN_FLIGHT_MAX:
-                    raise OutOfTurn(f"more than {IN_FLIGHT_MAX} requests are in flight")
+                if len(self._in_flight) >= self._in_flight_max:
+                    raise OutOfTurn(f"more than {self._in_flight_max} requests are in flight")
                 self._last_id = number
                 self._in_flight.add(number)
             case Reply(id=number) | Refusal(id=number):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -17,6 +18,10 @@ _SO_PEERGROUPS = 59
 """Since Linux 4.13; Python has no name for it. The list of a process in /proc could be that of another one by now."""
 _GROUPS_BYTES = 1024
 """The most that Python takes: 256 groups."""
+
+
+IsMembers = Callable[[str], bool]
+"""Whether an address is the overlay address of a member."""
 
 
 @frozen
@@ -31,6 +36,14 @@ def raw_socket(stream: anyio.TypedAttributeProvider) -> socket.socket:
     """The socket under an anyio stream or listener; still owned by that."""
     raw: Any = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - anyio's, nothing of Django's
     return raw  # type: ignore[no-any-return]
+
+
+def comes_from(is_members: IsMembers, stream: anyio.TypedAttributeProvider) -> bool:
+    """Whether the address at the other end of a TCP connection is a member's. Who is gone already came from nowhere."""
+    try:
+        return is_members(raw_socket(stream).getpeername()[0].partition("%")[0])
+    except OSError:
+        return False
 
 
 def peer_credentials(raw: socket.socket) -> Credentials:

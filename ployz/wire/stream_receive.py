@@ -9,13 +9,16 @@ import hmac
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import SocketStream, TaskGroup, TaskStatus
 
 from ployz.errors import Code, Failed, Refused
-from ployz.wire.sockets import raw_socket
+from ployz.wire.admission import STREAMS, Admission
+from ployz.wire.repeats import Repeats
+from ployz.wire.sockets import IsMembers, comes_from, raw_socket
 from ployz.wire.stream_intake import Connections, Intake
 from ployz.wire.stream_link import Link, LinkLost
 from ployz.wire.streams import (
@@ -32,8 +35,6 @@ from ployz.wire.streams import (
 
 HEADER_S = 5.0
 EXPECTATIONS_MAX = 256
-CONNECTIONS_MAX = 512
-"""Containers can reach this port as well: they get no more than this."""
 
 _log = logging.getLogger("ployz.wire")
 
@@ -127,17 +128,20 @@ class StreamServer:
         self._entropy = entropy
         self._expectations: dict[bytes, Expectation] = {}
         self._place: tuple[str, int] | None = None
-        self._open = 0
+        self._admission = Admission(STREAMS)
+        self._warnings = Repeats(_log)
         self._receiving: TaskGroup
 
-    async def serve(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
+    async def serve(
+        self, address: str, port: int, is_members: IsMembers, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED
+    ) -> None:
         """Until it is cancelled. Starts with the port (0: any)."""
         listener = await anyio.create_tcp_listener(local_host=address, local_port=port)
         async with listener, anyio.create_task_group() as self._receiving:
             self._place = (address, raw_socket(listener.listeners[0]).getsockname()[1])
             task_status.started(self._place[1])
             try:
-                await listener.serve(self._connected)
+                await listener.serve(partial(self._connected, is_members))
             finally:
                 for expectation in self._expectations.values():
                     expectation.cancel()
@@ -159,18 +163,19 @@ class StreamServer:
         self._expectations[token] = expectation
         return expectation
 
-    async def _connected(self, stream: SocketStream) -> None:
+    async def _connected(self, is_members: IsMembers, stream: SocketStream) -> None:
+        if not comes_from(is_members, stream):
+            self._warnings.warn("no member's address", "a stream connection had no member's address")
+            await anyio.aclose_forcefully(stream)
+            return
         async with stream:
-            if self._open >= CONNECTIONS_MAX:
-                _log.warning("a stream connection was closed at once: %d are open", self._open)
-                return
-            self._open += 1
             try:
-                await self._answer(stream)
+                with self._admission.place(raw_socket(stream).getpeername()[0]):
+                    await self._answer(stream)
+            except Refused as error:
+                self._warnings.warn("places", f"a stream connection was closed at once: {error}")
             except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError, LinkLost):
-                _log.warning("a stream connection went away before it showed a ticket")
-            finally:
-                self._open -= 1
+                self._warnings.warn("no ticket", "a stream connection went away before it showed a ticket")
 
     async def _answer(self, stream: SocketStream) -> None:
         header = b""
@@ -180,7 +185,7 @@ class StreamServer:
             expectation = self._find(header[len(MAGIC) :])
             gives_up = header.startswith(GIVE_UP)
             if expectation is None or not (gives_up or header.startswith(MAGIC)):
-                _log.warning("a stream connection showed no valid ticket")
+                self._warnings.warn("wrong ticket", "a stream connection showed no valid ticket")
                 await stream.send(NOT_ACCEPTED)
                 return
             await stream.send(ACCEPTED)

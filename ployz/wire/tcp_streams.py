@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from ployz.wire.pacing import Pace
 from ployz.wire.packing import Packing
+from ployz.wire.sockets import IsMembers
 from ployz.wire.stream_receive import Expectation, StreamServer
 from ployz.wire.stream_send import Sender
 from ployz.wire.streams import Limit, Sent, Ticket
@@ -33,9 +34,11 @@ class TcpStreams:
         self._packings: dict[tuple[str, str], Packing] = {}
         self._server = StreamServer(stall_s=stall_s, patience_s=patience_s)
 
-    async def serve(self, address: str, port: int, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
+    async def serve(
+        self, address: str, port: int, is_members: IsMembers, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED
+    ) -> None:
         """Until it is cancelled. Starts with the port (0: any)."""
-        await self._server.serve(address, port, task_status=task_status)
+        await self._server.serve(address, port, is_members, task_status=task_status)
 
     def expect(self, purpose: str, argv: Sequence[str], *, deadline_s: float) -> Expectation:
         return self._server.expect(purpose, argv, deadline_s=deadline_s)

@@ -6,6 +6,7 @@ a machine is trusted while a fact names its certificate.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from ployz.wire.certificates import der_of, encoded
 
 GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ssl.SSLError)
 """What a connection that is over raises, each of it from either side: TLS reads when it writes."""
+
+_log = logging.getLogger("ployz.wire")
 
 Members = Callable[[], Mapping[MachineId, Certificate]]
 """Every machine that is trusted now, by the facts."""
@@ -60,7 +63,8 @@ class MachineTls:
         if certificate is None:
             raise Refused(Code.NOT_A_MEMBER, f"no certificate of {machine} is known here")
         context = _context(ssl.PROTOCOL_TLS_CLIENT, self._identity)
-        context.load_verify_locations(cadata=der_of(certificate))
+        if not _believe(context, certificate):
+            raise Refused(Code.IDENTITY, f"the certificate of {machine} by the facts is none", "ployzctl doctor")
         secured = await TLSStream.wrap(
             stream, server_side=False, hostname=machine, ssl_context=context, standard_compatible=False
         )
@@ -72,10 +76,20 @@ class MachineTls:
         if self._server is None or trusted != self._trusted:
             context = _context(ssl.PROTOCOL_TLS_SERVER, self._identity)
             context.num_tickets = 0  # a resumed session would show no certificate
-            if trusted:
-                context.load_verify_locations(cadata=b"".join(map(der_of, sorted(trusted))))
+            for certificate in sorted(trusted):
+                _believe(context, certificate)
             self._server, self._trusted = context, trusted
         return self._server
+
+
+def _believe(context: ssl.SSLContext, certificate: Certificate) -> bool:
+    """Each by itself: one that is none would keep all others from being believed."""
+    try:
+        context.load_verify_locations(cadata=der_of(certificate))
+    except (ssl.SSLError, ValueError):
+        _log.warning("a certificate that the facts name is none, and its machine is not believed: ployzctl doctor")
+        return False
+    return True
 
 
 def _context(protocol: int, identity: Path) -> ssl.SSLContext:

@@ -33,7 +33,8 @@ from ployz.actors.messages.operations import (
 )
 from ployz.config import Config, Founding
 from ployz.facts.memory import MemoryFactLog
-from ployz.ids import ClusterName, MachineId, OperationId
+from ployz.host.fakes.overlay import made_up_key
+from ployz.ids import ClusterName, Endpoint, MachineId, OperationId
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.invitation import from_token
 from ployz.wire.message import Message, Newcomer, Operator, Sender
@@ -98,10 +99,10 @@ class Cluster:
         welcome = await self.invite(founder, name, place)
         await self._add(Config(name, place, cluster=CLUSTER, join=welcome.way))
 
-    async def invite(self, by: MachineId, name: MachineId, place: str) -> Welcome:
+    async def invite(self, by: MachineId, name: MachineId, place: Endpoint) -> Welcome:
         """Made there, and used at once."""
         invited = from_token((await self.ask(by, "invites", MakeInvite(900.0))).token)
-        asked = UseInvite(invited.invite, invited.secret, name, place, f"key-{name}", certificate(name))
+        asked = UseInvite(invited.invite, invited.secret, name, place, made_up_key(name), certificate(name))
         return await self.ask_as(Newcomer(place), by, "invites", asked)
 
     async def _add(self, config: Config) -> None:

@@ -34,14 +34,15 @@ from ployz.host.fakes.folders import FakeFolders
 from ployz.host.fakes.gateway import FakeGateway
 from ployz.host.fakes.guards import FakeGuards
 from ployz.host.fakes.names import FakeNameServer
-from ployz.host.fakes.overlay import FakeOverlay
+from ployz.host.fakes.overlay import FakeOverlay, made_up_key
 from ployz.host.fakes.premises import FakePremises
 from ployz.host.fakes.secret_files import FakeSecretFiles
 from ployz.host.fakes.zfs import RECEIVE, SEND, FakeZfs
 from ployz.host.ports import Image
-from ployz.ids import Certificate, MachineId
+from ployz.ids import Certificate, Endpoint, MachineId
 from ployz.install.identity import read_sealing_key, vouch_for
 from ployz.node import found, own_addresses, spawn_actors
+from ployz.wire.aside import InlineAside
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.sealing import SealingKey
 from tests import identities
@@ -185,6 +186,7 @@ class Life:
             gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),
             premises=self._port("premises", machine.premises),
+            aside=InlineAside(),
         )
         self.parts.mirror = Mirror(
             self.parts.facts, log, [self.parts.take_fact], folded.view.position, folded.fact_hash
@@ -239,7 +241,7 @@ class Machine:
 
     @property
     def key(self) -> str:
-        return f"key-{self.name}"
+        return made_up_key(self.name)
 
     @property
     def certificate(self) -> Certificate:
@@ -269,7 +271,9 @@ def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
         folders=folders,
         log=MemoryLog(shared.clock),
     )
-    machine = Machine(name, config, shared, disk, FakeOverlay(f"key-{name}"), FakeGateway(shared.clock), secret_files)
+    machine = Machine(
+        name, config, shared, disk, FakeOverlay(made_up_key(name)), FakeGateway(shared.clock), secret_files
+    )
     shared.stations[machine.key] = machine
     return machine
 
@@ -283,5 +287,5 @@ def sealing_key(machine: MachineId) -> SealingKey:
     return read_sealing_key(identities.identity(machine))
 
 
-def endpoint(number: int) -> str:
-    return f"[{IPv6Address('2001:db8::') + number}]:51820"
+def endpoint(number: int) -> Endpoint:
+    return Endpoint(f"[{IPv6Address('2001:db8::') + number}]:51820")

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import BindMount, Docker
+from ployz.host.ports import BindMount, Census, Docker
 from tests.docker_world import (
     HANG,
     NETWORK,
@@ -40,6 +40,61 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield from world_of(request)
+
+
+# ---------------------------------------------------------------- what others take away
+
+
+def test_one_look_says_what_is_there_and_what_others_took_away(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        assert await docker.census() == Census(network=True)
+        await docker.create(wanted)
+        assert await docker.census() == Census(network=True, containers={wanted.name: False})
+        await docker.start(wanted.name)
+        assert await docker.census() == Census(network=True, containers={wanted.name: True})
+
+        world.break_off_removal(wanted.name)
+        seen = await docker.census()
+        assert seen == Census(True, {wanted.name: True}, cut_off=frozenset({wanted.name}))
+        await docker.remove(wanted.name)
+
+        await docker.create(wanted)
+        await docker.start(wanted.name)
+        world.remove_by_hand(wanted.name)
+        assert await docker.census() == Census(network=True, orphans=(wanted.name,))
+        await docker.create(wanted)  # the same one goes on with it
+        await docker.start(wanted.name)
+        assert await docker.census() == Census(network=True, containers={wanted.name: True})
+        world.remove_by_hand(wanted.name)
+        await docker.remove(wanted.name)  # another one could not have its address
+        assert await docker.census() == Census(network=True)
+
+        world.remove_network()
+        assert await docker.census() == Census(network=False)
+        await docker.ensure_network(NETWORK)
+        assert await docker.census() == Census(network=True)
+
+    run(world, test)
+
+
+def test_an_image_that_is_kept_outlives_a_prune_of_everything(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        for _ in range(2):
+            await docker.keep_image(world.image_id, "ployz-keep.op-1.abc", "production op-1")
+        assert (await docker.census()).keepers == {"ployz-keep.op-1.abc": "production op-1"}
+        world.prune()
+        assert await docker.image(world.image_id) is not None
+        await docker.ensure_network(NETWORK)
+        await docker.create(wanted)
+        await docker.start(wanted.name)
+        await docker.remove(wanted.name)
+        await docker.remove("ployz-keep.op-1.abc")
+        assert await docker.census() == Census(network=True)
+        assert await docker.image(world.image_id) is not None
+
+    run(world, test)
 
 
 # ---------------------------------------------------------------- life

@@ -146,6 +146,21 @@ def test_an_image_keeps_its_id_when_it_is_carried_over(engine: Engine, sleeper: 
     run(engine, test)
 
 
+def test_an_image_that_is_not_there_or_not_whole_is_not_carried(
+    engine: Engine, sleeper: ContainerSpec, tmp_path: Path
+) -> None:
+    async def test(docker: DockerEngine) -> None:
+        unknown = await anyio.run_process(docker.save_argv("sha256:" + "0" * 64), check=False)
+        assert (unknown.returncode, unknown.stdout) == (1, b"")
+        assert b"Docker could not save the image: " in unknown.stderr
+        whole = (await anyio.run_process(docker.save_argv(sleeper.image_id))).stdout
+        half = await anyio.run_process(docker.load_argv(), input=whole[: len(whole) // 2], check=False)
+        assert half.returncode == 1
+        assert b"Docker could not load the image: " in half.stderr
+
+    run(engine, test)
+
+
 def test_of_much_output_the_end_is_kept(engine: Engine, sleeper: ContainerSpec) -> None:
     async def test(docker: DockerEngine) -> None:
         await docker.create(sleeper)

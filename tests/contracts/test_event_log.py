@@ -134,6 +134,22 @@ def test_the_same_step_of_an_operation_is_appended_once(open_log: OpenLog) -> No
     run(open_log, test)
 
 
+def test_steps_that_are_there_and_steps_that_are_new_may_be_appended_together(open_log: OpenLog) -> None:
+    async def test(log: EventLog) -> None:
+        one, two = await log.append([started(step, OPERATION, step) for step in ("one", "two")])
+        steps = ("two", "three", "one", None, "three", "two")
+        records = await log.append([started("again", OPERATION, step) for step in steps])
+        three, plain = records[1], records[3]
+        assert list(records) == [two, three, one, plain, three, two]
+        assert [three.seq, plain.seq, log.head] == [3, 4, 4]
+        assert list(await log.append([started("again", OPERATION, "one")])) == [one]
+        assert [each.seq for each in await log.append([started("more", OPERATION, "four")])] == [5]
+        assert list(await log.read(0, 4)) == [one, two, three, plain]
+        assert list(verify(await log.rows(0, 10), CODEC)) == []
+
+    run(open_log, test)
+
+
 def test_entries_without_a_step_are_never_in_each_others_way(open_log: OpenLog) -> None:
     async def test(log: EventLog) -> None:
         await log.append([started("1", OPERATION), started("1", OPERATION), started("1"), started("1")])

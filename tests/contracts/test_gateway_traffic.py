@@ -364,3 +364,32 @@ def test_each_host_gets_its_certificate_and_a_broken_one_turns_off_tls_alone(fro
     (problem,) = front.apply(web(front, one)).problems
     assert problem.startswith("TLS is off: ")
     assert front.get()[0] == 200
+
+
+# ---------------------------------------------------------------- what clients pretend
+
+
+@pytest.mark.parametrize("host", ["a.example.com/admin", "a.example.com/", "/admin", "x, a.example.com/admin"])
+def test_a_host_that_is_half_a_path_chooses_no_other_services_route(front: Front, one: Upstream, host: str) -> None:
+    with Upstream("admin") as admin:
+        state = GatewayState(
+            http=(HttpEntry("", "/", WEB), HttpEntry("a.example.com", "/admin", API), HttpEntry("", "/admin", API)),
+            backends=(backend(WEB, one), backend(API, admin)),
+        )
+        front.apply(state)
+        assert front.get("/admin/x", "a.example.com")[:2] == (200, "admin /admin/x")
+        admin.told = {}
+        assert front.get("/x", host)[0] == 400
+        assert admin.told == {}
+        assert front.get("/x", "a.example.com:80")[:2] == (200, "one /x")
+
+
+def test_who_asked_is_said_by_the_gateway_alone(front: Front, one: Upstream) -> None:
+    front.apply(web(front, one))
+    connection = http.client.HTTPConnection("127.0.0.1", front.http_port, timeout=30)
+    pretended = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Host": "evil", "Forwarded": "for=10.0.0.1"}
+    connection.request("GET", "/", headers={"Host": "a.example.com", **pretended})
+    assert connection.getresponse().read() == b"one /\n"
+    connection.close()
+    assert one.told["x-forwarded-for"] in {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert not {"x-forwarded-host", "forwarded"} & one.told.keys()

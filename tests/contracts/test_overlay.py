@@ -96,6 +96,19 @@ def test_the_key_changes_when_it_is_switched_and_the_next_one_waits_until_then(s
     assert subject.places() == {**dict.fromkeys(DB, KEY_A), **dict.fromkeys(WEB, KEY_B)}
 
 
+def test_what_was_applied_is_no_drift_and_putting_it_back_changes_nothing(subject: Subject) -> None:
+    async def main() -> None:
+        await subject.overlay.up(CONFIG)
+        state = two_peers(DB, WEB)
+        await subject.overlay.apply(state)
+        assert await subject.overlay.drift(state) == {}
+        await subject.overlay.restore(state, ["interface", "peers", "routes", "bridge", "switches", "rules", "doors"])
+        assert await subject.overlay.drift(state) == {}
+
+    wait_for(main)
+    assert subject.places() == {**dict.fromkeys(DB, KEY_A), **dict.fromkeys(WEB, KEY_B)}
+
+
 def test_up_twice_is_done_and_shows_no_peer(subject: Subject) -> None:
     async def main() -> None:
         await subject.overlay.up(CONFIG)

@@ -5,6 +5,7 @@ Each `reaches` is one packet: what is lost is not sent again, so that nothing he
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import anyio
 import pytest
 from attrs import evolve
 
+from ployz.actors.looking import LOOK_EVERY_S
 from ployz.clock import SystemClock
 from ployz.errors import Failed
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
@@ -26,7 +28,7 @@ from ployz.host.wireguard import WireGuard
 from ployz.host.wireguard.changes import Changes, changes
 from ployz.host.wireguard.commands import Commands
 from tests.netns import NetworkNamespace, machine, network
-from tests.real import need
+from tests.real import PATIENCE, need
 
 pytestmark = pytest.mark.real
 
@@ -55,6 +57,8 @@ class Machine:
             bridge="br0",
             ipv6_subnet="fd77:7:0:1::/64",
             ipv4_subnet="10.78.0.0/16",
+            machine_ports=frozenset({7701, 2379}),
+            gateways=("fd77:7:0:1::1/64", "10.78.0.1/16"),
         )
         self.overlay = WireGuard(folder / f"key-{number}", SystemClock(), prefix=namespace.prefix)
         self.key = wait_for(self.overlay.public_key)
@@ -199,24 +203,24 @@ def test_an_address_stays_reachable_from_everywhere_when_it_moves_there_and_back
 
 LISTEN = """
 import socket, sys
-with socket.create_server(("", 5432), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+with socket.create_server(("", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True) as server:
     print("listening", flush=True)
     while True:
         server.accept()[0].close()
 """
 CONNECT = """
 import socket, sys
-address, mark = sys.argv[1], int(sys.argv[2])
+address, mark, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
     client.settimeout(1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-    client.connect((address, 5432))
+    client.connect((address, port))
 """
 
 
 @contextmanager
-def listening(container: NetworkNamespace) -> Iterator[None]:
-    argv = [*container.prefix, sys.executable, "-c", LISTEN]
+def listening(container: NetworkNamespace, port: int = 5432) -> Iterator[None]:
+    argv = [*container.prefix, sys.executable, "-c", LISTEN, str(port)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -226,8 +230,8 @@ def listening(container: NetworkNamespace) -> Iterator[None]:
             server.kill()
 
 
-def connects(source: NetworkNamespace, address: str, mark: int = 0) -> bool:
-    return source.try_(sys.executable, "-c", CONNECT, address, str(mark)).returncode == 0
+def connects(source: NetworkNamespace, address: str, mark: int = 0, port: int = 5432) -> bool:
+    return source.try_(sys.executable, "-c", CONNECT, address, str(mark), str(port)).returncode == 0
 
 
 def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened(bridged: Rig) -> None:
@@ -253,6 +257,24 @@ def test_a_candidate_that_is_closed_is_reached_by_looks_alone_until_it_is_opened
             assert connects(web, address)
 
 
+def test_what_is_for_machines_is_reached_by_machines_and_by_no_container_here_or_elsewhere(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    web, _ = bridged.place(WEB, first), bridged.place(DB, second)
+    bridged.follow()
+    with (
+        listening(first.namespace, 7701),
+        listening(second.namespace, 7701),
+        listening(second.namespace, 5432),
+    ):
+        for address in sorted(first.own | second.own | {"10.78.0.1", "fd77:7:0:1::1", "192.0.2.1"}):
+            assert not connects(web, address, port=7701), address
+        for address in sorted(second.own):
+            assert connects(first.namespace, address, port=7701), "a machine reaches it"
+            assert connects(web, address), "what is not for machines alone is reached"
+    first.up()
+    assert first.namespace.run("nft", "list", "table", "inet", "ployz_ports").count("reject") == 3
+
+
 def test_containers_see_each_other_under_their_own_addresses_through_a_closed_firewall(bridged: Rig) -> None:
     first, second, _ = bridged.machines
     for each in (first, second):
@@ -265,23 +287,58 @@ def test_containers_see_each_other_under_their_own_addresses_through_a_closed_fi
 
 def test_a_container_reaches_the_outside_under_the_address_of_its_host(bridged: Rig) -> None:
     first, _, _ = bridged.machines
-    first.namespace.run("iptables", "-N", "DOCKER-USER")
     web = bridged.place(WEB, first)
     bridged.follow()
     assert web.reaches("192.0.2.2")  # machine 2 on the underlay, which knows no way back to a container of machine 1
 
 
-def test_rules_that_docker_forgot_come_back_with_up(bridged: Rig) -> None:
+MEDDLING = {
+    "flushed": "iptables -F; ip6tables -F",
+    "another's firewall": "iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X; iptables -P FORWARD DROP",
+    "nothing left": "nft flush ruleset; iptables -P FORWARD DROP; ip6tables -P FORWARD DROP",
+    "behind Docker": "iptables -N DOCKER; iptables -I FORWARD -j DOCKER",
+    "forwarding": "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
+    "proxies": "sysctl -qw net/ipv4/conf/br0/proxy_arp=0 net/ipv6/conf/br0/proxy_ndp=0",
+    "routes": "ip route flush dev wg0; ip -6 route flush dev wg0",
+    "routes of the bridge": "ip route flush dev br0; ip -6 route flush dev br0",
+    "addresses": "ip addr flush dev br0; ip addr flush dev wg0",
+    "down": "ip link set br0 down; ip link set wg0 down",
+    "peers": "for key in $(wg show wg0 peers); do wg set wg0 peer $key remove; done",
+}
+"""What others do to one machine."""
+
+
+def test_whatever_others_take_away_is_seen_and_comes_back(bridged: Rig) -> None:
     first, second, _ = bridged.machines
-    bridged.place(DB, first)
-    web = bridged.place(WEB, second)
-    bridged.follow()
     first.forward_only_what_is_accepted()
-    first.up()
-    assert all(web.reaches(address) for address in DB)
-    rules = first.namespace.run("iptables", "-S", "DOCKER-USER")
-    first.up()
-    assert first.namespace.run("iptables", "-S", "DOCKER-USER") == rules
+    db, web = bridged.place(DB, first), bridged.place(WEB, second)
+    bridged.follow()
+    state = bridged.state_for(first)
+    assert wait_for(partial(first.overlay.drift, state)) == {}
+    for what, commands in MEDDLING.items():
+        first.namespace.run("sh", "-ec", commands)
+        seen = wait_for(partial(first.overlay.drift, state))
+        assert seen, what
+        for _ in range(2):
+            wait_for(partial(first.overlay.restore, state, wait_for(partial(first.overlay.drift, state))))
+        assert wait_for(partial(first.overlay.drift, state)) == {}, what
+        assert all(web.reaches(address) for address in DB), what
+        assert all(db.reaches(address) for address in WEB), what
+        assert db.reaches("192.0.2.2"), what
+
+
+def test_looking_changes_nothing_and_costs_little(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.follow()
+    before = first.namespace.run("iptables-save", "-t", "filter")
+    used_s = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(5):
+        assert wait_for(partial(first.overlay.drift, bridged.state_for(first))) == {}
+    after_s = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert first.namespace.run("iptables-save", "-t", "filter").count("-A") == before.count("-A")
+    spent_s = (after_s.ru_utime + after_s.ru_stime - used_s.ru_utime - used_s.ru_stime) / 5
+    assert spent_s < 0.01 * LOOK_EVERY_S * PATIENCE, f"{spent_s:.3f} s of a core"
 
 
 def test_a_bridge_that_was_made_anew_gets_its_settings_again(bridged: Rig) -> None:

@@ -14,6 +14,7 @@ from ployz.errors import Code, Failed
 from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.streams import Limit, Received, Sent, Streams
 from ployz.wire.tcp_streams import TcpStreams
+from tests.identities import from_here
 
 CONTENT = b"0123456789" * 10_000
 FOREVER_S = 60.0
@@ -120,7 +121,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
         source, target = TcpStreams(stall_s=5.0, patience_s=PATIENCE_S), TcpStreams(stall_s=5.0, patience_s=PATIENCE_S)
         with anyio.fail_after(FOREVER_S):
             async with anyio.create_task_group() as tasks:
-                await tasks.start(target.serve, "::1", 0)
+                await tasks.start(target.serve, "::1", 0, from_here)
                 await body(TcpBench(source, target, tmp_path))
                 tasks.cancel_scope.cancel()
 

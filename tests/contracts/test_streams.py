@@ -18,6 +18,7 @@ from ployz.wire.sockets import raw_socket
 from ployz.wire.stream_receive import Expectation, StreamServer
 from ployz.wire.stream_send import Sender
 from ployz.wire.streams import MAGIC, NOT_ACCEPTED, Received, Sent, Ticket
+from tests.identities import from_here
 
 STALL_S = 1.5
 PATIENCE_S = 1.5
@@ -50,7 +51,7 @@ def run(body: Callable[[StreamServer], Awaitable[None]]) -> None:
         server = StreamServer(stall_s=STALL_S, patience_s=PATIENCE_S)
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
-                await tasks.start(server.serve, "::1", 0)
+                await tasks.start(server.serve, "::1", 0, from_here)
                 await body(server)
                 tasks.cancel_scope.cancel()
 
@@ -446,7 +447,7 @@ def test_a_server_that_stops_fails_what_it_received(tmp_path: Path) -> None:
         sent: list[Sent | PloyzError] = []
         with anyio.fail_after(30):
             async with anyio.create_task_group() as senders, anyio.create_task_group() as tasks:
-                await tasks.start(server.serve, "::1", 0)
+                await tasks.start(server.serve, "::1", 0, from_here)
                 expectation = server.expect("receiving x", shell(f"echo $$ > {sink}; exec cat"), deadline_s=5)
 
                 async def do_send() -> None:

@@ -21,6 +21,7 @@ from ployz.wire.stream_receive import StreamServer
 from ployz.wire.stream_send import Sender
 from ployz.wire.stream_window import WINDOW_BYTES
 from ployz.wire.streams import MAGIC, Received, Sent, Ticket
+from tests.identities import from_here
 
 MIB = 1 << 20
 SIZE = 64 * MIB
@@ -109,7 +110,7 @@ async def send_over(
     lost: list[str] = []
     with anyio.fail_after(120):
         async with anyio.create_task_group() as tasks:
-            await tasks.start(server.serve, "::1", 0)
+            await tasks.start(server.serve, "::1", 0, from_here)
             expectation = server.expect("receiving x", sink, deadline_s=5)
 
             async def wait() -> None:
@@ -234,7 +235,7 @@ def test_a_new_sender_of_the_same_stream_goes_on_where_the_one_that_died_stopped
         server = StreamServer(stall_s=5.0, patience_s=PATIENCE_S)
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
-                await tasks.start(server.serve, "::1", 0)
+                await tasks.start(server.serve, "::1", 0, from_here)
                 expectation = server.expect("receiving x", ["sh", "-c", f"cat > {sink}"], deadline_s=5)
                 async with await anyio.connect_tcp(expectation.ticket.address, expectation.ticket.port) as dying:
                     await dying.send(MAGIC + expectation.ticket.token)

@@ -23,7 +23,7 @@ def test_a_dataset_of_an_unknown_pool_is_a_failure_and_not_absent(bench: Bench) 
 
 def test_a_dataset_is_created_with_its_parents_and_properties(bench: Bench, top: Dataset) -> None:
     async def main() -> None:
-        properties = {"canmount": "noauto", "quota": "64M", "ployz:epoch": "3", "ployz:operation": "op-1"}
+        properties = {"canmount": "noauto", "refquota": "64M", "ployz:epoch": "3", "ployz:operation": "op-1"}
         await bench.zfs.create(f"{top}/production/data", properties)
         state = await state_of(bench, f"{top}/production/data")
         assert state.name == f"{top}/production/data"
@@ -71,9 +71,24 @@ def test_a_user_property_of_the_parent_is_not_the_childs(bench: Bench, top: Data
 def test_several_properties_are_set_at_once(bench: Bench, top: Dataset) -> None:
     async def main() -> None:
         await bench.zfs.create(top, {})
-        await bench.zfs.set(top, {"readonly": "on", "quota": "32M", "ployz:note": "two words"})
+        await bench.zfs.set(top, {"readonly": "on", "refquota": "32M", "ployz:note": "two words"})
         state = await state_of(bench, top)
         assert (state.readonly, state.quota_bytes, state.properties) == (True, 32 * MIB, {"note": "two words"})
+
+    go(main)
+
+
+def test_what_was_set_on_a_dataset_itself_is_told_and_can_be_inherited_again(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await bench.zfs.create(top, {"atime": "off", "org.example:note": "two words"})
+        child = f"{top}/child"
+        await bench.zfs.create(child, {})
+        await bench.zfs.set(child, {"recordsize": "16384", "compression": "on", "ployz:epoch": "1", "com.x:y": "z"})
+        assert (await state_of(bench, child)).local == {"recordsize": "16384", "compression": "on", "com.x:y": "z"}
+        assert (await state_of(bench, top)).local == {"atime": "off", "org.example:note": "two words"}
+        for _ in range(2):
+            await bench.zfs.inherit(child, ("recordsize", "com.x:y"))
+        assert (await state_of(bench, child)).local == {"compression": "on"}
 
     go(main)
 
@@ -209,3 +224,8 @@ def test_a_dataset_is_not_renamed_onto_another_or_from_nowhere(bench: Bench, top
     go(main)
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/one", f"{top}/two"))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rename(f"{top}/none", f"{top}/three"))
+
+
+def test_nothing_hangs_in_a_pool_that_is_well(bench: Bench, top: Dataset) -> None:
+    go(lambda: volume(bench, f"{top}/a"))
+    assert list(go(lambda: bench.zfs.hanging_mounts(bench.pool))) == []

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ployz.errors import Code
+import random
+
+import pytest
+
+from ployz.errors import Code, Failed
 from ployz.host.ports import Dataset
 from tests.zfs_benches import MIB, Bench, go, mountpoint, raises, state_of, volume
 
@@ -115,6 +119,30 @@ def test_a_held_snapshot_is_not_destroyed_until_every_tag_is_released(bench: Ben
     go(finish)
 
 
+def test_holds_and_clones_are_told_and_named_where_they_prevent_something(bench: Bench, top: Dataset) -> None:
+    async def prepare() -> None:
+        await bench.zfs.create(top, {})
+        assert list(await bench.zfs.keeps(top)) == list(await bench.zfs.keeps(f"{top}-absent")) == []
+        for name in ("one", "two", "three"):
+            await bench.zfs.snapshot([top], name)
+        await bench.zfs.hold(top, "two", "backup")
+        bench.clone(top, "three", f"{top}-clone")
+        held, cloned = await bench.zfs.keeps(top)
+        assert (held.snapshot, held.tag or "backup", held.clone) == ("two", "backup", "")
+        assert (cloned.snapshot, cloned.tag, cloned.clone) == ("three", "", f"{top}-clone")
+
+    go(prepare)
+    for change in (
+        lambda: bench.zfs.rollback(top, "one"),
+        lambda: bench.zfs.destroy(top),
+        lambda: bench.zfs.destroy_snapshot(top, "three"),
+    ):
+        text = raises(Code.DATASET_BUSY, change)
+        assert f"{top}-clone is a clone of {top}@three" in text
+    assert f"{top}@two is held" in raises(Code.DATASET_BUSY, lambda: bench.zfs.destroy_snapshot(top, "two"))
+    assert [each.name for each in go(lambda: state_of(bench, top)).snapshots] == ["one", "two", "three"]
+
+
 def test_an_absent_snapshot_cannot_be_held(bench: Bench, top: Dataset) -> None:
     go(lambda: bench.zfs.create(top, {}))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.hold(top, "one", "op-1"))
@@ -140,6 +168,26 @@ def test_a_rollback_brings_back_the_content_and_drops_later_snapshots(bench: Ben
 def test_a_rollback_to_an_absent_snapshot_is_a_failure(bench: Bench, top: Dataset) -> None:
     go(lambda: bench.zfs.create(top, {}))
     raises(Code.ZFS_FAILED, lambda: bench.zfs.rollback(top, "one"))
+
+
+def test_what_fits_the_quota_of_the_data_fits_it_whatever_snapshots_hold(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        await volume(bench, top)
+        await bench.zfs.set(top, {"refquota": str(6 * MIB), "quota": "none"})
+        bench.write(top, "file", random.Random(1).randbytes(4 * MIB))  # noqa: S311 - content of a test
+        await bench.zfs.snapshot([top], "base")
+        bench.write(top, "file", random.Random(2).randbytes(4 * MIB))  # noqa: S311 - content of a test
+        bench.settle()
+        state = await state_of(bench, top)
+        assert (state.quota_bytes, state.total_quota_bytes) == (6 * MIB, 0)
+        assert state.referenced_bytes < 5 * MIB
+        assert 3 * MIB < state.snapshots_bytes < 5 * MIB
+        await bench.zfs.set(top, {"quota": str(9 * MIB)})
+        assert (await state_of(bench, top)).total_quota_bytes == 9 * MIB
+        with pytest.raises((Failed, AssertionError), match=r"(?i)space|quota"):
+            bench.write(top, "more", random.Random(3).randbytes(8 * MIB))  # noqa: S311 - content of a test
+
+    go(main)
 
 
 def test_equal_trees_have_equal_digests_mounted_or_not(bench: Bench, top: Dataset) -> None:

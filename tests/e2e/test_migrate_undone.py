@@ -72,7 +72,8 @@ def test_a_target_that_runs_out_of_space_in_mid_stream(cluster: Cluster, service
     finally:
         cluster.inside("machine-c", "zfs", "set", "quota=none", "tank")
     assert "space" in answer.message or "quota" in answer.message
-    check_undone(cluster, service, answer, "pre-copy", answer.code)
+    assert "machine-c" in answer.message
+    check_undone(cluster, service, answer, "pre-copy", "no-space")
 
 
 def test_a_receive_that_is_refused(cluster: Cluster, service: str) -> None:
@@ -82,7 +83,8 @@ def test_a_receive_that_is_refused(cluster: Cluster, service: str) -> None:
     cluster.inside("machine-c", "zfs", "create", "-o", "quota=1M", f"tank/ployz/{namespace}")
     answer = cluster.try_migrate(service, "machine-c")
     assert "space" in answer.message or "quota" in answer.message
-    check_undone(cluster, service, answer, "pre-copy", answer.code)
+    assert "machine-c" in answer.message
+    check_undone(cluster, service, answer, "pre-copy", "no-space")
 
 
 def test_a_candidate_that_is_never_ready_at_the_target(cluster: Cluster, namespace: str) -> None:

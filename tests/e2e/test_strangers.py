@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import anyio
-from ployz.actors.messages.machine import ProbeMachine
+from ployz.actors.messages.probing import ProbeMachine
 from ployz.config import CONFIG_PATH, Config
 from ployz.errors import PloyzError
 from ployz.ids import MachineId

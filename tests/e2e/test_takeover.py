@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ployz.lab.pool import in_turn
 from tests.e2e.cluster import Answer, Cluster, eventually
 from tests.e2e.manifests import count, namespace_of
 
@@ -48,7 +49,7 @@ def test_a_volume_goes_on_elsewhere_and_its_old_machine_starts_nothing(cluster: 
     # What machine-c had is still there, for whoever wants it.
     cluster.inside("machine-c", "mkdir", "-p", "/run/aside")
     cluster.inside("machine-c", "zfs", "set", "mountpoint=/run/aside", aside["dataset"])
-    cluster.inside("machine-c", "zfs", "mount", aside["dataset"])
+    cluster.inside("machine-c", *in_turn(["zfs", "mount", aside["dataset"]]))
     assert str(lost) in cluster.inside("machine-c", "sh", "-c", "cat /run/aside/*")
     destroy = ("exec", "machine-c", "--", "zfs", "destroy", "-r", "tank/ployz-aside")
     eventually(lambda: cluster.try_(*destroy).returncode == 0)  # zfs-fuse lets go a moment after the unmount

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from hypothesis import strategies as st
+
+T = TypeVar("T", str, bytes)
 
 Plain = None | bool | int | float | str | bytes | list["Plain"] | dict[str, "Plain"]
 
@@ -60,3 +64,8 @@ def misspelled(draw: st.DrawFn, good: str, tokens: list[str]) -> str:
         start, length = draw(st.integers(0, len(text))), draw(st.integers(0, 30))
         text = text[:start] + draw(st.sampled_from(tokens)) + text[start + length :]
     return text
+
+
+def over_and_over(unit: T, size_bytes: int) -> T:
+    """A text, or bytes, of one unit after the other, so that what is slow in it is slow many times."""
+    return unit * (size_bytes // len(unit))

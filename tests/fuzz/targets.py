@@ -1,11 +1,13 @@
 """Everything that reads what others wrote, and what may become of any of it: a value, or one of its declared errors.
 
-A check fails on any other exception, on a value that cannot be written again as it is, and on time without end.
+A check fails on any other exception, on a value that cannot be written again as it is, and on more processor time
+than a reader may take for each byte.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -25,9 +27,9 @@ from ployz.wire.codec import decode_message, encode
 from ployz.wire.frames import FrameDecoder, encode_frame, unpack_checked
 from ployz.wire.invitation import Invitation, from_token, to_token
 from ployz.wire.message import registry
-from ployz.wire.session import Frame, Hello, Ping, Pong, Reply, Request, Role, Session, State
+from ployz.wire.session import FRAME_ITEMS_MAX, Frame, Hello, Ping, Pong, Reply, Request, Role, Session, State
 from ployz.wire.streams import Verdict, decode_verdict, encode_verdict
-from tests.fuzz.strategies import MAPS, PLAIN, damaged, in_pieces, misspelled
+from tests.fuzz.strategies import MAPS, PLAIN, damaged, in_pieces, misspelled, over_and_over
 from tests.golden.samples import samples
 from tests.unit.manifest.any_manifest import manifests
 from tests.unit.manifest.examples import DATABASE
@@ -36,6 +38,25 @@ assert every_message, "the registry is full"
 
 
 T = TypeVar("T")
+
+LONG_BYTES: Final = 64 << 10
+
+
+COST_BASE_S: Final = 0.1
+"""Processor time for a few bytes: a collection of garbage may fall into it."""
+COST_S_PER_BYTE: Final = 10e-6
+"""On the development machine the worst takes 2 µs. What grows with the square is beyond it at some 10 KiB."""
+
+
+def in_time(size_bytes: int, reader: Callable[..., T], *given: Any) -> T:
+    """What `reader` returns or raises, and a failure if it computed for longer than that many bytes are worth."""
+    began_s = time.thread_time()
+    try:
+        return reader(*given)
+    finally:
+        took_s = time.thread_time() - began_s
+        allowed_s = COST_BASE_S + size_bytes * COST_S_PER_BYTE
+        assert took_s <= allowed_s, f"{took_s:.3f} s of processor time for {size_bytes} bytes; {allowed_s:.3f} s may be"
 
 
 @frozen
@@ -99,6 +120,13 @@ def _shape(payload: bytes) -> None:
         assert repr(unpack_checked(msgpack.packb(value))) == repr(value)
 
 
+def _long_frame(payload: bytes) -> None:
+    """Of a session, as long as it may be before the hello."""
+    decoder = FrameDecoder(len(payload), FRAME_ITEMS_MAX)
+    decoder.feed(len(payload).to_bytes(4, "big") + payload)
+    read(in_time, 0, decoder.next_frame, may=Code.MALFORMED_FRAME)
+
+
 GOOD_FRAMES: Final = st.lists(MAPS.map(encode_frame), min_size=1, max_size=3).map(b"".join)
 
 # ---------------------------------------------------------------- the session
@@ -160,9 +188,18 @@ def _bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 def _message(of: tuple[str, bytes]) -> None:
-    message = read(decode_message, *of, may=_REFUSALS)
+    message = read(in_time, len(of[1]), decode_message, *of, may=_REFUSALS)
     if not isinstance(message, PloyzError):
         assert decode_message(of[0], encode(message)) == message
+
+
+def _long_message(of: tuple[str, list[Any]]) -> None:
+    """The fields of a message hold one thing, as often as 64 KiB have room for it."""
+    tag, item = of
+    cls = registry()[tag]
+    fill = item * (LONG_BYTES // len(pack(item)))
+    body = pack(dict.fromkeys(vars(cls).get("__annotations__", {}), fill) | {"unknown": fill})
+    read(in_time, len(body), decode_message, tag, body, may=_REFUSALS)
 
 
 def _verdict(content: bytes) -> None:
@@ -233,7 +270,7 @@ _TREES: Final = st.fixed_dictionaries({}, optional=dict.fromkeys(_TABLES, _VALUE
 
 def _manifest(of: tuple[str | bytes, Format | None]) -> None:
     """Every mistake in it, at once."""
-    manifest = read(parse, *of, may=Code.INVALID_MANIFEST)
+    manifest = read(in_time, len(of[0]), parse, *of, may=Code.INVALID_MANIFEST)
     if isinstance(manifest, InvalidManifest):
         assert manifest.mistakes
     else:
@@ -241,6 +278,18 @@ def _manifest(of: tuple[str | bytes, Format | None]) -> None:
         assert parse(to_canonical_json(manifest)) == manifest
 
 
+def _long_manifest(text: str) -> None:
+    read(in_time, len(text), parse, text, may=Code.INVALID_MANIFEST)
+
+
+_HEADS: Final = st.sampled_from(["", "{", '{"services":[', '{"volumes":[', "a = [", "[[services]]\n", f"{DATABASE}\n"])
+_UNITS: Final = st.lists(st.sampled_from([*TOKENS_OF_MANIFESTS, "a", "{}", '"a":1', "[[a]]\n"]), min_size=1, max_size=6)
+_LONG_TEXTS: Final = st.builds(
+    lambda head, unit, apart: head + over_and_over(apart.join([*unit, ""]) or "a", LONG_BYTES),
+    _HEADS,
+    _UNITS,
+    st.sampled_from(["", " ", ",", "\n"]),
+)
 _TEXTS: Final = (
     st.text()
     | st.binary()
@@ -266,4 +315,12 @@ _TARGETS: Final = (
     Target("tokens", _TOKENS, _token),
     Target("manifests", st.tuples(_TEXTS, st.sampled_from([None, *Format])), _manifest),
 )
-TARGETS: Final[Mapping[str, Target]] = {each.name: each for each in _TARGETS}
+LONG: Final = (
+    Target(
+        "long frames", st.binary(min_size=1, max_size=4).map(lambda unit: over_and_over(unit, 1 << 20)), _long_frame
+    ),
+    Target("long messages", st.tuples(st.sampled_from(_TAGS), PLAIN.map(lambda each: [each])), _long_message),
+    Target("long manifests", _LONG_TEXTS, _long_manifest),
+)
+"""What is slow is told from what is quick by its size alone: each of these takes a hundred times as long."""
+TARGETS: Final[Mapping[str, Target]] = {each.name: each for each in (*_TARGETS, *LONG)}

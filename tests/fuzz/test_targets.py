@@ -8,15 +8,22 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.fuzz.cli import main
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.targets import LONG, TARGETS, Target, in_time
 
 EXAMPLES = 300
+LONG_EXAMPLES = 40
 NUMBER = 1
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_whatever_comes_is_a_value_or_a_declared_error(name: str) -> None:
-    TARGETS[name].play(EXAMPLES, NUMBER)
+    TARGETS[name].play(LONG_EXAMPLES if TARGETS[name] in LONG else EXAMPLES, NUMBER)
+
+
+def test_a_reader_whose_time_grows_with_the_square_is_found() -> None:
+    text = "a" * 5_000
+    with pytest.raises(AssertionError, match="processor time for 5000 bytes"):
+        in_time(len(text), lambda: [text[:at].count("a") for at in range(len(text)) for _ in range(20)])
 
 
 def _reads_carelessly(data: bytes) -> None:

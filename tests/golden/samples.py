@@ -149,4 +149,6 @@ def samples() -> list[types.Event]:
         types.ContainerExited(SLOT, "ployz-production-db-slot-1", 137),
         types.ContainerRestarted(SLOT, "ployz-production-db-slot-1", "it ended with 137"),
         types.AddressClaimed(SLOT, "fd12:3456:789a:1::10", "10.211.0.16"),
+        types.TakenAway("container", ("production.db.slot-1.op-06bqk8v1h2c4000abcd",)),
+        types.PutBack("container", 1),
     ]

@@ -40,7 +40,7 @@ def test_a_kernel_without_its_zfs_module_is_told_how_to_load_it(fresh: Guest) ->
 
 def test_programs_that_are_missing_are_named_with_their_packages(fresh: Guest) -> None:
     said = init(fresh, before="export PATH=/usr/local/bin")
-    for name, package in (("zfs", "zfsutils-linux"), ("docker", "docker.io"), ("wg", "wireguard-tools")):
+    for name, package in (("zfs", "zfsutils-linux"), ("nft", "nftables"), ("wg", "wireguard-tools")):
         assert f"  {name}: install " in said
         assert package in said
 

@@ -171,7 +171,28 @@ class EngineRestart:
         return f"{self.at}: dockerd on {self.machine} dies, and starts again after {self.down_s:g} s"
 
 
-Fault = Crash | Cut | Lost | Late | Twice | Refusing | DiskFull | PoolFull | SlowDisk | LockLost | EngineRestart
+@frozen
+class Meddled:
+    """Somebody who knows nothing of ployz takes away what it made. Nobody starts anything again for it."""
+
+    at: Moment
+    machine: MachineId
+    how: str
+    """`container`, `connection`, `prune` or `overlay`."""
+
+    def __str__(self) -> str:
+        what = {
+            "container": "a container is removed by hand",
+            "connection": "a container loses its network",
+            "prune": "everything that does not run is pruned, with its images",
+            "overlay": "the firewall is flushed",
+        }
+        return f"{self.at}: {what[self.how]} on {self.machine}"
+
+
+Fault = (
+    Meddled | Crash | Cut | Lost | Late | Twice | Refusing | DiskFull | PoolFull | SlowDisk | LockLost | EngineRestart
+)
 
 
 @frozen

@@ -6,10 +6,10 @@ The same seed draws the same scenario, and schedules it in the same order.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ployz.ids import MachineId
 from tests.cluster.manifests import A, B, C
@@ -23,6 +23,7 @@ from tests.sim.faults import (
     Late,
     LockLost,
     Lost,
+    Meddled,
     Moment,
     PoolFull,
     Refusing,
@@ -32,6 +33,7 @@ from tests.sim.faults import (
 from tests.sim.orders import Abort, Deploy, Migrate, Order
 
 D: Final = MachineId("machine-d")
+MEDDLED: Final = 0.25
 EFFECTS: Final = 420
 """About as many befores and afters as an undisturbed migration has."""
 
@@ -80,7 +82,17 @@ def draw(seed: int) -> Scenario:
     (shape,) = dice.choices(SHAPES, _WEIGHTS)
     (count,) = dice.choices((0, 1, 2, 3, 5), (2, 40, 36, 15, 7))
     faults = tuple(_fault(dice, shape, index) for index in range(count))
-    return Scenario(seed, shape, _orders(dice, shape), Faults(faults), restarts=dice.random() < 0.15)
+    scenario = Scenario(seed, shape, _orders(dice, shape), Faults(faults), restarts=dice.random() < 0.15)
+    return evolve(scenario, faults=Faults((*_meddlings(seed, shape), *faults)))
+
+
+def _meddlings(seed: int, shape: Shape) -> Iterator[Fault]:
+    """In a quarter of the runs, by dice of its own. They come first: what is counted from the fault before still is."""
+    dice = random.Random(f"meddler {seed}")  # noqa: S311 - as above
+    if dice.random() < MEDDLED:
+        for _ in range(dice.choice((1, 1, 2))):
+            how = dice.choice(("container", "container", "connection", "prune", "prune", "overlay"))
+            yield Meddled(Moment(dice.randrange(1, EFFECTS)), dice.choice(shape.machines), how)
 
 
 # ---------------------------------------------------------------- orders

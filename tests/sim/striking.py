@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from attrs import define, field
 
+from ployz.actors.looking import JITTER_S, LOOK_EVERY_S
 from ployz.errors import Code, Failed, PloyzError
 from ployz.facts import keys
 from ployz.facts.keys import LockHolder
@@ -26,6 +27,7 @@ from tests.sim.faults import (
     Late,
     LockLost,
     Lost,
+    Meddled,
     Moment,
     PoolFull,
     Refusing,
@@ -156,6 +158,8 @@ class Striker:
                 self._crash(machine or effect.machine, power=power, down_s=down_s)
             case Cut() | Lost() | Late() | Twice():
                 self._strike_link(fault)
+            case Meddled(_, machine, how):
+                self._meddle(machine, how)
             case LockLost(_, stolen):
                 await self._lose_lock(stolen=stolen)
             case other:
@@ -245,6 +249,26 @@ class Striker:
                 docker.boot()
 
         self._later(down_s, boot, f"dockerd on {machine} is back")
+
+    def _meddle(self, name: MachineId, how: str) -> None:
+        """What a registry once gave, it gives again: else the last image of all may be what is pruned."""
+        docker, overlay = self.cluster[name].docker, self.cluster[name].overlay
+        for machine in self.cluster.machines.values():
+            for image in docker.images.values():
+                machine.docker.registry.update(dict.fromkeys(image.tags, image))
+        there = docker.names()
+        match how:
+            case "container" if there:
+                docker.take_away(there[0])
+            case "connection" if there:
+                docker.cut_off(there[0])
+            case "prune":
+                docker.prune()
+            case "overlay":
+                overlay.changed = {"rules": ("flushed",)}
+            case _:
+                pass
+        self._until(LOOK_EVERY_S + JITTER_S)
 
     # ------------------------------------------------------------ the lock
 

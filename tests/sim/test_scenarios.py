@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import get_args
 
 import pytest
@@ -12,7 +13,8 @@ from tests.sim.report import Report
 from tests.sim.scenario import draw
 from tests.sim.workers import Job, Run, play, seeds
 
-RUNS = 5_000
+RUNS = int(os.environ.get("PLOYZ_SIM_RUNS", "5000"))
+"""A part of them is no other selection each time: it is the first so many seeds."""
 KINDS = {each.__name__ for each in get_args(Fault)}
 
 

@@ -5,6 +5,8 @@ Each check itself is in checks/, on values; here is where the values come from, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import define, field
 
 from ployz.events.types import DeployCommitted
@@ -135,7 +137,18 @@ class Watch:
             hidden=state.hidden if state else frozenset(),
             sent_to=tuple(sorted((ip, where) for ip, where in sent_to if ip in slots)),
             position=life.parts.view.position if life and life.is_up else -1,
+            taken=tuple(_taken(machine)),
         )
+
+
+def _taken(machine: Machine) -> Iterator[str]:
+    docker = machine.docker
+    if docker.network is None:
+        yield "no network for its containers"
+    yield from (f"a network that is held for {each}, which is gone" for each in sorted(docker._orphans))
+    yield from (f"{each}, which keeps an image" for each in docker.keepers)
+    if machine.overlay.changed:
+        yield "the firewall flushed"
 
 
 def _container(machine: Machine, name: str) -> ContainerSeen:

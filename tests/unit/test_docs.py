@@ -13,9 +13,10 @@ from ployz.cli.arguments import PROGRAM, Parser
 from ployz.cli.tree import GROUPS, load
 from ployz.errors import Code
 from ployz.manifest import parse
+from tests.runner.parts import DEFAULT
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 FORBIDDEN = re.compile(r"/wor[k]\b|\bissu[e]s?\b", re.IGNORECASE)
@@ -158,6 +159,18 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
 def _is_there(path: str, test: str) -> bool:
     file = ROOT / path
     return file.exists() and (not test or f"def {test}(" in file.read_text(encoding="utf-8"))
+
+
+def test_what_holds_a_guarantee_runs_by_default_or_is_said_to_be_on_demand() -> None:
+    by_default = {word for part in DEFAULT for step in part.steps for word in step.argv if word.startswith("tests/")}
+    lines = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8").splitlines()
+    elsewhere = [
+        line
+        for line in lines
+        if any("/".join(path.split("/")[:2]) not in by_default for path, _ in _TEST.findall(line))
+        and "on demand" not in line
+    ]
+    assert elsewhere == []
 
 
 # ---------------------------------------------------------------- the checks themselves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ployz.ids import MachineId, OperationId
+from ployz.ids import MachineId, OperationId, ServiceRef
 from ployz.wire.message import PEER, Done, Message, message
 from ployz.wire.streams import Ticket
 
@@ -25,6 +25,18 @@ class EnsureImage(Message[ImageReady]):
     image_id: str
     """Empty: whatever `reference` is pulled as."""
     copied_from: MachineId | None
+
+
+@message("images.fetch")
+@frozen
+class FetchImage(Message[ImageReady]):
+    """From this machine's workloads: the image of a slot that runs here was taken away. It comes from whoever has it,
+    and if nobody does, by a pull.
+    """
+
+    service: ServiceRef
+    reference: str
+    image_id: str
 
 
 @message("images.send", senders=PEER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.config import Join
-from ployz.ids import Certificate, ClusterName, InviteId, MachineId
+from ployz.ids import Certificate, ClusterName, Endpoint, InviteId, MachineId, WireGuardKey
 from ployz.wire.message import NEWCOMER, OPERATOR, READER, Done, Message, message
 
 
@@ -70,7 +70,6 @@ class UseInvite(Message[Welcome]):
     invite: InviteId
     secret: bytes
     machine: MachineId
-    endpoint: str
-    public_key: str
-    """WireGuard's, base64."""
+    endpoint: Endpoint
+    public_key: WireGuardKey
     certificate: Certificate

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ployz.events.types import Lifecycle
-from ployz.ids import ClusterName, MachineId, Namespace, OperationId, SlotRef, VolumeRef
-from ployz.plan.reports import MachineReport
+from ployz.events.words import Lifecycle
+from ployz.ids import ClusterName, MachineId, OperationId, SlotRef, VolumeRef
 from ployz.wire.message import OPERATOR, PEER, READER, Message, message
 
 
@@ -21,19 +20,6 @@ class Pong:
 @frozen
 class Ping(Message[Pong]):
     """From any node that wants to know whether this one answers."""
-
-
-@message("machine.probe", senders=PEER)
-@frozen
-class ProbeMachine(Message[MachineReport]):
-    """From a coordinator, before it plans. Changes nothing."""
-
-    images: tuple[str, ...]
-    volumes: tuple[VolumeRef, ...]
-    sends_to: tuple[MachineId, ...] = ()
-    """Whether this machine reaches them."""
-    namespace: Namespace | None = None
-    """Of whose containers it is asked what they have written where no mount is."""
 
 
 @frozen

@@ -77,7 +77,9 @@ class VolumeRow:
     referenced_bytes: int | None
     """None: its owner does not answer."""
     quota_bytes: int
-    """0: none."""
+    """Of its data. 0: none."""
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to, beside the quota."""
 
 
 @frozen
@@ -101,6 +103,8 @@ class CopyRow:
     owner: bool
     referenced_bytes: int
     snapshots: tuple[str, ...]
+    snapshots_bytes: int = 0
+    """What only they hold on to."""
 
 
 @frozen

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from ployz.errors import Problem
 from ployz.events.types import SnapshotTaken
 from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan.properties import Setting
 from ployz.plan.reports import SnapshotReport
 from ployz.wire.message import LOCAL, PEER, Done, Message, message
 from ployz.wire.streams import Ticket
@@ -47,6 +49,8 @@ class CreateVolume(Message[Done]):
     quota_bytes: int
     mode: str
     owner: str
+    settings: tuple[Setting, ...] = ()
+    """Its ZFS properties."""
 
 
 @frozen
@@ -91,6 +95,8 @@ class BeginReceive(Message[ReceiveReady]):
     """Counted from 1. Another one begins from what is there then."""
     resumes: bool
     """It may go on with what an attempt before it has left of this round."""
+    increment: bool = False
+    """It fails where there is nothing in common: another attempt must not become a full send."""
 
 
 @frozen
@@ -156,6 +162,8 @@ class EndReceive(Message[ReceiveDone]):
     source: MachineId
     snapshot: str
     guid: int
+    settings: tuple[Setting, ...] = ()
+    """The ZFS properties of the volume: set after the first round, while the service still runs elsewhere."""
 
 
 @frozen
@@ -206,10 +214,16 @@ class UnmountVolume(Message[Done]):
     operation_id: OperationId
 
 
+@frozen
+class VolumeSettled:
+    late: tuple[Problem, ...]
+    """What did not work, and a service runs without: tried again, and no reason to keep it down."""
+
+
 @message("volume.settle", senders=LOCAL)
 @frozen
-class SettleVolume(Message[Done]):
-    """From the workload actor: agree with the facts."""
+class SettleVolume(Message[VolumeSettled]):
+    """From the workload actor: agree with the facts. It fails where a service must not run on what is there."""
 
 
 @message("volume.destroy", senders=PEER)

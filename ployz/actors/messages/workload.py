@@ -39,6 +39,31 @@ class CreateCandidate(Message[Done]):
     candidate: Candidate
 
 
+@message("workload.keep_images", senders=PEER)
+@frozen
+class KeepImages(Message[Done]):
+    """From a coordinator, before anything stops: what these slots run from here stays in use until it is decided, so
+    that an undo finds it, whatever is pruned meanwhile.
+    """
+
+    operation_id: OperationId
+    position: int
+    slots: tuple[SlotRef, ...]
+
+
+@message("workload.recheck", senders=PEER)
+@frozen
+class RecheckCandidate(Message[Done]):
+    """From a coordinator, in the last moment before anything stops: its container, its network and its image are there.
+    What is not is made again; what cannot be ends the operation while the service runs. Fields as of `CreateCandidate`.
+    """
+
+    operation_id: OperationId
+    position: int
+    manifest: str
+    candidate: Candidate
+
+
 @frozen
 class FencedReport:
     snapshots: tuple[SnapshotTaken, ...]
@@ -139,6 +164,20 @@ class ContainerDied(Message[Done]):
 
     container: str
     exit_code: int
+
+
+@message("workload.reconnect", senders=LOCAL)
+@frozen
+class Reconnect(Message[Done]):
+    """From the look at Docker: this container runs, and is on no network any more. It is made anew."""
+
+    container: str
+
+
+@message("workloads.look", senders=LOCAL)
+@frozen
+class LookNow(Message[Done]):
+    """To the actor `workloads`, before a candidate is made: the network that it will be on, and who else is there."""
 
 
 @frozen

@@ -113,9 +113,26 @@ def _moved(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
         ("first send", human.size(volume.first_send_bytes)),
         ("rounds", f"{volume.expected_rounds} while the service runs, and the last one in the cut-over"),
         ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
+        (
+            "snapshots",
+            f"keep what is overwritten after the move, beside the quota: up to {_kept_bytes(volume)}",
+        ),
         (f"free on {volume.machine}", human.size(volume.target_free_bytes)),
-        ("attention", _stale(volume) if volume.replaces_stale_copy else ""),
+        ("properties", human.listed(volume.settings) if volume.settings else ""),
+        ("attention", "; ".join(_attention(volume, source))),
     )
+
+
+def _attention(volume: VolumePlan, source: str) -> Iterator[str]:
+    if volume.replaces_stale_copy:
+        yield _stale(volume)
+    if volume.left_behind:
+        yield f"set on {source}, and not taken along: {human.listed(volume.left_behind)}"
+
+
+def _kept_bytes(volume: VolumePlan) -> str:
+    """By the snapshot that the move leaves as a base: at most all that it has."""
+    return human.size(volume.size_bytes)
 
 
 def _stale(volume: VolumePlan) -> str:
@@ -127,6 +144,7 @@ def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
     return (
         (volume.change, f"on {owner}"),
         ("quota", human.size(volume.quota_bytes) if volume.quota_bytes else "none"),
+        ("properties", human.listed(volume.settings) if volume.settings else ""),
         ("mode", volume.mode),
         ("owner", volume.owner),
     )

@@ -18,6 +18,7 @@ from ployz.events.types.facts import (
     VolumeRemoved,
     VolumeTakenOver,
 )
+from ployz.events.types.host import PutBack, TakenAway
 from ployz.events.types.invites import InviteMade, InviteRevoked, InviteUsed
 from ployz.events.types.keys import MachineKeyAnnounced, MachineKeyRotated
 from ployz.events.types.node import (
@@ -33,8 +34,6 @@ from ployz.events.types.secrets import SecretRemoved, SecretSet, SecretShare, Se
 from ployz.events.types.values import (
     Cutover,
     CutoverParts,
-    Lifecycle,
-    OperationKind,
     RoundEvidence,
     SlotPlacement,
     SnapshotTaken,
@@ -72,6 +71,7 @@ from ployz.events.types.workloads import (
     ServiceUnfenced,
     VoteCast,
 )
+from ployz.events.words import Lifecycle, OperationKind
 
 __all__ = [
     "AddressClaimed",
@@ -112,6 +112,7 @@ __all__ = [
     "OperationKind",
     "OperationOrdered",
     "OperationStarted",
+    "PutBack",
     "ReceivePrepared",
     "RoundEvidence",
     "RoutesHeld",
@@ -126,6 +127,7 @@ __all__ = [
     "SnapshotTaken",
     "StepBegun",
     "StepFailed",
+    "TakenAway",
     "VolumeCreated",
     "VolumeDestroyed",
     "VolumeDigested",

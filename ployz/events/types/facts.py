@@ -6,13 +6,12 @@ from attrs import frozen
 
 from ployz.events.types.base import Fact, event
 from ployz.events.types.values import (
-    Lifecycle,
-    OperationKind,
     RoundEvidence,
     SlotPlacement,
     SnapshotTaken,
     VolumePlacement,
 )
+from ployz.events.words import Lifecycle, OperationKind
 from ployz.ids import Certificate, ClusterName, MachineId, Namespace, OperationId, VolumeRef
 
 

@@ -6,7 +6,8 @@ from attrs import frozen
 
 from ployz.errors import Code
 from ployz.events.types.base import Event, Fact, event
-from ployz.events.types.values import Cutover, OperationKind
+from ployz.events.types.values import Cutover
+from ployz.events.words import OperationKind
 from ployz.ids import MachineId, Namespace, OperationId
 
 

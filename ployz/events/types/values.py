@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from attrs import frozen
 
 from ployz.ids import MachineId, OperationId, ServiceName, ServiceRef, SlotName, VolumeRef
-
-
-class Lifecycle(StrEnum):
-    STANDBY = "standby"
-    ACTIVE = "active"
-    DRAINING = "draining"
-
-
-class OperationKind(StrEnum):
-    DEPLOY = "deploy"
-    MIGRATE = "migrate"
-    TAKEOVER = "takeover"
 
 
 @frozen

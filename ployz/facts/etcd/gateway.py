@@ -12,11 +12,11 @@ from http import HTTPStatus
 from typing import Any, Final, Self
 
 import anyio
-import httpx
 
 from ployz.errors import Code, Refused, Unreachable
 from ployz.facts.etcd.access import EtcdAccess
 from ployz.facts.etcd.forms import Json
+from ployz.host.http_client import httpx
 
 CONNECT_S: Final = 2.0
 READ_S: Final = 3.0

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from sqlite3 import Connection as Database
 from typing import Self
-
-from sqlite_utils import Database
 
 from ployz.clock import Clock
 from ployz.errors import Code, Refused

@@ -6,9 +6,8 @@ Rows in and values out. What a transaction may do is decided in `rules`, when le
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
-
-from sqlite_utils import Database
+from sqlite3 import Connection as Database
+from typing import TYPE_CHECKING, Final
 
 from ployz.errors import Code, Corrupt
 from ployz.events.codec import CODEC, Encoded
@@ -19,8 +18,11 @@ from ployz.facts.chain import stored_hash
 from ployz.facts.port import Held, Put, SequencedFact
 from ployz.facts.rules import Change, Head
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database as Tables
 
-def _create(database: Database) -> None:
+
+def _create(database: Tables) -> None:
     records = database.table("records", strict=True)
     records.create(
         {"key": str, "value": bytes, "revision": int, "lease": int},

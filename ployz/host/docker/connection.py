@@ -13,12 +13,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import anyio
-import httpx
 from attrs import frozen
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.docker.translate import api_version
+from ployz.host.http_client import httpx
+from ployz.surroundings import SLOWNESS
 
 API_OLDEST: Final = (1, 41)
 API_NEWEST: Final = (1, 51)

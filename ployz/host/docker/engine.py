@@ -16,13 +16,13 @@ from urllib.parse import quote
 
 import anyio
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
-from ployz.host.docker import pause, translate
+from ployz.host.docker import carry, pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
-from ployz.host.ports import BridgeNetwork, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.host.ports import BridgeNetwork, Census, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.surroundings import SLOWNESS
 
 START_S: Final = 60.0 * SLOWNESS
 STOP_MARGIN_S: Final = 30.0 * SLOWNESS
@@ -99,13 +99,10 @@ class DockerEngine:
         return image
 
     def save_argv(self, image_id: str) -> Sequence[str]:
-        return (*self._program(), "save", image_id)
+        return carry.save_argv(self._connection.socket, image_id)
 
     def load_argv(self) -> Sequence[str]:
-        return (*self._program(), "load", "--quiet")
-
-    def _program(self) -> tuple[str, ...]:
-        return ("docker", "--host", f"unix://{self._connection.socket}")
+        return carry.load_argv(self._connection.socket)
 
     async def tag(self, image_id: str, reference: str) -> None:
         repository, tag = translate.repository_and_tag(reference)
@@ -280,6 +277,25 @@ class DockerEngine:
         # The list says neither pid nor exit code; what went away since is left out.
         looks = [await self.inspect(each["Id"]) for each in answer.value]
         return sorted((each for each in looks if each is not None), key=lambda each: each.name)
+
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        """It runs, because a prune of everything begins with what does not."""
+        path, doing = f"/containers/{_quoted(name)}", f"keep image {image_id}"
+        query, body = {"name": name}, pause.keeper_body(image_id, keeps_for)
+        await self._connection.call(
+            "POST", "/containers/create", doing, query=query, body=body, also=(_CONFLICT,), deadline_s=START_S
+        )
+        if pause.is_known():
+            archive = pause.root_tar(pause.KEEPER_PROGRAM)
+            await self._connection.call("PUT", f"{path}/archive", doing, query={"path": "/"}, content=archive)
+            await self._start(name)
+
+    async def census(self) -> Census:
+        """Two lists, whatever there is: no request a container."""
+        doing = "look what there is"
+        networks = await self._connection.call("GET", "/networks", doing, query={"filters": translate.NETWORK_FILTER})
+        listed = await self._connection.call("GET", "/containers/json", doing, query={"all": 1})
+        return translate.census(self._network, networks.value, listed.value, are_held=pause.is_known())
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """The end of what it printed. After TIMED_OUT it may go on running: Docker has no way to end it."""

@@ -21,7 +21,18 @@ REFERENCE: Final = "ployz-pause:1"
 PROGRAM: Final = "pause"
 LABEL: Final = "ployz-network-of"
 """Not with our prefix: it is no container of a service, and its news is not theirs."""
+KEEPER_LABEL: Final = "ployz-keeps-for"
+"""Of a container that only keeps an image in use; its value says for whom."""
+KEEPER_PROGRAM: Final = ".ployz-pause"
 MEMORY_BYTES: Final = 16 << 20
+_NOBODY: Final = "65534:65534"
+_HOST: Final[Mapping[str, Any]] = {
+    "RestartPolicy": {"Name": "no"},
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges"],
+    "Memory": MEMORY_BYTES,
+    "LogConfig": {"Type": "none"},
+}
 
 _PAUSE: Final[Mapping[str, tuple[int, bytes]]] = {
     # mov $34, %eax; syscall; jmp to the first: pause(2) for ever.
@@ -55,11 +66,11 @@ def program(machine: str = platform.machine()) -> bytes:
     return header + _PROGRAM_HEADER.pack(1, 5, 0, _BASE, _BASE, size, size, 0x1000) + code
 
 
-def root_tar() -> bytes:
-    """The image's whole file system."""
+def root_tar(name: str = PROGRAM) -> bytes:
+    """The image's whole file system: this program, under this name."""
     content, archive = program(), io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo(PROGRAM)
+        entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(content), 0o755
         tar.addfile(entry, io.BytesIO(content))
     return archive.getvalue()
@@ -72,20 +83,23 @@ def holder(name: str) -> str:
 
 def holder_body(spec: ContainerSpec, network: Mapping[str, Any]) -> dict[str, Any]:
     """What POST /containers/create is given. `network`: everything of the container that is about its network."""
-    host: dict[str, Any] = {
-        **network["HostConfig"],
-        "RestartPolicy": {"Name": "no"},
-        "ReadonlyRootfs": True,
-        "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
-        "Memory": MEMORY_BYTES,
-        "LogConfig": {"Type": "none"},
-    }
+    host: dict[str, Any] = {**network["HostConfig"], **_HOST, "ReadonlyRootfs": True}
     return {
         **network,
         "Image": REFERENCE,
         "Entrypoint": [f"/{PROGRAM}"],
-        "User": "65534:65534",
+        "User": _NOBODY,
         "Labels": {LABEL: spec.name},
         "HostConfig": host,
+    }
+
+
+def keeper_body(image_id: str, keeps_for: str) -> dict[str, Any]:
+    """Of a container of this image in which nothing of it runs: the program is put into it before its start."""
+    return {
+        "Image": image_id,
+        "Entrypoint": [f"/{KEEPER_PROGRAM}"],
+        "User": _NOBODY,
+        "Labels": {KEEPER_LABEL: keeps_for},
+        "HostConfig": {**_HOST, "NetworkMode": "none"},
     }

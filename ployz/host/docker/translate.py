@@ -12,10 +12,12 @@ from datetime import datetime
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
+from ployz.host.docker import pause
 from ployz.host.ports import (
     LABEL_PREFIX,
     AnonymousVolume,
     BridgeNetwork,
+    Census,
     Container,
     ContainerEvent,
     ContainerSpec,
@@ -155,6 +157,31 @@ def wall_ms(text: str) -> int:
     return max(0, round(at.timestamp()) * 1000 + (int(fraction) if fraction.isdecimal() else 0))
 
 
+def census(network: str, networks: list[Json], listed: list[Json], *, are_held: bool) -> Census:
+    """From GET /networks and GET /containers/json. `are_held`: each container's network is, by one of its own."""
+    reached: dict[str, bool] = {}
+    ours: dict[str, bool] = {}
+    keepers: dict[str, str] = {}
+    for each in listed:
+        labels = each.get("Labels") or {}
+        running, name = each["State"] == "running", each["Names"][0].removeprefix("/")
+        if pause.LABEL in labels:
+            endpoint = ((each.get("NetworkSettings") or {}).get("Networks") or {}).get(network) or {}
+            reached[labels[pause.LABEL]] = running and bool(endpoint.get("IPAddress"))
+        elif pause.KEEPER_LABEL in labels:
+            keepers[name] = labels[pause.KEEPER_LABEL]
+        elif any(key.startswith(LABEL_PREFIX) for key in labels):
+            ours[name] = running
+    running_ones = (name for name, running in ours.items() if running)
+    return Census(
+        network=any(each["Name"] == network for each in networks),
+        containers=ours,
+        cut_off=frozenset(name for name in running_ones if are_held and not reached.get(name)),
+        orphans=tuple(sorted(reached.keys() - ours.keys())),
+        keepers=keepers,
+    )
+
+
 def differing_labels(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """Words for every wanted label that is not there. Labels beside them may come from the image."""
     return [
@@ -185,6 +212,7 @@ def grace_seconds(grace_s: float) -> int:
 
 # ---------------------------------------------------------------- events
 
+NETWORK_FILTER = json.dumps({"driver": ["bridge"]})
 EVENT_FILTER = json.dumps({"type": ["container"], "event": ["start", "die", "oom", "destroy"]})
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from ployz.config import ETCD_PORTS
 from ployz.host.ports.seats import Seat
 
-CLIENT_PORT: Final = 2379
-PEER_PORT: Final = 2380
+CLIENT_PORT: Final = ETCD_PORTS[0]
+PEER_PORT: Final = ETCD_PORTS[1]
 QUOTA_BYTES: Final = 8 << 30
 """The most that etcd itself advises. A million facts take between one and two GiB."""
 FILES: Final = ("ca.pem", "cert.pem", "key.pem")

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from attrs import define, field, frozen
+from attrs import define, evolve, field
 
 from ployz.errors import Code, Failed
+from ployz.host.fakes.docker_programs import Made, Program, comes_back
 from ployz.host.ports import (
     LABEL_PREFIX,
-    AnonymousVolume,
     BridgeNetwork,
+    Census,
     Container,
     ContainerEvent,
     ContainerSpec,
@@ -26,67 +27,7 @@ from ployz.host.ports import (
     Image,
 )
 
-Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
-
-
-async def _no_such_program(command: Sequence[str]) -> ExecResult:
-    return ExecResult(127, f"{command[0]}: not found\n")
-
-
-@frozen
-class Program:
-    """What runs in a container: how it starts, answers and ends."""
-
-    start_s: float = 0.0
-    ready_s: float = 0.0
-    """From its start until it answers on its ports; `math.inf`: never."""
-    refuses_to_start: str = ""
-    """Docker's words when it cannot be started; empty: it can."""
-    exits: int | None = None
-    """Ends by itself with this code as soon as it has started; None: runs on."""
-    stop_s: float = 0.0
-    """From SIGTERM to its end. At the end of the grace it is killed."""
-    exit_code: int = 0
-    """After SIGTERM."""
-    output: str = ""
-    exec: Exec = _no_such_program
-
-
-@define(eq=False)
-class _Made:
-    """A container that was made, and what became of it."""
-
-    id: str
-    spec: ContainerSpec
-    prepared: bool = False
-    """It has its network, and so its addresses."""
-    torn: bool = False
-    """A removal was broken off when its network was gone and it was not."""
-    started: bool = False
-    running: bool = False
-    started_at_s: float = 0.0
-    exit_code: int = 0
-    pid: int = 0
-    stopped_by_hand: bool = False
-    output: str = ""
-    paused: bool = False
-    volumes: tuple[str, ...] = ()
-    """Paths of its anonymous volumes."""
-    ended: anyio.Event = field(factory=anyio.Event, eq=False)
-    """Of the run that goes on."""
-
-    def seen(self) -> Container:
-        return Container(
-            id=self.id,
-            name=self.spec.name,
-            image_id=self.spec.image_id,
-            labels=self.spec.labels,
-            running=self.running,
-            exit_code=self.exit_code if self.started and not self.running else None,
-            pid=self.pid if self.running else 0,
-            paused=self.running and self.paused,
-            volumes=tuple(AnonymousVolume(path, f"/docker/{self.id}{path}") for path in self.volumes),
-        )
+__all__ = ["FakeDocker", "Program"]
 
 
 @define(eq=False)
@@ -105,7 +46,11 @@ class FakeDocker:
     images: dict[str, Image] = field(factory=dict)
     """By id."""
     network: BridgeNetwork | None = None
-    _containers: dict[str, _Made] = field(factory=dict, init=False)
+    _containers: dict[str, Made] = field(factory=dict, init=False)
+    _orphans: dict[str, ContainerSpec] = field(factory=dict, init=False)
+    """By name: containers that are gone, whose networks are held."""
+    _keepers: dict[str, tuple[str, str]] = field(factory=dict, init=False)
+    """By name, an image's id, and for whom it is kept."""
     _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
     kept_volumes: list[str] = field(factory=list, init=False)
     """Folders of anonymous volumes whose containers were removed without them."""
@@ -140,11 +85,46 @@ class FakeDocker:
             self._end(made, 137)
         made.torn, made.prepared = made.spec.restart == "no", False
 
+    def take_away(self, name: str) -> None:
+        """Somebody else's `docker rm --force`: what holds its network stays."""
+        made = self._containers[name]
+        if made.running:
+            self._end(made, 137)
+        if made.prepared:
+            self._orphans[name] = made.spec
+        del self._containers[name]
+        self._tell("destroy", made, None)
+
+    def leave_network(self, spec: ContainerSpec, name: str) -> None:
+        """What holds the network of a container of this name stayed when that was removed."""
+        self._orphans[name] = evolve(spec, name=name)
+
+    def cut_off(self, name: str) -> None:
+        """Somebody else's `docker rm --force NAME.net`."""
+        made = self._containers[name]
+        made.torn, made.prepared = True, False
+
+    def prune(self) -> None:
+        """`docker system prune --all`: what does not run, and what nothing uses then."""
+        for name in self.names():
+            if not self._containers[name].running:
+                self.take_away(name)
+        used = {each.spec.image_id for each in self._containers.values()}
+        used |= {image_id for image_id, _ in self._keepers.values()}
+        self.images = {key: each for key, each in self.images.items() if key in used}
+        if not self._orphans and not any(each.prepared for each in self._containers.values()):
+            self.network = None
+
+    @property
+    def keepers(self) -> list[str]:
+        return sorted(self._keepers)
+
     def answers(self, address: str) -> bool:
         """Whether a container that runs here answers on this address."""
         return any(
             made.running
             and not made.paused
+            and made.prepared
             and address in {made.spec.ipv4, made.spec.ipv6}
             and anyio.current_time() - made.started_at_s >= self.program(made.spec).ready_s
             for made in self._containers.values()
@@ -171,6 +151,7 @@ class FakeDocker:
     def power_cut(self) -> None:
         """Everything on the machine ends at once, and nobody is told."""
         self.engine_down()
+        self._orphans.clear()
         for made in self._containers.values():
             made.prepared = False
             if made.running:
@@ -182,7 +163,7 @@ class FakeDocker:
         """The engine starts. Like the real one it brings to life what its restart policies name, *stopped or not*."""
         self._up = True
         for made in self._containers.values():
-            if made.started and not made.running and _comes_back(made):
+            if made.started and not made.running and comes_back(made):
                 self._begin(made)
 
     # ------------------------------------------------------------ the port
@@ -219,7 +200,7 @@ class FakeDocker:
         for each in list(self.images.values()):
             others = tuple(tag for tag in each.tags if tag != reference)
             tags = (*others, reference) if each.id == image_id else others
-            self.images[each.id] = Image(each.id, each.size_bytes, tags)
+            self.images[each.id] = evolve(each, tags=tags)
 
     async def ensure_network(self, network: BridgeNetwork) -> None:
         await self._asked()
@@ -237,11 +218,12 @@ class FakeDocker:
             raise Failed(Code.CONFLICT, f"there is a container {spec.name} already, and it is another")
         self._check(spec)
         self._made += 1
-        made = _Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
+        made = Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
         declared = self.images[spec.image_id].volumes if spec.image_id in self.images else ()
         covered = {mount.target for mount in spec.mounts} | set(spec.tmpfs)
         made.volumes = tuple(path for path in declared if path not in covered)
         self._containers[spec.name] = made
+        made.prepared = self._orphans.pop(spec.name, None) is not None
         return made.id
 
     async def prepare(self, name: str) -> None:
@@ -249,8 +231,11 @@ class FakeDocker:
         made = self._there(name)
         if made.torn:
             return
-        for other in self._containers.values():
-            if other is not made and other.prepared and other.spec.ipv4 == made.spec.ipv4:
+        if self.network is None:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: network ployz not found")
+        taken = [each.spec.ipv4 for each in self._containers.values() if each is not made and each.prepared]
+        for ipv4 in (*taken, *(each.ipv4 for each in self._orphans.values())):
+            if ipv4 == made.spec.ipv4:
                 raise Failed(Code.DOCKER_FAILED, f"Docker could not start {name}: Address already in use")
         made.prepared = True
 
@@ -293,6 +278,8 @@ class FakeDocker:
 
     async def remove(self, name: str, *, with_volumes: bool = True) -> None:
         await self._asked()
+        self._orphans.pop(name, None)
+        self._keepers.pop(name, None)
         made = self._containers.get(name)
         if made is None:
             return
@@ -313,6 +300,23 @@ class FakeDocker:
         await self._asked()
         found = (each for each in self._containers.values() if each.spec.labels.items() >= labels.items())
         return [each.seen() for each in sorted(found, key=lambda each: each.spec.name)]
+
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        await self._asked()
+        if image_id not in self.images:
+            raise Failed(Code.DOCKER_FAILED, f"Docker could not keep image {image_id}: no such image")
+        self._keepers[name] = image_id, keeps_for
+
+    async def census(self) -> Census:
+        await self._asked()
+        made = self._containers.items()
+        return Census(
+            network=self.network is not None,
+            containers={name: each.running for name, each in made},
+            cut_off=frozenset(name for name, each in made if each.running and not each.prepared),
+            orphans=tuple(sorted(self._orphans)),
+            keepers={name: keeps_for for name, (_, keeps_for) in self._keepers.items()},
+        )
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         await self._asked()
@@ -351,7 +355,7 @@ class FakeDocker:
         if not self._up:
             raise Failed(Code.MISSING_PART, "Docker does not answer: the fake engine is down")
 
-    def _there(self, name: str) -> _Made:
+    def _there(self, name: str) -> Made:
         if name not in self._containers:
             raise Failed(Code.DOCKER_FAILED, f"Docker has no such container: {name}")
         return self._containers[name]
@@ -363,7 +367,7 @@ class FakeDocker:
             if not self.path_exists(mount.source):
                 raise Failed(Code.DOCKER_FAILED, f"bind source path does not exist: {mount.source}")
 
-    def _begin(self, made: _Made) -> None:
+    def _begin(self, made: Made) -> None:
         self._pid += 1
         program = self.program(made.spec)
         made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
@@ -375,26 +379,14 @@ class FakeDocker:
         if program.exits is not None:
             self._end(made, program.exits)
 
-    def _end(self, made: _Made, exit_code: int) -> None:
+    def _end(self, made: Made, exit_code: int) -> None:
         made.running, made.exit_code = False, exit_code
         made.ended.set()
         self.on_end(made.spec)
         self._tell("die", made, exit_code)
 
-    def _tell(self, action: str, made: _Made, exit_code: int | None) -> None:
+    def _tell(self, action: str, made: Made, exit_code: int | None) -> None:
         labels = {key: value for key, value in made.spec.labels.items() if key.startswith(LABEL_PREFIX)}
         if labels:
             for reader in self._readers:
                 reader.send_nowait(ContainerEvent(action, made.id, labels, exit_code))
-
-
-def _comes_back(made: _Made) -> bool:
-    match made.spec.restart:
-        case "always":
-            return True
-        case "unless-stopped":
-            return not made.stopped_by_hand
-        case "on-failure":
-            return made.exit_code != 0
-        case "no":
-            return False

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard.changes import places
+from ployz.ids import WireGuardKey
+
+
+def made_up_key(seed: str) -> WireGuardKey:
+    return WireGuardKey(b64encode(sha256(seed.encode()).digest()).decode())
 
 
 class FakeOverlay:
@@ -21,12 +28,14 @@ class FakeOverlay:
         """Closed by somebody else; gone with the next change."""
         self.handshake_ages_s: dict[str, float] = {}
         """Of each peer that ever spoke, by its key."""
+        self.changed: dict[str, tuple[str, ...]] = {}
+        """By somebody else, by kind: it is so until it is put back."""
 
     async def public_key(self) -> str:
         return self._key
 
     async def next_key(self) -> str:
-        self._next = self._next or f"{self._key}+"
+        self._next = self._next or made_up_key(self._key)
         return self._next
 
     async def switch_key(self) -> None:
@@ -40,6 +49,15 @@ class FakeOverlay:
         if not self.applied or self.applied[-1] != state:
             self.applied.append(state)
             self.strange_doors = frozenset()
+
+    async def drift(self, state: OverlayState) -> Mapping[str, tuple[str, ...]]:  # noqa: ARG002 - what holds is known
+        self._must_be_up()
+        return dict(self.changed)
+
+    async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
+        await self.apply(state)
+        for kind in kinds:
+            self.changed.pop(kind, None)
 
     async def status(self) -> Sequence[PeerStatus]:
         self._must_be_up()

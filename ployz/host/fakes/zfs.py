@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from ployz.clock import Clock
-from ployz.errors import Code, Failed
+from ployz.errors import Code
 from ployz.host.fakes.zfs_content import (
     DatasetContent,
     Files,
@@ -19,11 +19,15 @@ from ployz.host.fakes.zfs_content import (
     Stream,
     difference,
     is_whole,
+    keeps,
+    kept,
+    left_bytes,
     missing,
     parse_size,
+    refusal,
     total_bytes,
 )
-from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures
 from ployz.host.zfs.parse import USER_PREFIX
 
@@ -33,8 +37,8 @@ SEND, RECEIVE = "fake-zfs-send", "fake-zfs-receive"
 class FakeZfs:
     """One pool. `seed` keeps the guids of two machines apart; everything is deterministic.
 
-    Besides the port: `write`, `remove` and `files` are a workload's hand on a mounted dataset, `use` and `let_go`
-    are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
+    Besides the port: `write`, `remove`, `compress` and `files` are a workload's hand on a mounted dataset, `use` and
+    `let_go` are a process that keeps it busy, `power_cut` is the end of everything but what is stored.
     """
 
     def __init__(
@@ -55,16 +59,28 @@ class FakeZfs:
         self._sets: dict[Dataset, DatasetContent] = {pool: DatasetContent(self._guid(), {})}
         self._holders: dict[Dataset, list[Holder]] = {}
         self.health = "ONLINE"
+        self.hanging: list[HangingMount] = []
+        """While there are any, no mount and no unmount comes to its end."""
 
     # ---------------------------------------------------------------- a workload's hand
 
     def write(self, dataset: Dataset, path: str, content: bytes) -> None:
         its = self._writable(dataset)
-        self._require_space(dataset, len(content))
+        self._require_space(dataset, len(content), grows_bytes=len(content) - len(its.files.get(path, b"")))
         its.files[path] = content
 
     def remove(self, dataset: Dataset, path: str) -> None:
         self._writable(dataset).files.pop(path, None)
+
+    def compress(self, dataset: Dataset, ratio: float) -> None:
+        """What is written to it takes so much less. A stream carries all of it."""
+        self._set(dataset).ratio = ratio
+
+    def clone(self, dataset: Dataset, snapshot: str, name: Dataset) -> None:
+        """An operator's: it has the snapshot's content, and keeps it."""
+        snap = self._snap(dataset, snapshot)
+        self._sets[name] = DatasetContent(self._guid(), {}, dict(snap.files))
+        snap.clones.add(name)
 
     def files(self, dataset: Dataset) -> Files:
         """What is on it now, mounted or not."""
@@ -87,6 +103,7 @@ class FakeZfs:
     def power_cut(self) -> None:
         """No process and no mount survives it; every write that was made does."""
         self._holders.clear()
+        self.hanging.clear()
         for its in self._sets.values():
             its.mounted_at = None
 
@@ -110,9 +127,9 @@ class FakeZfs:
             name=dataset,
             guid=its.guid,
             used_bytes=its.used_bytes(),
-            referenced_bytes=total_bytes(its.files),
+            referenced_bytes=its.referenced_bytes,
             available_bytes=self._available_bytes(dataset),
-            quota_bytes=parse_size(its.properties.get("quota", "none")),
+            quota_bytes=parse_size(its.properties.get("refquota", "none")),
             mounted_at=its.mounted_at,
             readonly=its.properties.get("readonly") == "on",
             properties={
@@ -122,6 +139,10 @@ class FakeZfs:
             },
             snapshots=tuple(self._snapshot(its, each) for each in its.snapshots),
             resume_token=its.resume_token,
+            total_quota_bytes=parse_size(its.properties.get("quota", "none")),
+            snapshots_bytes=its.used_bytes() - total_bytes(its.files) - len(its.partial),
+            logical_bytes=total_bytes(its.files),
+            local={key: value for key, value in its.properties.items() if not key.startswith(USER_PREFIX)},
         )
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
@@ -142,11 +163,16 @@ class FakeZfs:
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
         its = self._set(dataset)
-        if 0 < parse_size(properties.get("quota", "none")) < its.used_bytes():
+        too_small = 0 < parse_size(properties.get("quota", "none")) < its.used_bytes()
+        if too_small or 0 < parse_size(properties.get("refquota", "none")) < its.referenced_bytes:
             raise failures.failure(
                 f"cannot set property for '{dataset}': size is less than current used or reserved space"
             )
         its.properties.update(properties)
+
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        for each in properties:
+            self._set(dataset).properties.pop(each, None)
 
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         if dataset not in self._sets and name in self._sets:
@@ -165,8 +191,7 @@ class FakeZfs:
             raise failures.failure(f"{dataset} is not destroyed: it has children: {', '.join(children)}")
         if dataset in self._sets:
             self._require_free(dataset)
-            if any(each.holds for each in self._sets[dataset].snapshots):
-                raise failures.busy(dataset, ())
+            self._require_unkept(dataset, self._sets[dataset].snapshots)
             del self._sets[dataset]
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
@@ -174,6 +199,7 @@ class FakeZfs:
         stored_readonly = its.properties.get("readonly") == "on"
         if (its.mounted_at, its.mounted_readonly, stored_readonly) == (mountpoint, readonly, readonly):
             return
+        self._require_mounts(dataset)
         self._require_free(dataset)
         its.properties |= {
             "canmount": "noauto",
@@ -182,9 +208,14 @@ class FakeZfs:
         }
         its.mounted_at, its.mounted_readonly = mountpoint, readonly
 
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        return tuple(self.hanging) if pool == self._pool else ()
+
     async def unmount(self, dataset: Dataset) -> None:
         self._require_free(dataset)
         if dataset in self._sets:
+            if self._sets[dataset].mounted_at is not None:
+                self._require_mounts(dataset)
             self._sets[dataset].mounted_at = None
 
     # ---------------------------------------------------------------- snapshots
@@ -205,8 +236,7 @@ class FakeZfs:
         snap = self._sets[dataset].snap(name) if dataset in self._sets else None
         if snap is None:
             return
-        if snap.holds:
-            raise Failed(Code.DATASET_BUSY, f"{dataset}@{name} is held")
+        self._require_unkept(dataset, [snap])
         self._sets[dataset].snapshots.remove(snap)
 
     async def hold(self, dataset: Dataset, name: str, tag: str) -> None:
@@ -216,6 +246,10 @@ class FakeZfs:
         snap = self._sets[dataset].snap(name) if dataset in self._sets else None
         if snap is not None:
             snap.holds.discard(tag)
+
+    async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
+        its = self._sets.get(dataset)
+        return keeps(its.snapshots) if its is not None else ()
 
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         files = self._snap(dataset, snapshot).files
@@ -228,8 +262,7 @@ class FakeZfs:
     async def rollback(self, dataset: Dataset, name: str) -> None:
         its, snap = self._set(dataset), self._snap(dataset, name)
         place = its.snapshots.index(snap) + 1
-        if any(each.holds for each in its.snapshots[place:]):
-            raise failures.busy(dataset, ())
+        self._require_unkept(dataset, its.snapshots[place:])
         del its.snapshots[place:]
         its.files = dict(snap.files)
 
@@ -253,6 +286,9 @@ class FakeZfs:
 
     def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
         return (RECEIVE, dataset, "-s" if resumable else "")
+
+    def stream_code(self, words: str) -> Code:
+        return failures.stream_failure(words).code
 
     async def abort_receive(self, dataset: Dataset) -> None:
         its = self._sets.get(dataset)
@@ -286,15 +322,15 @@ class FakeZfs:
         program, dataset, _ = argv
         assert program == RECEIVE, argv  # noqa: S101 - a bug of the caller
         its = self._sets.get(dataset)
-        what = Stream.decode(self._kept(its, stream) + stream)
-        refusal = self._refusal(dataset, its, what)
-        if refusal:
-            raise failures.stream_failure(refusal)
-        self._require_space(dataset, total_bytes(what.changed))
+        what = Stream.decode(kept(its, stream) + stream)
+        if why := refusal(self._sets, dataset, what):
+            raise failures.stream_failure(why)
+        files = {path: content for path, content in (its.files if its else {}).items() if path not in what.removed}
+        grows_bytes = total_bytes({**files, **what.changed}) - total_bytes(its.files if its else {})
+        self._require_space(dataset, total_bytes(what.changed), grows_bytes=grows_bytes)
         if its is None:
             its = self._sets[dataset] = DatasetContent(self._guid(), {})
-        its.files = {path: content for path, content in its.files.items() if path not in what.removed}
-        its.files |= what.changed
+        its.files = {**files, **what.changed}
         its.partial = b""
         its.snapshots.append(Snap(what.name, what.guid, self._next(), what.created_s, dict(its.files)))
 
@@ -309,30 +345,7 @@ class FakeZfs:
             return
         if its is None:
             its = self._sets[dataset] = DatasetContent(self._guid(), {})
-        its.partial = self._kept(its, beginning) + beginning
-
-    def _kept(self, its: DatasetContent | None, stream: bytes) -> bytes:
-        """What the stream is the rest of."""
-        if its is None or not its.partial:
-            return b""
-        if is_whole(stream):
-            raise failures.stream_failure('the destination contains partially-complete state from "zfs receive -s"')
-        return its.partial
-
-    def _refusal(self, dataset: Dataset, its: DatasetContent | None, what: Stream) -> str:
-        parent = dataset.rpartition("/")[0]
-        if not what.base_guid:
-            if its is not None and not (its.partial and not its.snapshots):
-                return f"cannot receive new filesystem stream: destination '{dataset}' exists must specify -F"
-            return "" if parent in self._sets else f"cannot open '{parent}': dataset does not exist"
-        if its is None:
-            return f"cannot receive incremental stream: destination '{dataset}' does not exist"
-        newest = its.snapshots[-1] if its.snapshots else None
-        if newest is None or newest.guid != what.base_guid:
-            return f"most recent snapshot of {dataset} does not match incremental source"
-        if newest.files != its.files:
-            return f"destination {dataset} has been modified since most recent snapshot"
-        return ""
+        its.partial = kept(its, beginning) + beginning
 
     # ---------------------------------------------------------------- below
 
@@ -351,8 +364,22 @@ class FakeZfs:
         if self._holders.get(dataset):
             raise failures.busy(dataset, self._holders[dataset])
 
-    def _require_space(self, dataset: Dataset, more_bytes: int) -> None:
-        if more_bytes > self._available_bytes(dataset):
+    def _require_mounts(self, dataset: Dataset) -> None:
+        if self.hanging:
+            raise failures.mount_hangs(
+                f"{dataset}: `{self.hanging[0].command}` hangs", by_daemon=self.hanging[0].by_daemon
+            )
+
+    def _require_unkept(self, dataset: Dataset, snapshots: Sequence[Snap]) -> None:
+        if found := keeps(snapshots):
+            raise failures.kept(dataset, found)
+
+    def _require_space(self, dataset: Dataset, more_bytes: int, *, grows_bytes: int) -> None:
+        """`more_bytes`: written, beside what snapshots keep of what was there. `grows_bytes`: of its data alone."""
+        its = self._sets.get(dataset)
+        quota_bytes = parse_size(its.properties.get("refquota", "none")) if its else 0
+        too_large = its is not None and 0 < quota_bytes < (total_bytes(its.files) + grows_bytes) / its.ratio
+        if too_large or more_bytes > left_bytes(self._sets, self._free_bytes(), dataset):
             raise failures.failure(f"{dataset}: out of space")
 
     def _set(self, dataset: Dataset) -> DatasetContent:
@@ -381,11 +408,7 @@ class FakeZfs:
         return self._size_bytes - sum(each.used_bytes() for each in self._sets.values())
 
     def _available_bytes(self, dataset: Dataset) -> int:
-        """The least that the pool or any quota on the way down leaves."""
-        left = [self._free_bytes()]
-        for name, its in self._sets.items():
-            quota_bytes = parse_size(its.properties.get("quota", "none"))
-            if quota_bytes and f"{dataset}/".startswith(f"{name}/"):
-                below = [each.used_bytes() for other, each in self._sets.items() if f"{other}/".startswith(f"{name}/")]
-                left.append(quota_bytes - sum(below))
-        return max(min(left), 0)
+        its = self._set(dataset)
+        quota_bytes = parse_size(its.properties.get("refquota", "none"))
+        left = left_bytes(self._sets, self._free_bytes(), dataset)
+        return min(left, max(quota_bytes - its.referenced_bytes, 0)) if quota_bytes else left

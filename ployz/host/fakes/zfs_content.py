@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from attrs import Factory, define, frozen
 
 from ployz import strict
+from ployz.host.ports import Dataset, Keep
 from ployz.host.zfs import failures
 
 Files = Mapping[str, bytes]
@@ -29,6 +30,7 @@ class Snap:
     created_s: int
     files: Files
     holds: set[str] = Factory(set)
+    clones: set[str] = Factory(set)
 
 
 @define
@@ -41,6 +43,12 @@ class DatasetContent:
     mounted_readonly: bool = False
     partial: bytes = b""
     """What a receive that was broken off has kept of its stream."""
+    ratio: float = 1.0
+    """What it was compressed by when it was written here."""
+
+    @property
+    def referenced_bytes(self) -> int:
+        return int(total_bytes(self.files) / self.ratio)
 
     def snap(self, name: str) -> Snap | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -110,3 +118,45 @@ def difference(before: Files, after: Files) -> Files:
 def parse_size(text: str) -> int:
     """A size as `zfs set` takes it: `none`, a number, or a number with K, M, G or T."""
     return 0 if text == "none" else int(text.rstrip("KMGT")) * _UNITS.get(text[-1], 1)
+
+
+def keeps(snapshots: Sequence[Snap]) -> tuple[Keep, ...]:
+    held = [Keep(each.name, tag=tag) for each in snapshots for tag in sorted(each.holds)]
+    return (*held, *(Keep(each.name, clone=name) for each in snapshots for name in sorted(each.clones)))
+
+
+def left_bytes(sets: Mapping[Dataset, DatasetContent], free_bytes: int, dataset: Dataset) -> int:
+    """The least that the pool or any quota on the way down leaves, but for what bounds its own data alone."""
+    left = [free_bytes]
+    for name, its in sets.items():
+        quota_bytes = parse_size(its.properties.get("quota", "none"))
+        if quota_bytes and f"{dataset}/".startswith(f"{name}/"):
+            below = [each.used_bytes() for other, each in sets.items() if f"{other}/".startswith(f"{name}/")]
+            left.append(quota_bytes - sum(below))
+    return max(min(left), 0)
+
+
+def kept(its: DatasetContent | None, stream: bytes) -> bytes:
+    """What the stream is the rest of."""
+    if its is None or not its.partial:
+        return b""
+    if is_whole(stream):
+        raise failures.stream_failure('the destination contains partially-complete state from "zfs receive -s"')
+    return its.partial
+
+
+def refusal(sets: Mapping[Dataset, DatasetContent], dataset: Dataset, what: Stream) -> str:
+    """Why it cannot be received. Empty: it can."""
+    its, parent = sets.get(dataset), dataset.rpartition("/")[0]
+    if not what.base_guid:
+        if its is not None and not (its.partial and not its.snapshots):
+            return f"cannot receive new filesystem stream: destination '{dataset}' exists must specify -F"
+        return "" if parent in sets else f"cannot open '{parent}': dataset does not exist"
+    if its is None:
+        return f"cannot receive incremental stream: destination '{dataset}' does not exist"
+    newest = its.snapshots[-1] if its.snapshots else None
+    if newest is None or newest.guid != what.base_guid:
+        return f"most recent snapshot of {dataset} does not match incremental source"
+    if newest.files != its.files:
+        return f"destination {dataset} has been modified since most recent snapshot"
+    return ""

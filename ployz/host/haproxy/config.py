@@ -170,7 +170,7 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
             "",
             "frontend http from http",
             f"    bind :::{setting.http_port} v4v6",
-            "    http-request del-header X-Forwarded-Proto",
+            *_believed(),
             *_routing(state, setting),
         )
         if setting.certificates:
@@ -178,6 +178,7 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
                 "",
                 "frontend https from http",
                 f"    bind :::{setting.https_port} v4v6 ssl crt {setting.certificates} alpn h2,http/1.1",
+                *_believed(),
                 "    http-request set-header X-Forwarded-Proto https",
                 *_routing(state, setting),
             )
@@ -196,6 +197,19 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
         )
 
 
+def _believed() -> Iterator[str]:
+    """What clients say of themselves is not believed: a host is a host, and only the gateway says who asked, and how.
+
+    Routes are found by host and path as one text, so that a host with a '/' in it would choose another host's path.
+    """
+    yield from (
+        "    http-request deny deny_status 400 if { req.hdr(host) -m sub / }",
+        "    http-request del-header X-Forwarded- -m beg",
+        "    http-request del-header Forwarded",
+        "    http-request set-header X-Forwarded-For %[src]",
+    )
+
+
 def _routing(state: GatewayState, setting: Setting) -> Iterator[str]:
     """Host and path as they came, which is enough for most; else the host in lower case, without a port.
 
@@ -204,7 +218,6 @@ def _routing(state: GatewayState, setting: Setting) -> Iterator[str]:
     fits = f"map_beg({setting.files.routes}),set-var(txn.to) -m found"
     to = "use_backend %[var(txn.to)] if"
     yield from (
-        "    option forwardfor",
         "    option idle-close-on-response",
         f"    {to} {{ base,{fits} }}",
         f"    {to} {{ path,set-var(txn.path) -m found }} {{ {_PLAIN_HOST},concat(,txn.path),{fits} }}",

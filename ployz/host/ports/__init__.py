@@ -9,6 +9,7 @@ from ployz.host.ports.docker import (
     AnonymousVolume,
     BindMount,
     BridgeNetwork,
+    Census,
     Container,
     ContainerEvent,
     ContainerSpec,
@@ -33,7 +34,17 @@ from ployz.host.ports.gateway import (
 from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises, SecretFile, SecretFiles
 from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
-from ployz.host.ports.zfs import Dataset, DatasetState, Holder, PoolSpace, Snapshot, Zfs, ZfsFeatures
+from ployz.host.ports.zfs import (
+    Dataset,
+    DatasetState,
+    HangingMount,
+    Holder,
+    Keep,
+    PoolSpace,
+    Snapshot,
+    Zfs,
+    ZfsFeatures,
+)
 
 __all__ = [
     "LABEL_PREFIX",
@@ -41,6 +52,7 @@ __all__ = [
     "BackendStatus",
     "BindMount",
     "BridgeNetwork",
+    "Census",
     "Container",
     "ContainerEvent",
     "ContainerSpec",
@@ -56,10 +68,12 @@ __all__ = [
     "GatewayState",
     "GatewayStatus",
     "Guards",
+    "HangingMount",
     "Holder",
     "HostRecord",
     "HttpEntry",
     "Image",
+    "Keep",
     "Looks",
     "Mode",
     "NameServer",

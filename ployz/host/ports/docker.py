@@ -108,6 +108,23 @@ class ExecResult:
 
 
 @frozen
+class Census:
+    """What is there of ours, in one look that costs the same for one container and for hundreds."""
+
+    network: bool
+    """The bridge's network is there."""
+    containers: Mapping[str, bool] = field(factory=dict)
+    """By name, whether each runs."""
+    cut_off: frozenset[str] = frozenset()
+    """Containers that run, and are on no network any more: what held it was removed, stopped or disconnected."""
+    orphans: tuple[str, ...] = ()
+    """Names of containers that are gone, of which the network is still held: their addresses are taken here. Who
+    removes such a container gets rid of that."""
+    keepers: Mapping[str, str] = field(factory=dict)
+    """By name, what `keep_image` made, and for whom."""
+
+
+@frozen
 class ContainerEvent:
     """Docker's own news: `start`, `die`, `oom` or `destroy` of a container that carries a label of ours."""
 
@@ -193,6 +210,12 @@ class Docker(Protocol):
     async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:
         """Those that carry all these labels, running or not, by name."""
         ...
+
+    async def keep_image(self, image_id: str, name: str, keeps_for: str) -> None:
+        """From here on the image is in use, whatever is pruned: by a container of this name, until that is removed."""
+        ...
+
+    async def census(self) -> Census: ...
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -42,7 +42,11 @@ class OverlayConfig:
     ipv6_subnet: str
     """The workloads' subnet, `fd…::/64`."""
     ipv4_subnet: str
+    machine_ports: frozenset[int] = frozenset()
+    """TCP ports of this machine that are for machines: nothing on the bridge, nor any workload, reaches them."""
     mtu: int = 1420
+    gateways: tuple[str, ...] = ()
+    """The bridge's own addresses with their prefix lengths, IPv6 first. Docker gives them; a flush takes them."""
 
 
 @frozen
@@ -71,6 +75,14 @@ class Overlay(Protocol):
 
     async def apply(self, state: OverlayState) -> None:
         """Makes peers, allowed addresses, routes and proxy neighbours agree with `state`, and nothing else."""
+        ...
+
+    async def drift(self, state: OverlayState) -> Mapping[str, tuple[str, ...]]:
+        """What is not as `up` and `apply` of this state leave it, by kind, each in a few words. Only reads."""
+        ...
+
+    async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
+        """Puts these kinds of what `drift` found back."""
         ...
 
     async def status(self) -> Sequence[PeerStatus]: ...

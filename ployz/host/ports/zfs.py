@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
+
+from ployz.errors import Code
 
 Dataset = str
 """A full ZFS dataset name, `tank/ployz/production/pgdata`."""
@@ -44,7 +46,7 @@ class DatasetState:
     referenced_bytes: int
     available_bytes: int
     quota_bytes: int
-    """0: none."""
+    """`refquota`: what its data may take, whatever snapshots hold on to beside it. 0: none."""
     mounted_at: str | None
     readonly: bool
     properties: Mapping[str, str]
@@ -53,6 +55,15 @@ class DatasetState:
     """Oldest first."""
     resume_token: str | None = None
     """Of a receive that was broken off and can be gone on with, or that runs now."""
+    total_quota_bytes: int = 0
+    """`quota`: what data, snapshots and children may take together. 0: none, as ployz has it."""
+    snapshots_bytes: int = 0
+    """What only its snapshots hold on to: it comes back when all of them go."""
+    logical_bytes: int = 0
+    """What its data is before compression: what it takes where it is received, as that happens without."""
+    local: Mapping[str, str] = field(factory=dict)
+    """Properties that were set on itself, or came with a stream, as `-p` prints them: native ones, and user ones but
+    ployz's."""
 
     def snapshot(self, name: str) -> Snapshot | None:
         return next((each for each in self.snapshots if each.name == name), None)
@@ -80,6 +91,40 @@ class Holder:
     """Ends the sentence "PID …": `has the file /x open`, `has it mounted at /data in a mount namespace of its own`."""
 
 
+@frozen
+class HangingMount:
+    """A mount or an unmount that has not ended for long, whoever asked for it."""
+
+    command: str
+    """`zfs mount tank/ployz/production/pgdata`."""
+    age_s: int
+    by_daemon: bool
+    """A zfs-fuse does the mounts, and not the kernel."""
+
+
+@frozen
+class Keep:
+    """What keeps one snapshot from being destroyed or rolled back over."""
+
+    snapshot: str
+    """The part after '@'."""
+    tag: str = ""
+    """Of a hold. Empty: a clone's, or a hold whose tag this ZFS does not tell."""
+    clone: Dataset = ""
+    """Empty: it is a hold."""
+
+    def why(self, dataset: Dataset) -> str:
+        if self.clone:
+            return f"{self.clone} is a clone of {dataset}@{self.snapshot}"
+        return f"{dataset}@{self.snapshot} is held{f' ({self.tag})' if self.tag else ''}"
+
+    def remedy(self, dataset: Dataset) -> str:
+        """The command that ends it."""
+        if self.clone:
+            return f"zfs promote {self.clone}, or zfs destroy {self.clone}"
+        return f"zfs release {self.tag or 'TAG'} {dataset}@{self.snapshot}"
+
+
 class Zfs(Protocol):
     async def features(self) -> ZfsFeatures: ...
 
@@ -94,10 +139,14 @@ class Zfs(Protocol):
         ...
 
     async def create(self, dataset: Dataset, properties: Mapping[str, str]) -> None:
-        """With its parents. `properties` are native (`quota`, `canmount`) and user ones (`ployz:epoch`)."""
+        """With its parents. `properties` are native (`refquota`, `canmount`) and user ones (`ployz:epoch`)."""
         ...
 
     async def set(self, dataset: Dataset, properties: Mapping[str, str]) -> None: ...
+
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        """As its parent has them, from now on. What was never set is done."""
+        ...
 
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         """With its snapshots, to below a dataset that is there. It is unmounted. Renamed already is done."""
@@ -124,6 +173,10 @@ class Zfs(Protocol):
 
     async def release(self, dataset: Dataset, name: str, tag: str) -> None: ...
 
+    async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
+        """Holds and clones of its snapshots, oldest first; of ployz and of others. Empty if it does not exist."""
+        ...
+
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         """SHA-256, in hex, of everything in the snapshot: paths, kinds, modes, owners, sizes, content; no times. Equal
         trees have equal digests on every machine.
@@ -142,7 +195,10 @@ class Zfs(Protocol):
         ...
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
-        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`."""
+        """There, and so; a mount that is otherwise is renewed. From then on the dataset is `canmount=noauto`.
+
+        `Failed` with MOUNT_HANGS: it did not end in time, or another mount keeps it from its turn.
+        """
         ...
 
     async def unmount(self, dataset: Dataset) -> None:
@@ -157,6 +213,10 @@ class Zfs(Protocol):
 
         Our own mount is `DatasetState.mounted_at`. Unmounted and without holders, nobody can write to it.
         """
+        ...
+
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        """Of this pool, oldest first."""
         ...
 
     async def estimate_bytes(self, dataset: Dataset, base: str | None, snapshot: str | None) -> int:
@@ -186,6 +246,10 @@ class Zfs(Protocol):
         increment to another dataset of the pool that has the base, or to none, and exits with 0. A dataset received in
         full has `canmount=on`: set it to `noauto` before it gets a mountpoint.
         """
+        ...
+
+    def stream_code(self, words: str) -> Code:
+        """What the last words of a program that sends or receives mean: NO_SPACE, DATASET_IN_THE_WAY, STREAM_FAILED."""
         ...
 
     async def abort_receive(self, dataset: Dataset) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ployz.host.ports import OverlayConfig, OverlayState
+from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths, ObservedPeer
+from ployz.ids import Endpoint, WireGuardKey
 
 KEEPALIVE_S = 25
 """Keeps address translation on the way open (RFC 4787 allows it to forget after 2 minutes, common boxes do after 30 s),
@@ -29,6 +30,20 @@ class Changes:
     """Lines for `ip -batch -`."""
     announce: tuple[str, ...] = ()
     """Addresses that the containers on the bridge must learn anew: they are behind this host from now on."""
+
+
+def usable(state: OverlayState) -> OverlayState:
+    """Without peers that `wg` would not take: it refuses everything that it is given together with one of them."""
+    return evolve(state, peers=tuple(peer for peer in state.peers if _is_usable(peer)))
+
+
+def _is_usable(peer: OverlayPeer) -> bool:
+    try:
+        WireGuardKey(peer.public_key)
+        Endpoint(peer.endpoint)
+        return all(map(canonical, peer.addresses))
+    except ValueError:
+        return False
 
 
 def places(state: OverlayState) -> Mapping[str, str | None]:

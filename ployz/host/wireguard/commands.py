@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 import anyio
 from attrs import frozen
 
-from ployz.config import SLOWNESS
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig
 from ployz.host.program import Output, run
-from ployz.host.wireguard import announce
+from ployz.host.wireguard import announce, rules
 from ployz.host.wireguard.doors import FAMILIES, TABLE, parse_doors
+from ployz.host.wireguard.drift import SWITCHES, Seen, parse_links, parse_subnets, parse_switches, switches_of
 from ployz.host.wireguard.observed import (
     ObservedDevice,
     ObservedLink,
@@ -27,7 +27,7 @@ from ployz.host.wireguard.observed import (
     parse_paths,
     parse_uplinks,
 )
-from ployz.host.wireguard.settings import DOCKER_CHAIN, Rule
+from ployz.surroundings import SLOWNESS
 
 DEADLINE_S = 10.0 * SLOWNESS
 """Each takes milliseconds. What takes this long waits for a lock that nobody gives back."""
@@ -103,7 +103,7 @@ class Commands:
     async def ip(self, lines: Sequence[str]) -> None:
         await self._do("ip", "-batch", "-", stdin=_batch(lines))
 
-    async def doors(self, script: str) -> None:
+    async def rules(self, script: str) -> None:
         await self._do("nft", "-f", "-", stdin=script.encode())
 
     async def doors_now(self) -> frozenset[str]:
@@ -129,28 +129,60 @@ class Commands:
         output = await self._do("ip", "-j", "-6", "route", "show", "default", "proto", "ra")
         return parse_uplinks(output.text)
 
-    async def has_docker_chain(self, program: str) -> bool:
-        """Without Docker's rules for this family, or without the program at all, there is nothing to be let through."""
-        try:
-            return (await self._try(program, "-w", "-n", "-L", DOCKER_CHAIN)).exit_code == 0
-        except Failed as error:
-            if error.code is Code.MISSING_PART:
-                return False
-            raise
+    async def saved_rules(self) -> dict[str, str]:
+        """By program, of those that are here and that the kernel has anything for."""
+        outputs = await self._together(
+            *(((f"{program}-save",), None) for program in rules.PROGRAMS), missing_is_done=True
+        )
+        return {
+            program: output.text
+            for program, output in zip(rules.PROGRAMS, outputs, strict=True)
+            if output.exit_code == 0
+        }
 
-    async def ensure_rule(self, rule: Rule) -> None:
-        if (await self._try(*rule.argv("-C"))).exit_code != 0:
-            await self._do(*rule.argv("-I"))
+    async def restore_rules(self, program: str, script: str) -> None:
+        await self._do(f"{program}-restore", "-w", "--noflush", stdin=script.encode())
+
+    async def see(self, config: OverlayConfig) -> Seen | None:
+        """Everything that others may have changed. None: the interface or its daemon is gone."""
+        seen = await self.look(config)
+        if seen is None:
+            return None
+        device, paths = seen
+        links, ipv4, ipv6, switches = await self._together(
+            (("ip", "-j", "addr", "show"), None),
+            (("ip", "-j", "-4", "route", "show"), None),
+            (("ip", "-j", "-6", "route", "show"), None),
+            (("grep", "-H", ".", *(f"{SWITCHES}{key}" for key in switches_of(config, paths))), None),
+        )
+        return Seen(
+            device=device,
+            paths=paths,
+            links=parse_links(links.text),
+            subnets=parse_subnets([ipv4.text, ipv6.text], config.bridge),
+            switches=parse_switches(switches.text),
+            saved=await self.saved_rules(),
+            doors=await self.doors_now(),
+        )
 
     async def _try(self, *argv: str, stdin: bytes | None = None) -> Output:
         return await run([*self.prefix, *argv], deadline_s=DEADLINE_S, stdin=stdin)
 
-    async def _together(self, *calls: tuple[Sequence[str], bytes | None]) -> list[Output]:
-        """Their outputs in this order. Of several failures, the first."""
+    async def _together(
+        self, *calls: tuple[Sequence[str], bytes | None], missing_is_done: bool = False
+    ) -> list[Output]:
+        """Their outputs in this order. Of several failures, the first. `missing_is_done`: a program that is not here
+        has said nothing.
+        """
         outputs: dict[int, Output] = {}
 
         async def call(place: int, argv: Sequence[str], stdin: bytes | None) -> None:
-            outputs[place] = await self._try(*argv, stdin=stdin)
+            try:
+                outputs[place] = await self._try(*argv, stdin=stdin)
+            except Failed as error:
+                if error.code is not Code.MISSING_PART or not missing_is_done:
+                    raise
+                outputs[place] = Output(_NOT_FOUND, b"", b"")
 
         try:
             async with anyio.create_task_group() as group:

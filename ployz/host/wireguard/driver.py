@@ -5,7 +5,7 @@ The data plane outlives this process: the interface, its routes and its rules st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -13,17 +13,18 @@ import anyio
 from ployz.clock import Clock
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
-from ployz.host.wireguard.changes import changes
+from ployz.host.wireguard import rules
+from ployz.host.wireguard.changes import changes, usable
 from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
+from ployz.host.wireguard.drift import bridge_lines, drift
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
+from ployz.host.wireguard.ports import ports_script
 from ployz.host.wireguard.settings import (
     FORWARDING,
-    accept_rules,
     bridge_switches,
     interface_lines,
-    masquerade_rule,
     undoubted_lines,
 )
 
@@ -59,9 +60,10 @@ class WireGuard:
     async def up(self, config: OverlayConfig) -> None:
         """Needs no bridge: its settings and rules follow with the first `apply` that finds one.
 
-        To be called again when Docker was restarted: it may have lost our firewall rules with its own.
+        To be called again when anything of it may be lost.
         """
         self._config = config
+        await self._commands.rules(ports_script(config))
         device = await self._living_device(config)
         key = await self.public_key()
         if (device.public_key, device.listen_port) != (key, config.listen_port):
@@ -81,13 +83,13 @@ class WireGuard:
         Doors come first: a candidate is closed off before anything leads to it. Peers come before routes: a route into
         a tunnel without a peer refuses connections, a missing route only delays them.
         """
-        config = self._up()
+        config, state = self._up(), usable(state)
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
         doors = door_script(config.bridge, state.closed, state.hidden)
         if doors != self._doors:
-            await self._commands.doors(doors)
+            await self._commands.rules(doors)
             self._doors = doors
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:
@@ -96,6 +98,33 @@ class WireGuard:
             await self._commands.ip(change.ip)
         if change.announce:
             await self._commands.announce(config.bridge, change.announce)
+
+    async def drift(self, state: OverlayState) -> Mapping[str, tuple[str, ...]]:
+        config = self._up()
+        seen = await self._commands.see(config)
+        if seen is None:
+            return {"interface": (f"no WireGuard answers on {config.interface}",)}
+        return drift(config, state, seen)
+
+    async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
+        """What a whole `up` does is done for an interface alone: the rest is put back by itself."""
+        config = self._up()
+        if "interface" in kinds:
+            await self.up(config)
+        seen = await self._commands.see(config)
+        if seen is not None and seen.paths.bridge_index is not None:
+            if "bridge" in kinds and (lines := bridge_lines(config, seen)):
+                await self._commands.ip(lines)
+            if "switches" in kinds:
+                await self._commands.switches(bridge_switches(config.bridge))
+            if "rules" in kinds:
+                await self._restore_rules(config)
+        if "switches" in kinds:
+            await self._switch_forwarding_on()
+        if "doors" in kinds:
+            self._doors = None
+        if {"peers", "routes", "doors"}.intersection(kinds):
+            await self.apply(state)
 
     async def status(self) -> Sequence[PeerStatus]:
         """A dead device is `Failed`; the next `apply` brings it back."""
@@ -172,10 +201,10 @@ class WireGuard:
         await self._commands.switches(bridge_switches(config.bridge))
         if lines := undoubted_lines(config.bridge, await self._commands.tentative(config.bridge)):
             await self._commands.ip(lines)
-        for program in ("iptables", "ip6tables"):
-            if await self._commands.has_docker_chain(program):
-                for rule in accept_rules(program, config):
-                    await self._commands.ensure_rule(rule)
-        if await self._commands.has_docker_chain("iptables"):
-            await self._commands.ensure_rule(masquerade_rule(config))
+        await self._restore_rules(config)
         self._settled_bridge = index
+
+    async def _restore_rules(self, config: OverlayConfig) -> None:
+        for program, saved in (await self._commands.saved_rules()).items():
+            if script := rules.script(program, config, saved):
+                await self._commands.restore_rules(program, script)

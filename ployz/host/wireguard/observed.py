@@ -57,6 +57,8 @@ class ObservedLink:
     up: bool
     addresses: frozenset[str]
     """With prefix length, without link-local ones."""
+    is_local: bool = False
+    """It has a link-local IPv6 address. Looked for on the bridge alone."""
 
 
 def parse_dump(text: str) -> ObservedDevice:

@@ -1,13 +1,11 @@
-"""What a machine needs once, before any peer: the interface's addresses, the kernel's switches, the firewall's rules.
+"""What a machine needs once, before any peer: the interface's addresses and the kernel's switches.
 
-Pure: each function returns words for `ip`, `sysctl` or `iptables`.
+Pure: each function returns words for `ip` or `sysctl`. The firewall is in rules.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-
-from attrs import frozen
+from collections.abc import Iterable, Mapping
 
 from ployz.host.ports import OverlayConfig
 from ployz.host.wireguard.changes import canonical
@@ -59,38 +57,3 @@ def undoubted_lines(bridge: str, tentative: Iterable[str]) -> tuple[str, ...]:
         for address in tentative
         for line in (f"addr del {address} dev {bridge}", f"addr add {address} dev {bridge} nodad")
     )
-
-
-@frozen
-class Rule:
-    """One firewall rule, in the words of iptables."""
-
-    program: str
-    table: str
-    chain: str
-    words: tuple[str, ...]
-
-    def argv(self, verb: str) -> Sequence[str]:
-        """`verb`: `-C` (is it there?), `-I` (put it first)."""
-        return (self.program, "-w", "-t", self.table, verb, self.chain, *self.words)
-
-
-DOCKER_CHAIN = "DOCKER-USER"
-"""Docker drops what is forwarded to its bridges from elsewhere, and asks this chain first."""
-
-
-def accept_rules(program: str, config: OverlayConfig) -> tuple[Rule, ...]:
-    """Between the overlay and the bridge, both ways, for the chain that Docker leaves to its users."""
-    inward = ("-i", config.interface, "-o", config.bridge, "-j", "ACCEPT")
-    outward = ("-i", config.bridge, "-o", config.interface, "-j", "ACCEPT")
-    return tuple(Rule(program, "filter", DOCKER_CHAIN, words) for words in (inward, outward))
-
-
-def masquerade_rule(config: OverlayConfig) -> Rule:
-    """Containers reach the outside under this host's IPv4 address, but each other under their own.
-
-    Docker's own masquerading (off for this network) would also hide them from each other across the overlay.
-    """
-    subnet = config.ipv4_subnet
-    words = ("-s", subnet, "!", "-d", subnet, "!", "-o", config.interface, "-j", "MASQUERADE")
-    return Rule("iptables", "nat", "POSTROUTING", words)

@@ -7,17 +7,21 @@ the first request on the target.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, Holder, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
 from ployz.host.zfs import failures, parse, sizes
-from ployz.host.zfs.clones import Clones
+from ployz.host.zfs.clones import Clones, is_digests
 from ployz.host.zfs.commands import BUSY_PAUSE_S, BUSY_S, Commands, no_pool
 from ployz.host.zfs.failures import Says
+from ployz.host.zfs.hanging import find_hanging
 from ployz.host.zfs.mounts import Mount, mounts_of
 
 WORKING_HEALTHS = frozenset({"ONLINE", "DEGRADED"})
@@ -68,7 +72,8 @@ class SystemZfs:
             await self._zfs.require_pool(dataset)
             return None
         mounts = self._mounts(dataset)
-        return parse.state(dataset, parse.own_properties(own), tree, mounts[0].mountpoint if mounts else None)
+        mounted_at = mounts[0].mountpoint if mounts else None
+        return parse.state(dataset, parse.own_properties(own), tree, mounted_at, parse.local_properties(own))
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
         text = await self._zfs.look("zfs", "list", "-H", "-o", "name", "-t", "filesystem,volume", "-r", dataset)
@@ -97,6 +102,10 @@ class SystemZfs:
             for each in settings:
                 await self._zfs.change(dataset, "zfs", "set", each, dataset)
 
+    async def inherit(self, dataset: Dataset, properties: Sequence[str]) -> None:
+        for each in properties:
+            await self._zfs.change(dataset, "zfs", "inherit", each, dataset)
+
     async def rename(self, dataset: Dataset, name: Dataset) -> None:
         if await self._zfs.get("guid", dataset) is None and await self._zfs.get("guid", name) is not None:
             return
@@ -106,7 +115,8 @@ class SystemZfs:
         children = await self.children(dataset)
         if children:
             raise Failed(Code.ZFS_FAILED, f"{dataset} is not destroyed: it has children: {', '.join(children[:5])}")
-        await self._zfs.change(dataset, "zfs", "destroy", "-r", dataset, settled=Says.ABSENT)
+        async with self._named(dataset):
+            await self._zfs.change(dataset, "zfs", "destroy", "-r", dataset, settled=Says.ABSENT)
 
     async def mount(self, dataset: Dataset, mountpoint: str, *, readonly: bool) -> None:
         """One process to look and one to mount. Each property that is not yet as asked can cost another.
@@ -121,6 +131,7 @@ class SystemZfs:
         missing = {key: value for key, value in wanted.items() if found.get(dataset, {}).get(key) != value}
         if self._mounts(dataset):
             if not missing and self._mounted_as_asked(dataset, mountpoint, readonly=readonly):
+                await self._zfs.require_answer(dataset)
                 return
             await self.unmount(dataset)  # a mount that began read-only stays so on zfs-fuse, whatever is set
         await self.set(dataset, missing)
@@ -140,6 +151,10 @@ class SystemZfs:
             if anyio.current_time() >= give_up_at:
                 raise failures.busy(dataset, holders, [each.mountpoint for each in mounts])
             await anyio.sleep(BUSY_PAUSE_S)
+
+    async def hanging_mounts(self, pool: str) -> Sequence[HangingMount]:
+        find = partial(find_hanging, pool, self._zfs.own_process, by_daemon=self._zfs.turns.are_needed())
+        return await anyio.to_thread.run_sync(find)
 
     # ---------------------------------------------------------------- snapshots
 
@@ -167,14 +182,46 @@ class SystemZfs:
         if found is None:
             return
         if parse.number(found[full], "userrefs"):
-            raise Failed(Code.DATASET_BUSY, f"{full} is held", "Release the hold of the operation that needs it.")
-        await self._zfs.change(dataset, "zfs", "destroy", full, settled=Says.ABSENT)
+            kept = [each for each in await self.keeps(dataset) if each.snapshot == name]
+            raise failures.kept(dataset, kept)
+        async with self._named(dataset):
+            await self._zfs.change(dataset, "zfs", "destroy", full, settled=Says.ABSENT)
 
     async def hold(self, dataset: Dataset, name: str, tag: str) -> None:
         await self._zfs.change(dataset, "zfs", "hold", tag, f"{dataset}@{name}", settled=Says.THERE_ALREADY)
 
     async def release(self, dataset: Dataset, name: str, tag: str) -> None:
         await self._zfs.change(dataset, "zfs", "release", tag, f"{dataset}@{name}", settled=Says.NOT_HELD)
+
+    async def keeps(self, dataset: Dataset) -> Sequence[Keep]:
+        tree = await self._zfs.get_tree("userrefs", dataset)
+        if tree is None:
+            return ()
+        prefix, pool = f"{dataset}@", dataset.partition("/")[0]
+        names = [name for name in tree if name.startswith(prefix)]
+        held = [name for name in names if parse.number(tree[name], "userrefs")]
+        found: list[Keep] = []
+        if held:
+            told = await self._zfs.run("zfs", "holds", "-H", *held)
+            if told.exit_code == 0:
+                found += parse.holds(told.text)
+            else:  # zfs-fuse only counts them
+                found += [Keep(name.removeprefix(prefix)) for name in held for _ in range(int(tree[name]["userrefs"]))]
+        listed = await self._zfs.look("zfs", "list", "-H", "-o", "name,origin", "-t", "filesystem,volume", "-r", pool)
+        clones = [each for each in parse.clones(listed or "", dataset) if not is_digests(each.clone)]
+        order = {name.removeprefix(prefix): place for place, name in enumerate(names)}
+        return tuple(sorted((*found, *clones), key=lambda each: order.get(each.snapshot, 0)))
+
+    @asynccontextmanager
+    async def _named(self, dataset: Dataset) -> AsyncIterator[None]:
+        """What a hold or a clone of a snapshot prevents is told with its name: zfs says "busy"."""
+        try:
+            yield
+        except Failed as error:
+            kept = await self.keeps(dataset) if error.code in (Code.DATASET_BUSY, Code.ZFS_FAILED) else ()
+            if not kept:
+                raise
+            raise failures.kept(dataset, kept) from error
 
     async def digest(self, dataset: Dataset, snapshot: str) -> str:
         return await self._clones.digest(dataset, snapshot)
@@ -183,7 +230,8 @@ class SystemZfs:
         await self._clones.sweep(pool)
 
     async def rollback(self, dataset: Dataset, name: str) -> None:
-        await self._zfs.change(dataset, "zfs", "rollback", "-r", f"{dataset}@{name}")
+        async with self._named(dataset):
+            await self._zfs.change(dataset, "zfs", "rollback", "-r", f"{dataset}@{name}")
 
     # ---------------------------------------------------------------- streams
 
@@ -227,6 +275,9 @@ class SystemZfs:
 
     def receive_argv(self, dataset: Dataset, *, resumable: bool = False) -> Sequence[str]:
         return (*self._zfs.prefix, "zfs", "receive", *(("-s",) if resumable else ()), "-u", dataset)
+
+    def stream_code(self, words: str) -> Code:
+        return failures.stream_failure(words).code
 
     async def abort_receive(self, dataset: Dataset) -> None:
         if (await self.features()).resume:

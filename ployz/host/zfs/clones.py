@@ -31,6 +31,11 @@ VOLUMES_MAX: Final = 32
 """Whose files are remembered between two digests."""
 
 
+def is_digests(dataset: Dataset) -> bool:
+    """It goes by itself."""
+    return dataset.partition("/")[2].startswith(PREFIX)
+
+
 class Clones:
     def __init__(self, zfs: Commands) -> None:
         self._zfs = zfs

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Final
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, Holder
+from ployz.host.ports import Dataset, Holder, Keep
 
 _SHOWN_HOLDERS = 5
+
+HANGS_BY_DAEMON: Final = (
+    "Restart that machine, by its power if it does not go down: its zfs-fuse may serve no volume any more, and a "
+    "restart of ployzd does not help."
+)
+HANGS_IN_KERNEL: Final = (
+    "Look on that machine at `zpool status` and `dmesg`; restart the machine if its disks answer and the mount still "
+    "hangs: a restart of ployzd does not help."
+)
 
 
 class Says(Enum):
@@ -52,6 +62,16 @@ def stream_failure(words: str) -> Failed:
     return Failed(Code.STREAM_FAILED, words or "the stream ended early, and zfs said nothing")
 
 
+def kept(dataset: Dataset, keeps: Sequence[Keep]) -> Failed:
+    """By holds and clones of snapshots, each with the command that takes it away."""
+    shown = keeps[:_SHOWN_HOLDERS]
+    return Failed(
+        Code.DATASET_BUSY,
+        f"{dataset} is kept as it is: {'; '.join(each.why(dataset) for each in shown)}",
+        f"If nobody needs that: {'; '.join(each.remedy(dataset) for each in shown)}",
+    )
+
+
 def busy(dataset: Dataset, holders: Sequence[Holder], mountpoints: Sequence[str] = ()) -> Failed:
     """Names the processes, and mounts of our own that are left, so that an operator knows what to stop."""
     reasons = [_sentence(each) for each in holders[:_SHOWN_HOLDERS]]
@@ -67,6 +87,11 @@ def busy(dataset: Dataset, holders: Sequence[Holder], mountpoints: Sequence[str]
     return Failed(
         Code.DATASET_BUSY, f"{dataset} is in use: {'; '.join(reasons)}", "Stop what is named here, then try again."
     )
+
+
+def mount_hangs(what: str, *, by_daemon: bool) -> Failed:
+    """`what`: a sentence that names the dataset. `by_daemon`: a zfs-fuse does the mounts, and not the kernel."""
+    return Failed(Code.MOUNT_HANGS, what, HANGS_BY_DAEMON if by_daemon else HANGS_IN_KERNEL)
 
 
 def _sentence(holder: Holder) -> str:

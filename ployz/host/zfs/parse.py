@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetState, Keep, Snapshot, ZfsFeatures
 
 USER_PREFIX = "ployz:"
 
@@ -68,6 +68,16 @@ def own_properties(text: str) -> dict[str, str]:
     return found
 
 
+def local_properties(text: str) -> dict[str, str]:
+    """Of the same text: what was set on the dataset itself, or came with a stream, but for ployz's own."""
+    lines = (line.split("\t") for line in text.splitlines())
+    return {
+        fields[0]: "\t".join(fields[1:-1])
+        for fields in lines
+        if fields[-1] in ("local", "received") and not fields[0].startswith(USER_PREFIX)
+    }
+
+
 def number(values: Properties, key: str) -> int:
     """An exact number. `-` and an absent key are failures: an unknown size is not 0."""
     try:
@@ -76,12 +86,24 @@ def number(values: Properties, key: str) -> int:
         raise Failed(Code.ZFS_FAILED, f"zfs gave no number for {key}: {values.get(key)!r}") from error
 
 
+def bound(values: Properties, key: str) -> int:
+    """0: none. A block device, which somebody may have made where volumes lie, has no quotas at all."""
+    return number(values, key) if key in values else 0
+
+
 def ratio(values: Properties) -> float:
     """`compressratio`: `1.83x`, or without the x from newer programs."""
     try:
         return float(values["compressratio"].removesuffix("x"))
     except (KeyError, ValueError) as error:
         raise Failed(Code.ZFS_FAILED, f"zfs gave no compression ratio: {values.get('compressratio')!r}") from error
+
+
+def logical_bytes(values: Properties) -> int:
+    """Of the data. Older ZFS does not count that, and has the ratio of all that the dataset uses."""
+    if values.get("logicalreferenced", "-") != "-":
+        return number(values, "logicalreferenced")
+    return round(number(values, "referenced") * ratio(values))
 
 
 def snapshot(name: str, values: Properties) -> Snapshot:
@@ -96,7 +118,11 @@ def snapshot(name: str, values: Properties) -> Snapshot:
 
 
 def state(
-    dataset: Dataset, own: Properties, tree: Mapping[str, Properties], mounted_at: str | None
+    dataset: Dataset,
+    own: Properties,
+    tree: Mapping[str, Properties],
+    mounted_at: str | None,
+    local: Properties | None = None,
 ) -> DatasetState | None:
     """`own` from own_properties, `tree` from `get -r -d 1` of TREE_PROPERTIES, which runs into children, too.
 
@@ -113,13 +139,29 @@ def state(
         used_bytes=number(own, "used"),
         referenced_bytes=number(own, "referenced"),
         available_bytes=number(own, "available"),
-        quota_bytes=number(own, "quota"),
+        quota_bytes=bound(own, "refquota"),
         mounted_at=mounted_at,
         readonly=own.get("readonly") == "on",
         properties={key.removeprefix(USER_PREFIX): value for key, value in own.items() if key.startswith(USER_PREFIX)},
         snapshots=tuple(snapshot(name, values) for name, values in snapshots),
         resume_token=None if own.get("receive_resume_token", "-") == "-" else own["receive_resume_token"],
+        total_quota_bytes=bound(own, "quota"),
+        snapshots_bytes=number(own, "usedbysnapshots"),
+        logical_bytes=logical_bytes(own),
+        local=local or {},
     )
+
+
+def clones(text: str, dataset: Dataset) -> list[Keep]:
+    """`zfs list -H -o name,origin` of a whole pool: the clones of the dataset's snapshots."""
+    lines = (line.partition("\t") for line in text.splitlines())
+    return [Keep(origin.partition("@")[2], clone=name) for name, _, origin in lines if origin.startswith(f"{dataset}@")]
+
+
+def holds(text: str) -> list[Keep]:
+    """`zfs holds -H`: name, tag and time of each."""
+    lines = (line.split("\t") for line in text.splitlines())
+    return [Keep(fields[0].partition("@")[2], tag=fields[1]) for fields in lines if len(fields) > 1]
 
 
 def resumed(text: str) -> tuple[str, int] | None:

@@ -9,6 +9,7 @@ from ployz.lab.bench.raw import Sent, raw_pipe
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import MIB, Stage, Writer
 from ployz.lab.operator import Moved
+from ployz.lab.pool import in_turn
 
 SOURCE, TARGET = "machine-a", "machine-b"
 DATASET, RECEIVED, MOUNTPOINT = "raw", "raw-received", "/var/lib/raw"
@@ -78,7 +79,7 @@ class _Raw:
 
     def send(self, mib: int) -> Sent:
         """A volume that was filled just now, like the product's: a part of it is still in memory."""
-        self._source.run(["zfs", "create", "-o", f"mountpoint={MOUNTPOINT}", self._dataset])
+        self._source.run(in_turn(["zfs", "create", "-o", f"mountpoint={MOUNTPOINT}", self._dataset]))
         self._stage.fill(mib)(self._source, MOUNTPOINT)
         self._source.run(["zfs", "snapshot", f"{self._dataset}@whole"])
         send = ["zfs", "send", f"{self._dataset}@whole"]

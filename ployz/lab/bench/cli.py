@@ -13,13 +13,13 @@ from pathlib import Path
 import attrs
 
 from ployz.errors import Code, PloyzError, Refused
-from ployz.lab.bench import again, authority, bulk, cutover, drain, facts, gateway, log, node, report, start
+from ployz.lab.bench import again, authority, bulk, cutover, drain, facts, gateway, log, mounts, node, report, start
 from ployz.lab.bench.lxd import daemon as lxd_daemon
 from ployz.lab.bench.lxd import measure as lxd
 from ployz.lab.bench.report import Row
 from ployz.lab.bench.stage import Effort, Stage
 from ployz.lab.operator import Operator
-from ployz.lab.temporary import temporary_lab
+from ployz.lab.temporary import MACHINES, temporary_lab
 
 Benchmark = Callable[[Stage], Sequence[Row]]
 
@@ -35,8 +35,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "log": log.measure,
     "start": start.measure,
     "authority": authority.measure,
+    "mounts": mounts.measure,
     "facts": facts.measure,  # last: from then on the facts are on etcd
 }
+ON_ONE_MACHINE = frozenset({"mounts"})
+BY_NAME_ALONE = frozenset({"mounts"})
 PEER = "lxd"
 QUICK = "quick"
 MISSED = 1
@@ -72,11 +75,16 @@ def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[
     effort = Effort.quick() if QUICK in arguments.words else Effort.whole()
     if arguments.moves:
         effort = attrs.evolve(
-            effort, cutover_moves=arguments.moves, gateway_moves=arguments.moves, lxd_rounds=arguments.moves
+            effort,
+            cutover_moves=arguments.moves,
+            gateway_moves=arguments.moves,
+            lxd_rounds=arguments.moves,
+            mount_deploys=arguments.moves,
         )
     chosen = _chosen(arguments.words, say)
     rows: list[Row] = []
-    with temporary_lab("bench", ["writer", "web"], say, pool_size="24G") as lab:
+    machines = 1 if set(chosen) <= ON_ONE_MACHINE else MACHINES
+    with temporary_lab("bench", ["writer", "web"], say, pool_size="24G", machines=machines) as lab:
         stage = Stage(lab, Operator(lab), effort, say)
         for name in chosen:
             say(f"benchmark {name}")
@@ -87,14 +95,15 @@ def _run(arguments: argparse.Namespace, say: Callable[[str], None]) -> Sequence[
 def _chosen(words: Sequence[str], say: Callable[[str], None]) -> Sequence[str]:
     """`Refused` if what was asked for by name cannot run here; of all of them it is left out."""
     named = [word for word in words if word != QUICK]
+    usual = [name for name in BENCHMARKS if name not in BY_NAME_ALONE]
     refused = lxd_daemon.refusal()
     if refused is None:
-        return named or list(BENCHMARKS)
+        return named or usual
     if PEER in named:
         raise refused
     if not named:
         say(f"{PEER} is left out: {refused.problem.text}. {refused.problem.advice}")
-    return named or [name for name in BENCHMARKS if name != PEER]
+    return named or [name for name in usual if name != PEER]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,10 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     known = (
         f"`{QUICK}`: smaller and fewer, under five minutes; and which ones: {', '.join(BENCHMARKS)} "
-        "(default: all that can run here)"
+        f"(default: all that can run here, but {', '.join(BY_NAME_ALONE)})"
     )
     parser.add_argument("words", nargs="*", type=_word, metavar="WORD", help=known)
-    parser.add_argument("--moves", type=int, metavar="N", help="how many moves `cutover`, `lxd` and `gateway` make")
+    parser.add_argument(
+        "--moves",
+        type=int,
+        metavar="N",
+        help="how many moves `cutover`, `lxd` and `gateway` make, and how many deploys `mounts`",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser
 

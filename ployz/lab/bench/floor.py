@@ -18,6 +18,7 @@ from ployz.lab.bench.gaps import WriterLog
 from ployz.lab.bench.raw import RawPipe, raw_pipe
 from ployz.lab.bench.stage import Stage
 from ployz.lab.namespaces import Namespaces
+from ployz.lab.pool import in_turn
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME
 
 CONTAINER: Final = "floor"
@@ -50,7 +51,7 @@ class Floor:
         self._addresses = self.stage.overlay_addresses()
         at = self.stage.lab.running(source)
         at.run(["zfs", "create", "-o", "canmount=noauto", "-o", f"mountpoint={MOUNTPOINT}", self._dataset(source)])
-        at.run(["zfs", "mount", self._dataset(source)])
+        at.run(in_turn(["zfs", "mount", self._dataset(source)]))
         self.stage.fill(self.mib)(at, MOUNTPOINT)
         for machine in machines:
             self._create_container(self.stage.lab.running(machine))
@@ -91,7 +92,7 @@ class Floor:
             here.run(["docker", "stop", CONTAINER])
             here.run(["zfs", "snapshot", f"{self._dataset(source)}@{snapshot}"])
             pipe.run()
-            there.run(["zfs", "mount", self._dataset(target)])
+            there.run(in_turn(["zfs", "mount", self._dataset(target)]))
             there.run(["docker", "start", CONTAINER])
             ended_s = time.monotonic()
         self._base = snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -13,21 +14,31 @@ from ployz.lab.machine import PROGRAMS
 from ployz.lab.programs import failed
 
 RUNS: Final = 10
+LS_PROCESSOR_MS_MAX: Final = 120.0
+RESIDENT_MIB_MAX: Final = 65.0
 IDLE_S: Final = 5.0
 """After the cluster was made, for what it had to load and to free again."""
 
 
 def measure_ls(stage: Stage) -> Sequence[Row]:
-    """Wall time, from outside, with the way into the machine."""
+    """From outside, with the way into the machine: on a clock, and in processor time, which is what it costs."""
     machine = stage.lab.running(stage.operator.at)
 
-    def took_ms(argv: Sequence[str]) -> float:
-        began_s = time.perf_counter()
-        machine.run(argv)
-        return (time.perf_counter() - began_s) * 1000
+    def took_ms() -> tuple[float, float]:
+        began_s, began_processor_s = time.perf_counter(), _childrens_s()
+        machine.run([str(PROGRAMS / "ployzctl"), "machine", "ls"])
+        return (time.perf_counter() - began_s) * 1000, (_childrens_s() - began_processor_s) * 1000
 
-    took = [took_ms([str(PROGRAMS / "ployzctl"), "machine", "ls"]) for _ in range(RUNS)]
-    return [Row.of_medians("ployzctl machine ls, 3 machines", "ms", took, at_most=200)]
+    took, processor = zip(*(took_ms() for _ in range(RUNS)), strict=True)
+    return [
+        Row.of_medians("ployzctl machine ls, 3 machines", "ms", took, at_most=200),
+        Row.of_medians("ployzctl machine ls, 3 machines, of processor", "ms", processor, at_most=LS_PROCESSOR_MS_MAX),
+    ]
+
+
+def _childrens_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure_memory(stage: Stage) -> Sequence[Row]:
@@ -35,7 +46,13 @@ def measure_memory(stage: Stage) -> Sequence[Row]:
     found = [_resident_mib(stage, name) for name in stage.lab.state().machines]
     worst = max(found)
     return [
-        Row("ployzd, idle, 3 machines: most resident memory", "MiB", worst, at_most=90, samples={"measured": found})
+        Row(
+            "ployzd, idle, 3 machines: most resident memory",
+            "MiB",
+            worst,
+            at_most=RESIDENT_MIB_MAX,
+            samples={"measured": found},
+        )
     ]
 
 

@@ -33,6 +33,7 @@ class Effort:
     gateway_moves: int
     drain_services: int
     history_facts: int
+    mount_deploys: int
 
     @classmethod
     def quick(cls) -> Effort:
@@ -45,6 +46,7 @@ class Effort:
             gateway_moves=4,
             drain_services=4,
             history_facts=20_000,
+            mount_deploys=20,
         )
 
     @classmethod
@@ -58,6 +60,7 @@ class Effort:
             gateway_moves=20,
             drain_services=20,
             history_facts=1_000_000,
+            mount_deploys=500,
         )
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from sqlite3 import Connection as Database
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import anyio
 from attrs import frozen
-from sqlite_utils import Database
 
 from ployz.clock import SystemClock
 from ployz.errors import Code, Failed

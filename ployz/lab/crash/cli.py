@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,34 +16,27 @@ from tempfile import TemporaryDirectory
 from ployz.errors import Code, Failed, PloyzError, Refused
 from ployz.facts.lock import LEASE_S
 from ployz.lab.crash import case, table
-from ployz.lab.crash.faults import POOL_SIZE, FaultCase, all_faults
+from ployz.lab.crash.faults import POOL_SIZE, all_faults
 from ployz.lab.crash.journal import Journal
 from ployz.lab.crash.many import Many
-from ployz.lab.crash.matrix import Case, listen
+from ployz.lab.crash.matrix import listen
+from ployz.lab.crash.selection import AnyCase, current_commit, in_order, one_each
 from ployz.lab.crash.stage import Stage
 from ployz.lab.temporary import temporary_lab
 
 INTERRUPTED = 130
-DAY_S = 24 * 3600
-SHARES_MAX = 64
-"""Labs side by side: what a lab tries and what a day tries are chosen by different digits."""
-STRIDE = 37
-"""Far from one case to the next: neighbours in the list are points close to each other."""
 JOURNAL = Path("/var/tmp/ployz-crash.jsonl")  # noqa: S108 - written by root, for the next run of root
-
-AnyCase = Case | FaultCase
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    arguments.share = arguments.share or (0, arguments.labs)
     journal = Journal(arguments.journal)
     code = 0
     try:
         if os.geteuid() != 0:
             raise Refused(Code.MISSING_PART, "this makes a lab: it needs root", "Use sudo.")
-        if arguments.share[0] == 0 and not (arguments.list or arguments.moves):
-            journal.begin(_commit(), again=arguments.again)
+        if not (arguments.beside or arguments.list or arguments.moves):
+            journal.begin(current_commit(), again=arguments.again)
         with _other_labs(arguments):
             _work(arguments, journal)
     except PloyzError as error:
@@ -54,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: the lab is down, and the same command goes on from here", file=sys.stderr)
         code = INTERRUPTED
-    return code if arguments.list or arguments.moves or arguments.share[0] > 0 else _report(arguments, journal, code)
+    return code if arguments.list or arguments.moves or arguments.beside else _report(arguments, journal, code)
 
 
 def _work(arguments: argparse.Namespace, journal: Journal) -> None:
-    """This lab's share of what is not tried yet."""
+    """What was not tried yet, and no other lab tries."""
     began_s = time.monotonic()
 
     def say(line: str) -> None:
@@ -80,16 +71,16 @@ def _work(arguments: argparse.Namespace, journal: Journal) -> None:
             print(*cases, sep="\n")
             return
         journal.expect(len(cases))
-        done = journal.done()
-        todo = [each for each in cases if str(each) not in done and _is_mine(each, arguments.share)]
-        say(f"{len(cases)} cases, {len(todo)} of them to be tried here")
-        for number, each in enumerate(todo, start=1):
+        say(f"{len(cases)} cases")
+        for number, each in enumerate(cases, start=1):
             if time.monotonic() - began_s > arguments.seconds:
-                say(f"the time is over: {len(todo) - number + 1} cases were left out")
+                say(f"the time is over: {len(cases) - number + 1} cases were left out, but for those that others try")
                 break
+            if not journal.claim(str(each)):
+                continue
             outcome = _try(stage, Path(folder), each)
             journal.add(outcome)
-            say(f"{number}/{len(todo)} {table.line(outcome)}")
+            say(f"{number}/{len(cases)} {table.line(outcome)}")
             if outcome.problem and arguments.stop:
                 break
 
@@ -99,8 +90,10 @@ def _report(arguments: argparse.Namespace, journal: Journal, code: int) -> int:
     outcomes = journal.outcomes()
     print(f"\n{table.summary(outcomes)}")
     if arguments.table and outcomes:
-        arguments.table.write_text(table.document(outcomes, max(journal.expected(), len(outcomes)), _commit()))
-    return code or (0 if outcomes and not any(each.problem for each in outcomes) else 3)
+        arguments.table.write_text(table.document(outcomes, max(journal.expected(), len(outcomes)), current_commit()))
+    unfinished = sorted(journal.unfinished())
+    print(*(f"FAILED {each}: begun, and never ended" for each in unfinished), sep="\n", end="")
+    return code or (0 if outcomes and not unfinished and not any(each.problem for each in outcomes) else 3)
 
 
 def _try(stage: Stage, folder: Path, each: AnyCase) -> case.Outcome:
@@ -118,11 +111,11 @@ def _try(stage: Stage, folder: Path, each: AnyCase) -> case.Outcome:
 
 @contextmanager
 def _other_labs(arguments: argparse.Namespace) -> Iterator[None]:
-    """Each in a process of its own, with its share of the cases and the same journal."""
+    """Each in a process of its own, with the same journal: whichever lab is free takes the next case."""
     argv = [sys.executable, "-P", "-m", "ployz.lab.crash.cli", *_passed_on(arguments)]
     others = [
-        subprocess.Popen([*argv, "--share", f"{number}/{arguments.labs}", "--name", f"{arguments.name}-{number + 1}"])
-        for number in range(1, arguments.labs if arguments.share[0] == 0 and not arguments.list else 0)
+        subprocess.Popen([*argv, "--beside", "--name", f"{arguments.name}-{number}"])
+        for number in range(2, arguments.labs + 1 if not (arguments.beside or arguments.list) else 0)
     ]
     try:
         yield
@@ -136,10 +129,9 @@ def _other_labs(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _passed_on(arguments: argparse.Namespace) -> Iterator[str]:
-    for name in ("faults", "kills", "stop"):
+    for name in ("faults", "kills", "steps", "stop"):
         if getattr(arguments, name):
             yield f"--{name}"
-    yield from ("--rotate", str(arguments.rotate))
     yield from ("--seconds", str(arguments.seconds), "--journal", str(arguments.journal))
     if arguments.points:
         yield from ("--points", *arguments.points)
@@ -152,35 +144,7 @@ def _chosen(stage: Stage, arguments: argparse.Namespace) -> list[AnyCase]:
     if not arguments.kills:
         cases += all_faults()
     cases = [each for each in cases if not arguments.points or any(word in str(each) for word in arguments.points)]
-    return todays(cases, int(time.time() // DAY_S), arguments.rotate)
-
-
-def _is_mine(each: AnyCase, share: tuple[int, int]) -> bool:
-    """By its name alone: labs that listened to different migrations agree on it."""
-    return _number(each) % share[1] == share[0]
-
-
-def todays(cases: Sequence[AnyCase], today: int, days: int) -> list[AnyCase]:
-    """All of them in so many days, each day such that the first few are of every kind."""
-    chosen = [each for each in cases if _number(each) // SHARES_MAX % days == today % days]
-    stride = next(each for each in range(STRIDE, STRIDE + len(chosen) + 2) if math.gcd(each, len(chosen)) == 1)
-    return [chosen[(number * stride + today) % len(chosen)] for number in range(len(chosen))]
-
-
-def _number(each: AnyCase) -> int:
-    return zlib.crc32(str(each).encode())
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    return subprocess.run(
-        ["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-
-
-def _share(text: str) -> tuple[int, int]:
-    number, _, of = text.partition("/")
-    return int(number), int(of)
+    return in_order(one_each(cases, current_commit()) if arguments.steps else cases)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,11 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="SEED", help="of the faults of --moves (default: the time)")
     parser.add_argument("--list", action="store_true", help="say which cases there are, and try none")
     parser.add_argument(
-        "--rotate",
-        type=int,
-        default=1,
-        metavar="DAYS",
-        help="a part of them a day, and all in so many",
+        "--steps",
+        action="store_true",
+        help="one case for each step of each role, and one for each kind of fault: which one follows from the commit",
     )
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="begin no case after so long")
     parser.add_argument("--stop", action="store_true", help="at the first failure")
@@ -217,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         "--journal", type=Path, default=JOURNAL, metavar="FILE", help=f"of what was tried (default: {JOURNAL})"
     )
     parser.add_argument("--name", default="crash", metavar="LAB", help="of the lab (default: crash)")
-    parser.add_argument("--share", type=_share, help=argparse.SUPPRESS)
+    parser.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 

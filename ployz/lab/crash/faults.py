@@ -39,6 +39,11 @@ class Fault(Protocol):
     @property
     def held_s(self) -> float: ...
 
+    @property
+    def kind(self) -> str:
+        """Faults of one kind prove the same where they strike: a run that tries one of each tries one of these."""
+        ...
+
     def do(self, stage: Stage, cast: Cast) -> None: ...
 
     def undo(self, stage: Stage, cast: Cast) -> None: ...
@@ -48,6 +53,10 @@ class Fault(Protocol):
 class PowerCut:
     hits: tuple[Role, ...]
     held_s: float = SHORT_S
+
+    @property
+    def kind(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         how_long = f" for {self.held_s:.0f} s" if self.held_s > SHORT_S else ""
@@ -75,6 +84,10 @@ class Cut:
     def hits(self) -> tuple[Role, ...]:
         return self.first, self.second
 
+    @property
+    def kind(self) -> str:
+        return f"link cut, {'one way' if self.one_way else 'both ways'}, for {self.held_s:.0f} s"
+
     def __str__(self) -> str:
         way = f"{self.first} to {self.second} alone" if self.one_way else f"{self.first} and {self.second}"
         return f"link cut, {way}, for {self.held_s:.0f} s"
@@ -94,6 +107,10 @@ class DockerDies:
     @property
     def hits(self) -> tuple[Role, ...]:
         return (self.role,)
+
+    @property
+    def kind(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"dockerd of {self.role} killed"
@@ -117,6 +134,10 @@ class PoolFull:
     @property
     def hits(self) -> tuple[Role, ...]:
         return (self.role,)
+
+    @property
+    def kind(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"pool of {self.role} full"
@@ -149,6 +170,10 @@ class ClockStep:
     def hits(self) -> tuple[Role, ...]:
         return (self.role,)
 
+    @property
+    def kind(self) -> str:
+        return f"wall clock of {self.role}"
+
     def __str__(self) -> str:
         return f"wall clock of {self.role} stepped by {self.hours:+d} h"
 
@@ -172,6 +197,10 @@ class Suspended:
     @property
     def hits(self) -> tuple[Role, ...]:
         return (self.role,)
+
+    @property
+    def kind(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return f"{self.role} suspended for {self.held_s:.0f} s"

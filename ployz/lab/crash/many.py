@@ -39,6 +39,10 @@ class NodeDies:
     hits: tuple[Role, ...] = ()
     held_s: float = 1.0
 
+    @property
+    def kind(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         return f"ployzd of {self.machine} killed"
 

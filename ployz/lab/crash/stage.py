@@ -16,7 +16,6 @@ from ployz.actors.messages.machine import ListMachines
 from ployz.actors.messages.operations import ListDeploys
 from ployz.actors.messages.services import ShowService, ShowVolume, SlotRow
 from ployz.clock import STEP_VARIABLE
-from ployz.config import SOCKET_PATH
 from ployz.errors import PloyzError
 from ployz.ids import MachineId, ServiceRef, VolumeRef
 from ployz.lab.daemon import Daemon
@@ -27,6 +26,7 @@ from ployz.lab.programs import failed, wait_until
 from ployz.lab.switch import UPLINK
 from ployz.plan import names
 from ployz.projections.operations import Status
+from ployz.surroundings import SOCKET_PATH
 from ployz.wire import local
 from ployz.wire.message import Message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from collections.abc import Sequence
 
 from ployz.lab.crash.case import NOT_REACHED, Outcome
@@ -27,7 +28,12 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         f"longest recovery {recovery_s:.1f} s",
         f"longest time without service {down_s:.1f} s, where it was not committed {before_s:.1f} s",
     ]
-    return "\n".join([*lines, *(f"FAILED {line(each)}" for each in failed)])
+    return "\n".join([*lines, *(f"FAILED {line(each)}\n  alone: {alone(each)}" for each in failed)])
+
+
+def alone(outcome: Outcome) -> str:
+    """What tries that case again, and no other."""
+    return f"bin/crash --again --points {shlex.quote(outcome.name)}"
 
 
 def document(outcomes: Sequence[Outcome], cases: int, commit: str) -> str:

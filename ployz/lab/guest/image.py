@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +15,8 @@ from attrs import frozen
 from ployz.errors import Code, Refused
 from ployz.lab.guest import mirrors, recipe
 from ployz.lab.lock import locked
-from ployz.lab.programs import failed, run
+from ployz.lab.mmdebstrap import Say, host_sources, run_told
+from ployz.lab.programs import run
 
 CACHE: Final = Path("/var/cache/ployz-guest")
 DISK_SIZE: Final = "6G"
@@ -27,13 +24,6 @@ DISK_SIZE: Final = "6G"
 PROGRAMS: Final = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mkfs.ext4", "ssh", "ssh-keygen", "setpriv")
 BUILD_S: Final = 3600
 """On one busy core. Five minutes on two idle ones, most of it the compiler's."""
-LOG_LINES: Final = 25
-APART: Final = (
-    *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"),
-    *("--pid", "--fork", "--kill-child", "--mount-proc"),
-)
-
-Say = Callable[[str], None]
 
 
 @frozen
@@ -110,7 +100,7 @@ def _build(image: Image, say: Say) -> None:
 
 def _install(tree: Path, key: Path, sources: Path, say: Say) -> None:
     """Debian's packages into a folder; `zfs-dkms` builds the modules for the guest's kernel on its way."""
-    lines = mirrors.sources(_host_sources())
+    lines = mirrors.sources(host_sources())
     sources.write_text("".join(f"{line}\n" for line in lines))
     origin = [str(sources)] if lines else []
     options = {
@@ -132,44 +122,4 @@ def _install(tree: Path, key: Path, sources: Path, say: Say) -> None:
         *(f"--customize-hook={each}" for each in hooks),
         *(recipe.SUITE, str(tree), *origin),
     ]
-    _run_told(argv, say)
-
-
-def _host_sources() -> list[str]:
-    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    return [place.read_text() for place in places if place.suffix in {".list", ".sources"} and place.is_file()]
-
-
-def _run_told(argv: Sequence[str], say: Say) -> None:
-    """Says the steps that mmdebstrap begins.
-
-    In namespaces of its own: what it runs and mounts ends with this process, however that ends.
-    """
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [*APART, *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-            errors="replace",
-        )
-        end_s = time.monotonic() + BUILD_S
-        try:
-            assert process.stderr is not None  # noqa: S101 - it was opened with a pipe
-            for line in process.stderr:
-                log.write(line)
-                if line.startswith("I: "):
-                    say(line.removeprefix("I: ").strip())
-                if time.monotonic() > end_s:
-                    raise failed(f"the guest's image was not built within {BUILD_S} s")
-            exit_code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-        if exit_code != 0:
-            log.seek(0)
-            words = "".join(log.readlines()[-LOG_LINES:])
-            raise failed(f"mmdebstrap ended with {exit_code}:\n{words}", "Look at the mirrors in /etc/apt, then again.")
+    run_told(argv, say, what="the guest's image", deadline_s=BUILD_S)

@@ -1,4 +1,4 @@
-"""Which Debian mirrors a guest is built from: those that this host itself uses, if it is of the guest's release.
+"""Which Debian mirrors a guest, or a root of another release, is built from: those that this host itself uses.
 
 Pure: the text of sources.list(5) files in, one-line sources out.
 """
@@ -8,26 +8,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from attrs import frozen
+
 from ployz.lab.guest.recipe import COMPONENTS, SUITE
 
 _STANZA = re.compile(r"\n[ \t]*\n")
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.*)\Z")
 
 
-def sources(texts: Iterable[str]) -> list[str]:
-    """Of these files, the lines for the guest. Empty: this host is of another release."""
-    found = dict.fromkeys(line for text in texts for line in (*_stanzas(text), *_lines(text)))
-    return list(found)
+@frozen
+class Source:
+    uri: str
+    suite: str
+    components: str
+    signed_by: str
 
 
-def _stanzas(text: str) -> Iterator[str]:
+def sources(
+    texts: Iterable[str], suite: str = SUITE, *, become: str | None = None, components: str = COMPONENTS
+) -> list[str]:
+    """Of these files, the lines with Debian's own `suite`. Empty: this host is of another release.
+
+    `become`: in its place, since a mirror that has one release has the others.
+    """
+    found = (source for text in texts for source in (*_stanzas(text), *_lines(text)))
+    return list(dict.fromkeys(_line(each, suite, become or suite, components) for each in found if _has(each, suite)))
+
+
+def _stanzas(text: str) -> Iterator[Source]:
     """The form of `*.sources`."""
     for stanza in _STANZA.split(text):
         fields = _fields(stanza)
         if fields.get("types", "").split()[:1] == ["deb"] and fields.get("enabled", "yes") != "no":
             for uri in fields.get("uris", "").split():
                 for suite in fields.get("suites", "").split():
-                    yield from _line(uri, suite, fields.get("components", ""), fields.get("signed-by", ""))
+                    yield Source(uri, suite, fields.get("components", ""), fields.get("signed-by", ""))
 
 
 def _fields(stanza: str) -> Mapping[str, str]:
@@ -35,16 +50,19 @@ def _fields(stanza: str) -> Mapping[str, str]:
     return {key.lower(): value.strip() for key, colon, value in pairs if colon}
 
 
-def _lines(text: str) -> Iterator[str]:
+def _lines(text: str) -> Iterator[Source]:
     """The form of `sources.list`."""
     for line in text.splitlines():
         if source := _ONE_LINE.match(line.strip()):
             options = dict(each.partition("=")[::2] for each in (source["options"] or "").split())
-            yield from _line(source["uri"], source["suite"], source["components"], options.get("signed-by", ""))
+            yield Source(source["uri"], source["suite"], source["components"], options.get("signed-by", ""))
 
 
-def _line(uri: str, suite: str, components: str, signed_by: str) -> Iterator[str]:
+def _has(source: Source, suite: str) -> bool:
     """Third parties have suites of the same name: Debian's own have a component `main`."""
-    if (suite == SUITE or suite.startswith(f"{SUITE}-")) and "main" in components.split():
-        option = f"[signed-by={signed_by}] " if signed_by.startswith("/") else ""
-        yield f"deb {option}{uri} {suite} {COMPONENTS}"
+    return (source.suite == suite or source.suite.startswith(f"{suite}-")) and "main" in source.components.split()
+
+
+def _line(source: Source, suite: str, become: str, components: str) -> str:
+    option = f"[signed-by={source.signed_by}] " if source.signed_by.startswith("/") else ""
+    return f"deb {option}{source.uri} {become}{source.suite.removeprefix(suite)} {components}"

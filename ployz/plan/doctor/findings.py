@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
 
 from ployz.config import SPACE_RESERVE
+from ployz.facts.wellformed import flaws
 from ployz.ids import MachineId
-from ployz.plan.doctor.readings import Authority, Examined, FailedLook, Look, PoolReading, Readings
+from ployz.plan.doctor.contests import remedy_of, text_of
+from ployz.plan.doctor.leftovers import RESTART
+from ployz.plan.doctor.readings import (
+    Authority,
+    Examined,
+    FailedLook,
+    HangingReading,
+    Leftover,
+    Look,
+    PoolReading,
+    Readings,
+    VolumeReading,
+)
 from ployz.plan.doctor.versions import is_one_minor
+from ployz.projections.machines import Member
 
+UNSETTLED_MS: Final = 60_000
+"""What was decided less than this ago may still be on its way."""
+QUOTA_NEAR: Final = 0.85
+"""Of a volume's quota."""
+QUOTA_REACHED: Final = 0.97
 SPACE_LOW: Final = 0.15
 """Of a pool: copy-on-write begins to suffer, and the reserve is near."""
 HANDSHAKE_OLD_MS: Final = 180_000
@@ -54,12 +73,24 @@ class _On:
         return Finding(Severity.WARNING, kind, self.machine, text, remedy)
 
 
-def findings(examined: Sequence[Examined], authority: Authority, now_ms: int) -> tuple[Finding, ...]:
-    """Errors first; else in the order of the machines."""
-    found = [*_of_authority(authority), *_of_versions(examined)]
+def findings(
+    examined: Sequence[Examined], authority: Authority, now_ms: int, unfit: Iterable[Finding] = ()
+) -> tuple[Finding, ...]:
+    """Errors first; else in the order of the machines. `unfit`: as `of_members` says."""
+    found = [*_of_authority(authority), *_of_versions(examined), *unfit]
     for each in examined:
         found += _of_machine(each, examined, authority, now_ms)
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
+
+
+def of_members(members: Iterable[Member]) -> Iterator[Finding]:
+    """About members that the facts describe by what is no certificate, key, endpoint or address: the others leave that
+    out, and do not hear such a machine.
+    """
+    for each in members:
+        for flaw in flaws(each.machine, each.endpoint, each.public_key, (each.ipv6, each.ipv4), each.certificate):
+            remedy = f"Remove it, and let it join anew: ployzctl machine rm {each.machine} --force"
+            yield _On(each.machine).error("member-unfit", f"by the facts nobody can use it: {flaw}", remedy)
 
 
 def _of_authority(authority: Authority) -> Iterator[Finding]:
@@ -93,12 +124,26 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     silent = {other.machine for other in examined if other.readings is None}
     yield from _of_membership(on, each.readings, authority)
     yield from _of_parts(on, each.readings)
+    yield from _of_unsettled(on, each.readings)
+    for volume in each.readings.volumes:
+        yield from _of_volume(on, volume)
     yield from _of_overlay(on, each.readings, silent)
     yield from _of_files(on, each.readings, now_ms)
+    for contest in each.readings.contests:
+        finding = on.error if contest.wrong else on.warning
+        yield finding(f"taken-away-{contest.kind}", text_of(contest), remedy_of(contest))
     for slot in each.readings.slots:
         yield on.error(f"slot-{slot.kind}", f"{slot.slot} {slot.text}", slot.remedy)
     for left in each.readings.leftovers:
-        yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", left.remedy)
+        remedy = _remedy_for_leftover(left, each.readings.hanging)
+        yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", remedy)
+
+
+def _remedy_for_leftover(left: Leftover, hanging: Sequence[HangingReading]) -> str:
+    """A ployzd that was restarted waits for the same mount as the one before it."""
+    if hanging and left.remedy == RESTART:
+        return "It goes by itself when mounts do not hang there any more; a restart of ployzd does not help."
+    return left.remedy
 
 
 def _remedy_for_silence(machine: MachineId, examined: Sequence[Examined]) -> str:
@@ -135,14 +180,34 @@ def _of_parts(on: _On, said: Readings) -> Iterator[Finding]:
         )
     if said.pool is not None:
         yield from _of_pool(on, said.pool)
+    if said.hanging:
+        yield _of_hanging(on, said.hanging[0], len(said.hanging) - 1)
     for failed in said.failed:
-        if not _is_said_already(failed, said.missing):
+        if not _is_said_already(failed, said):
             text = f"{failed.look} could not be looked at: {failed.problem.text}"
             yield on.error("look-failed", text, failed.problem.advice or "Look there: journalctl -u ployzd")
 
 
-def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
-    """A Docker that is missing cannot list containers, either."""
+def _of_hanging(on: _On, oldest: HangingReading, more: int) -> Finding:
+    beside = f", nor have {more} more" if more else ""
+    text = f"mounts hang: `{oldest.command}` has not ended for {oldest.age_s} s{beside}"
+    if oldest.by_daemon:
+        remedy = (
+            "Restart the machine, by its power if it does not go down: its zfs-fuse may serve no volume any more. "
+            "A restart of ployzd does not help."
+        )
+    else:
+        remedy = (
+            "Look there at `zpool status` and `dmesg`. If the disks answer and it goes on, restart the machine: a "
+            "restart of ployzd does not help."
+        )
+    return on.error("mounts-hang", text, remedy)
+
+
+def _is_said_already(failed: FailedLook, said: Readings) -> bool:
+    """A Docker that is missing cannot list containers, either; nor can a ZFS be asked that waits for a mount."""
+    if said.hanging and failed.look in (Look.POOL, Look.DATASETS):
+        return True
     shared: Mapping[Look, tuple[str, ...]] = {
         Look.CONTAINERS: ("docker:", "dockerd:"),
         Look.SLOTS: ("docker:", "dockerd:"),
@@ -151,7 +216,7 @@ def _is_said_already(failed: FailedLook, missing: Sequence[str]) -> bool:
         Look.OVERLAY: ("wg:",),
         Look.DOORS: ("nft:",),
     }
-    return any(each.startswith(shared.get(failed.look, ())) for each in missing)
+    return any(each.startswith(shared.get(failed.look, ())) for each in said.missing)
 
 
 def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
@@ -166,6 +231,41 @@ def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
         yield on.error("pool-full", f"{text}: nothing can be moved there", "Free space, or add disks to it.")
     elif free <= SPACE_LOW:
         yield on.warning("pool-nearly-full", text, "Free space, move volumes away, or add disks to it.")
+
+
+def _of_unsettled(on: _On, said: Readings) -> Iterator[Finding]:
+    seen = {each.problem.text for each in said.failed}
+    for each in said.unsettled:
+        if each.age_ms >= UNSETTLED_MS and each.problem.text not in seen:
+            text = f"{each.subject} is not as the facts have it, for {each.age_ms // 1000} s now: {each.problem.text}"
+            yield on.error("unsettled", text, each.problem.advice or "Look there: journalctl -u ployzd")
+
+
+def _of_volume(on: _On, volume: VolumeReading) -> Iterator[Finding]:
+    """Near its limit, and by what: data, or data and snapshots where somebody has bounded both."""
+    data, held = (f"{size_bytes >> 20} MiB" for size_bytes in (volume.referenced_bytes, volume.snapshots_bytes))
+    beside = f"; its snapshots hold {held} of the pool beside it" if volume.snapshots_bytes else ""
+    used_bytes = volume.referenced_bytes + volume.snapshots_bytes
+    for has_bytes, bound_bytes, by, remedy in (
+        (
+            volume.referenced_bytes,
+            volume.quota_bytes,
+            f"by its data{beside}",
+            "Raise its quota in the manifest and deploy, or delete some of its data.",
+        ),
+        (
+            used_bytes,
+            volume.total_quota_bytes,
+            f"by {data} of data and {held} that its snapshots hold: a quota was set by hand that counts both",
+            "Let the manifest bound its data alone, and restart ployzd there: it takes that quota away.",
+        ),
+    ):
+        near = has_bytes / bound_bytes if bound_bytes else 0.0
+        text = f"volume {volume.volume} has {near:.0%} of its {bound_bytes >> 20} MiB in use, {by}"
+        if near >= QUOTA_REACHED:
+            yield on.error("volume-full", text, remedy)
+        elif near >= QUOTA_NEAR:
+            yield on.warning("volume-nearly-full", text, remedy)
 
 
 def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Finding]:

@@ -11,15 +11,17 @@ from typing import Final
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.host.ports import DatasetState
+from ployz.host.ports import DatasetState, Keep
 from ployz.ids import InvalidName, MachineId, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import names, settle
 from ployz.plan.doctor.readings import Leftover
 from ployz.plan.settle.by_facts import decide_volume
+from ployz.plan.volumes import look_at, put_elsewhere, rename
 from ployz.projections.local import Claim, Held
 from ployz.projections.operations import Status
 from ployz.projections.view import ClusterView
 
+KEEPS_MAX: Final = 5
 GRACE_MS: Final = 60_000
 """An operation that was decided less than this ago may still be tidied up after."""
 RESTART: Final = "`systemctl restart ployzd` there tidies it up, and stops nothing; its log says what kept it."
@@ -99,14 +101,15 @@ class Lying:
     """None: its name is none of a volume."""
     found: settle.FoundDataset | None
     """None: as `volume`."""
+    keeps: tuple[Keep, ...] = ()
+    """Of a volume that no fact names: what prevents that it is destroyed."""
 
 
-def of_datasets(ended: Ended, lying: Iterable[Lying]) -> Iterator[Leftover | Problem]:
+def of_datasets(ended: Ended, lying: Iterable[Lying], root: str) -> Iterator[Leftover | Problem]:
     """Problems are what plan/settle says of volumes that this machine owns and does not have as the facts have them."""
     for each in lying:
         if each.volume is None or each.found is None:
-            why = "has a name that no volume has"
-            yield Leftover("dataset", each.state.name, why, f"Look what it is; if nobody needs it: {_destroy(each)}")
+            yield _stranger(ended, each.state.name, root)
         else:
             yield from _of_volume(ended, each, each.volume, each.found)
 
@@ -138,10 +141,27 @@ def _of_volume(
     owned = ended.view.placement.volumes.get(volume)
     if not going and owned is None and found.epoch == 0 and not ended.is_known(found.touched_by):
         why = "stands where a volume would, and neither a fact nor this machine's log says what it is"
-        yield Leftover("dataset", name, why, f"Look what it is; if nobody needs it: {_destroy(lying)}")
+        yield Leftover("dataset", name, why, look_at(volume))
+        return
+    if not going and owned is None and found.epoch > 0:
+        yield _removed(lying, volume)
         return
     base = ended.view.placement.base(volume)
     yield from _of_snapshots(ended, lying.state, base.snapshot if base else None)
+
+
+def _removed(lying: Lying, volume: VolumeRef) -> Leftover:
+    """By `volume rm`, while something kept it or its machine was away; or it is of a cluster that is no more."""
+    name = lying.state.name
+    kept = lying.keeps[:KEEPS_MAX]
+    why = "".join(f"; {each.why(name)}" for each in kept)
+    commands = "; ".join([*(each.remedy(name) for each in kept), f"zfs destroy -r {name}"])
+    return Leftover(
+        "dataset",
+        name,
+        f"has data of volume {volume}, which was removed, or which no fact has ever named{why}",
+        f"To keep it: {rename(name)}. If it was removed on purpose, with `ployzctl volume rm`: {commands}",
+    )
 
 
 def _of_snapshots(ended: Ended, state: DatasetState, base: str | None) -> Iterator[Leftover]:
@@ -156,8 +176,17 @@ def _of_snapshots(ended: Ended, state: DatasetState, base: str | None) -> Iterat
         yield Leftover("snapshot", full, why, ended.remedy(operation_id, f"If nobody needs it: zfs destroy {full}"))
 
 
-def _destroy(lying: Lying) -> str:
-    return f"zfs destroy -r {lying.state.name}"
+def _stranger(ended: Ended, name: str, root: str) -> Leftover:
+    """Its data may exist nowhere else: nobody is told to destroy it."""
+    if (above := names.volume_above(root, name)) is None:
+        return Leftover(
+            "dataset", name, "has a name that no volume has", f"Look what it is. To keep it: {rename(name)}"
+        )
+    owned = ended.view.placement.volumes.get(above)
+    its = f"volume {above}" if owned is not None and owned.owner == ended.me else f"a copy of volume {above}"
+    return Leftover(
+        "dataset", name, f"lies below {its}: it moves with nothing, and keeps that from moving", put_elsewhere(name)
+    )
 
 
 # ---------------------------------------------------------------- what keeps others away

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.ids import MachineId, SlotRef
+from ployz.ids import MachineId, SlotRef, VolumeRef
 
 TROUBLES_MAX: Final = 100
 
@@ -23,8 +23,10 @@ class Look(StrEnum):
     CERTIFICATES = "certificates"
     CONTAINERS = "containers"
     DATASETS = "datasets"
+    MOUNTS = "mounts"
     GUARDS = "guards"
     DOORS = "doors"
+    TAKEN = "what was taken away"
     SLOTS = "slots"
 
 
@@ -43,6 +45,16 @@ class PoolReading:
     """It reads and writes, degraded or not."""
     health: str
     """`ONLINE`, `DEGRADED`, `SUSPENDED`, …"""
+
+
+@frozen
+class HangingReading:
+    """A mount or an unmount that does not end."""
+
+    command: str
+    age_s: int
+    by_daemon: bool
+    """A zfs-fuse does the mounts, and not the kernel."""
 
 
 @frozen
@@ -94,6 +106,47 @@ class Trouble:
 
 
 @frozen
+class UnsettledReading:
+    """What the machine tries again and again to make agree with the facts."""
+
+    subject: str
+    """`volume production/pgdata`, `service production/db`."""
+    age_ms: int
+    """Since it failed first."""
+    problem: Problem
+
+
+@frozen
+class VolumeReading:
+    """A volume that the machine owns."""
+
+    volume: VolumeRef
+    quota_bytes: int
+    """Of its data. 0: none."""
+    total_quota_bytes: int
+    """Of data and snapshots together. 0: none, as ployz has it."""
+    referenced_bytes: int
+    """Its data."""
+    snapshots_bytes: int
+    """What only its snapshots hold on to."""
+
+
+@frozen
+class ContestReading:
+    """A kind of thing of ployz's own that somebody else takes away or changes (plan/struggles)."""
+
+    kind: str
+    wrong: tuple[str, ...]
+    """Now. Empty: it was put back."""
+    repairs: int
+    """How often it was put back since this began."""
+    since_ms: int
+    """How long ago that was."""
+    wait_ms: int
+    """Until it may be put back again."""
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -113,6 +166,11 @@ class Readings:
     failed: tuple[FailedLook, ...]
     slots: tuple[Trouble, ...] = ()
     """Of those that the facts place on it, TROUBLES_MAX at most."""
+    hanging: tuple[HangingReading, ...] = ()
+    """Of its pool, oldest first."""
+    volumes: tuple[VolumeReading, ...] = ()
+    unsettled: tuple[UnsettledReading, ...] = ()
+    contests: tuple[ContestReading, ...] = ()
 
 
 @frozen

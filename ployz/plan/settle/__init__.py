@@ -24,6 +24,7 @@ from ployz.plan.settle.volumes import (
     Retire,
     SetAside,
     TakeOver,
+    Tune,
     VolumeAction,
     settle_volume,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "SetAside",
     "Start",
     "TakeOver",
+    "Tune",
     "VolumeAction",
     "settle_containers",
     "settle_volume",

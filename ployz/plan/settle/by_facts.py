@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ployz.ids import MachineId, VolumeRef
-from ployz.plan import committed, names
+from ployz.plan import committed, names, properties
 from ployz.plan.settle.volumes import FoundDataset, VolumeAction, settle_volume
 from ployz.projections.view import ClusterView
 
@@ -24,6 +24,7 @@ def decide_volume(
         base=base.snapshot if base else None,
         taken=view.placement.takeover(volume),
         quota_bytes=None if declared is None else declared.quota_bytes or 0,
+        settings=properties.declared(declared),
         operation_of=names.operation_of_snapshot,
         status_of=view.operations.status,
     )

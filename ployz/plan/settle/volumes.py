@@ -5,13 +5,14 @@ The epoch says which stay a dataset is from, the log of this machine who receive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.errors import Code, Problem
 from ployz.events.types import VolumePlacement
 from ployz.ids import MachineId, OperationId, VolumeRef
+from ployz.plan.properties import Setting, lacking
 from ployz.projections.operations import Status
 from ployz.projections.placement import Takeover
 
@@ -26,7 +27,7 @@ class FoundDataset:
     mounted: bool
     readonly: bool
     quota_bytes: int
-    """0: none."""
+    """Of its data alone. 0: none."""
     snapshots: tuple[str, ...]
     """The names of ployz's own, oldest first."""
     touched_by: OperationId | None
@@ -35,21 +36,43 @@ class FoundDataset:
     """The snapshot that receive began from; None: in full, so that the dataset itself was made by it."""
     broken_off: bool = False
     """A stream into it broke off, and the pool has kept its beginning."""
+    total_quota_bytes: int = 0
+    """Of data and snapshots together, as an older ployz has set it. 0: none."""
+    marked: bool = False
+    """As a copy, for tools that snapshot what they find."""
+    local: Mapping[str, str] = field(factory=dict)
+    """The ZFS properties that were set on it."""
+
+    @property
+    def bound_bytes(self) -> int:
+        """What was meant to bound its data. 0: nothing."""
+        return self.quota_bytes or self.total_quota_bytes
 
 
 @frozen
 class Adopt:
-    """It is ours: its epoch property says so, and it may be written, up to its quota."""
+    """It is ours: its epoch property says so, and it may be written."""
 
     volume: VolumeRef
     epoch: int
+
+
+@frozen
+class Tune:
+    """Of the volume that is ours: as its manifest has it, and no copy any more. A service runs without that, too."""
+
+    volume: VolumeRef
     quota_bytes: int
-    """0: none."""
+    """Of its data alone, whatever snapshots hold on to. 0: none."""
+    settings: tuple[Setting, ...] = ()
+    """Properties that the manifest declares, and that it has not."""
 
 
 @frozen
 class Retire:
-    """Another machine owns the volume: this copy is a base for an incremental way back, and nothing else."""
+    """Another machine owns the volume: this copy is a base for an incremental way back, and nothing else. It is marked,
+    for tools that snapshot what they find.
+    """
 
     volume: VolumeRef
 
@@ -61,7 +84,6 @@ class TakeOver:
     volume: VolumeRef
     snapshot: str
     epoch: int
-    quota_bytes: int
 
 
 @frozen
@@ -102,7 +124,7 @@ class Missing:
     problem: Problem
 
 
-VolumeAction = Adopt | TakeOver | Retire | SetAside | DiscardPartial | AbortReceive | Prune | Missing
+VolumeAction = Adopt | Tune | TakeOver | Retire | SetAside | DiscardPartial | AbortReceive | Prune | Missing
 
 
 def settle_volume(
@@ -114,11 +136,13 @@ def settle_volume(
     base: str | None,
     taken: Takeover | None,
     quota_bytes: int | None,
+    settings: Sequence[Setting] = (),
     operation_of: Callable[[str], OperationId | None],
     status_of: Callable[[OperationId], Status | None],
 ) -> list[VolumeAction]:
     """What to do with one volume here. `owned`: the fact, if it names this machine. `quota_bytes`: as the committed
-    manifest declares it (0: none); None: no manifest declares the volume any more.
+    manifest declares it (0: none); None: no manifest declares the volume any more. `settings`: the ZFS properties
+    that it declares.
 
     `taken`: how its owner came by it, if that was an operator's word. `base`: the final snapshot of the volume's last
     move; None: it never moved. While an undecided operation is at work on the dataset, nothing: not even pruning,
@@ -132,12 +156,13 @@ def settle_volume(
         return []
     actions: list[VolumeAction] = list(_broken_off(found, status_of))
     discarded: OperationId | None = None
+    tuned = list(_tuned(found, found.bound_bytes if quota_bytes is None else quota_bytes, settings))
     if owned is not None and taken is not None and found.epoch < owned.epoch:
-        return [_take_over(owned, taken, found, found.quota_bytes if quota_bytes is None else quota_bytes)]
+        return list(_take_over(owned, taken, found, tuned))
     if owned is None and taken is not None and taken.from_machine == me and _was_owned(found, taken, status_of):
         return [SetAside(volume, taken.operation_id)]
     if owned is not None:
-        actions += _own(owned, found, base, found.quota_bytes if quota_bytes is None else quota_bytes, status_of)
+        actions += _own(owned, found, base, tuned, status_of)
     elif found.epoch == 0 and found.touched_base is None:
         # No commit ever named it. It goes if this machine's log says who made it, else it is somebody else's.
         ours = found.touched_by is not None and _ended(status_of(found.touched_by))
@@ -146,7 +171,7 @@ def settle_volume(
         discarded = _aborted_receive(found, makers.values(), status_of)
         if discarded is not None:
             actions.append(DiscardPartial(volume, found.touched_base))
-        if found.mounted or not found.readonly:
+        if found.mounted or not found.readonly or not found.marked:
             actions.append(Retire(volume))
     doomed = tuple(
         name
@@ -179,22 +204,30 @@ def _own(
     owned: VolumePlacement,
     found: FoundDataset,
     base: str | None,
-    quota_bytes: int,
+    tuned: Sequence[VolumeAction],
     status_of: Callable[[OperationId], Status | None],
 ) -> Iterator[VolumeAction]:
     """A dataset takes its epoch from the commit that made it the volume, and only with proof that it is the one."""
     if found.epoch == owned.epoch:
-        if found.readonly or found.quota_bytes != quota_bytes:
-            yield Adopt(owned.volume, owned.epoch, quota_bytes)
+        if found.readonly:
+            yield Adopt(owned.volume, owned.epoch)
+        yield from tuned
         return
     if base is not None:
         proven = base in found.snapshots
     else:
         proven = found.touched_by is not None and status_of(found.touched_by) is Status.COMMITTED
     if proven and found.epoch < owned.epoch:
-        yield Adopt(owned.volume, owned.epoch, quota_bytes)
+        yield Adopt(owned.volume, owned.epoch)
+        yield from tuned
     else:
         yield Missing(_unproven(owned, found, base))
+
+
+def _tuned(found: FoundDataset, quota_bytes: int, settings: Sequence[Setting]) -> Iterator[VolumeAction]:
+    missing = lacking(found.local, settings)
+    if found.quota_bytes != quota_bytes or found.total_quota_bytes or missing or found.marked:
+        yield Tune(found.volume, quota_bytes, missing)
 
 
 def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[OperationId], Status | None]) -> bool:
@@ -203,10 +236,14 @@ def _was_owned(found: FoundDataset, taken: Takeover, status_of: Callable[[Operat
     return found.epoch == taken.epoch - 1 or committed
 
 
-def _take_over(owned: VolumePlacement, taken: Takeover, found: FoundDataset, quota_bytes: int) -> VolumeAction:
+def _take_over(
+    owned: VolumePlacement, taken: Takeover, found: FoundDataset, tuned: Sequence[VolumeAction]
+) -> Iterator[VolumeAction]:
     if taken.snapshot in found.snapshots:
-        return TakeOver(owned.volume, taken.snapshot, owned.epoch, quota_bytes)
-    return Missing(_unproven(owned, found, taken.snapshot))
+        yield TakeOver(owned.volume, taken.snapshot, owned.epoch)
+        yield from tuned
+    else:
+        yield Missing(_unproven(owned, found, taken.snapshot))
 
 
 def _no_dataset(volume: VolumeRef) -> Problem:

@@ -41,6 +41,7 @@ def _of_machine(seen: MachineSeen, truth: Truth) -> Iterator[str]:
     for which, addresses in (("closes", seen.closed), ("hides", seen.hidden)):
         if addresses:
             yield f"{me} still {which} {', '.join(sorted(addresses))}"
+    yield from (f"{me} still has {each}" for each in seen.taken)
     yield from _of_slots(seen, truth)
     for dataset in seen.datasets:
         yield from _of_dataset(seen, dataset, truth)

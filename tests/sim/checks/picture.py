@@ -44,6 +44,8 @@ class MachineSeen:
     """(address of a slot, machine)"""
     position: int
     """Of its mirror."""
+    taken: tuple[str, ...] = ()
+    """What others took away, or left behind, and that is not put right: in words."""
 
 
 Picture = tuple[MachineSeen, ...]

@@ -12,6 +12,7 @@ from ployz.actors import gate
 from ployz.actors.containers import Containers
 from ployz.actors.departing import Departure
 from ployz.actors.gate import Gate
+from ployz.actors.looking import LookingAgain
 from ployz.actors.messages.workload import Fence, FencedReport
 from ployz.actors.parts import Parts
 from ployz.actors.performer import Performer
@@ -23,7 +24,7 @@ from ployz.plan import names
 from ployz.projections.folded import Folded
 from ployz.projections.operations import Operation, Status
 from tests.cluster.manifests import A, B, C
-from tests.sim.faults import Crash, Cut, Late, Moment, Refusing
+from tests.sim.faults import Crash, Cut, Late, Meddled, Moment, Refusing
 from tests.sim.mutants.mutant import Mutant, patch
 from tests.sim.orders import Abort, Migrate
 from tests.sim.scenario import D
@@ -126,7 +127,22 @@ def always_restarted() -> None:
     patch(Containers, "spec", with_policy)
 
 
+def no_look_again() -> None:
+    """What was made once is believed for ever."""
+
+    async def believed(self: LookingAgain) -> None: ...
+
+    patch(LookingAgain, "now", believed)
+
+
 MUTANTS = (
+    Mutant(
+        "what is taken away is not looked at again",
+        no_look_again,
+        "the firewall flushed",
+        (Migrate(D, C),),
+        lambda number: (Meddled(Moment(100 * (1 + number)), B, "overlay"),),
+    ),
     Mutant("a start before the fence", start_before_fence, "writers on several machines", (Migrate(A, C),)),
     Mutant("a vote before the stop", vote_before_stop, "acknowledged records", (Migrate(A, C),)),
     Mutant("no final delta", no_final_delta, "acknowledged records", (Migrate(A, C),)),

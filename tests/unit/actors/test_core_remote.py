@@ -14,7 +14,7 @@ from ployz.wire.client import PeerClient
 from ployz.wire.message import PEER, Message, message
 from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
-from tests.identities import tls
+from tests.identities import from_here, tls
 
 A, B = MachineId("machine-a"), MachineId("machine-b")
 
@@ -61,7 +61,7 @@ def test_a_remote_actor_is_asked_as_a_local_one() -> None:
                 anyio.create_task_group() as tasks,
             ):
                 server = WireServer(lambda: Identity(B, "prod"), there.deliver, {A: "::1"}.get, tls(B, [A]))
-                ports[B] = ("::1", await tasks.start(server.serve_peers, "::1", 0))
+                ports[B] = ("::1", await tasks.start(server.serve_peers, "::1", 0, from_here))
                 here.spawn("greeter", Greeter)
                 there.spawn("greeter", Greeter)
 

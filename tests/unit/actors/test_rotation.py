@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 
 from ployz.actors.messages.membership import RemoveMachine
 from ployz.actors.messages.rotation import RotateKeys
 from ployz.errors import Code, PloyzError
+from ployz.host.fakes.overlay import made_up_key
 from ployz.host.ports import OverlayPeer
 from ployz.ids import MachineId
 from tests.cluster.cluster import Cluster, simulate
@@ -14,7 +17,7 @@ from tests.cluster.effects import Effect
 from tests.cluster.manifests import A, B, C
 
 SETTLED_S = 60.0
-OLD, NEW = f"key-{B}", f"key-{B}+"
+OLD, NEW = made_up_key(B), made_up_key(made_up_key(B))
 
 
 def heard(cluster: Cluster, machine: MachineId = B) -> None:
@@ -30,9 +33,15 @@ def heard(cluster: Cluster, machine: MachineId = B) -> None:
     )
 
 
+def keys_of(machine: MachineId) -> list[str]:
+    """The one that it began with, and those that it changes to, one after the other."""
+    return list(accumulate(range(5), lambda key, _: made_up_key(str(key)), initial=str(machine)))[1:]
+
+
 def peers(cluster: Cluster, machine: MachineId, of: MachineId = B) -> list[OverlayPeer]:
     applied = cluster[machine].overlay.applied
-    return [each for each in (applied[-1].peers if applied else ()) if each.public_key.startswith(f"key-{of}")]
+    found = [each for each in (applied[-1].peers if applied else ()) if each.public_key in keys_of(of)]
+    return sorted(found, key=lambda each: keys_of(of).index(each.public_key))
 
 
 def agreed(cluster: Cluster, machine: MachineId, key: str) -> bool:
@@ -127,7 +136,7 @@ def test_the_founding_machine_changes_its_key_only_when_everybody_hears_of_it() 
         await cluster.boot(C)
         await cluster.agreed()
         await cluster.ask(B, "rotation", RotateKeys(A), timeout_s=200)
-        await cluster.until(lambda: agreed(cluster, A, f"key-{A}+"), within_s=SETTLED_S)
+        await cluster.until(lambda: agreed(cluster, A, made_up_key(made_up_key(A))), within_s=SETTLED_S)
 
     simulate(body)
 
@@ -148,9 +157,9 @@ def test_a_machine_that_is_removed_keeps_the_founders_newest_key_for_when_it_is_
     async def body(cluster: Cluster) -> None:
         heard(cluster, A)
         await cluster.ask(B, "rotation", RotateKeys(A), timeout_s=200)
-        await cluster.until(lambda: agreed(cluster, A, f"key-{A}+"), within_s=SETTLED_S)
+        await cluster.until(lambda: agreed(cluster, A, made_up_key(made_up_key(A))), within_s=SETTLED_S)
         await cluster.ask(A, "membership", RemoveMachine(C, force=False), timeout_s=200)
         await cluster.until(lambda: len(cluster[C].overlay.applied[-1].peers) == 1, within_s=SETTLED_S)
-        assert [each.public_key for each in cluster[C].overlay.applied[-1].peers] == [f"key-{A}+"]
+        assert [each.public_key for each in cluster[C].overlay.applied[-1].peers] == [made_up_key(made_up_key(A))]
 
     simulate(body)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 from attrs import evolve
 
 from ployz.actors.messages.events import Exported, ExportEvents, ReadEvents
+from ployz.clock import SystemClock
+from ployz.config import STATE_DIR
+from ployz.errors import Corrupt
 from ployz.events.chain import sealed
 from ployz.events.export import ExportWriter
-from ployz.events.log import GENESIS_HASH, Row
+from ployz.events.log import GENESIS_HASH, Entry, Row
+from ployz.events.sqlite_log import SqliteLog
+from ployz.events.types import NodeStarted
+from ployz.ids import MachineId
 from tests.unit.cli import samples
 from tests.unit.cli.terminal import CtrlC, ployzctl
 
@@ -193,3 +202,73 @@ def test_reading_a_copy_imports_no_event_loop(exported: str) -> None:
 def _sql(path: str, statement: str) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement)
+
+
+# ---------------------------------------------------------------- the log of a ployzd that does not run
+
+
+async def written(folder: Path, events: int = 20) -> SqliteLog:
+    log = await SqliteLog.open(folder / "log.db", SystemClock())
+    for number in range(events):
+        await log.append([Entry("node", NodeStarted(MachineId("a"), str(number)))])
+    return log
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Path:
+    """A state folder with a log, of which one event was changed afterwards."""
+
+    async def main() -> None:
+        await (await written(tmp_path)).aclose()
+
+    anyio.run(main, backend="trio")
+    with closing(sqlite3.connect(tmp_path / "log.db")) as database:
+        database.execute("UPDATE events SET at_ms = 1 WHERE seq = 15")
+        database.commit()
+    return tmp_path
+
+
+def test_what_is_advised_when_ployzd_refuses_its_log_works_without_it(left: Path, tmp_path: Path) -> None:
+    async def start() -> str:
+        with pytest.raises(Corrupt) as refused:
+            await SqliteLog.open(left / "log.db", SystemClock())
+        return refused.value.problem.advice
+
+    advice = anyio.run(start, backend="trio")
+    before = (left / "log.db").read_bytes()
+    verify, export = re.findall("`ployzctl ([^`]+)`", advice)
+    copy = tmp_path / "copy.events"
+    ended = ployzctl(*verify.replace(str(STATE_DIR), str(left)).split())
+    assert (ended.exit_code, "15" in ended.out) == (1, True), ended.err
+    assert ployzctl(*export.replace("FILE", str(copy)).replace(str(STATE_DIR), str(left)).split()).exit_code == 0
+    assert f"FILE --state-dir {left}` saves" in ended.err
+    assert ployzctl("events", "verify", "--file", str(copy)).out == ended.out
+    assert (left / "log.db").read_bytes() == before
+
+
+def test_what_a_crash_left_in_the_wal_is_read_too(tmp_path: Path) -> None:
+    crash = tmp_path / "crash"
+    crash.mkdir()
+
+    async def main() -> None:
+        log = await written(tmp_path)
+        for each in sorted(tmp_path.glob("log.db*")):  # noqa: ASYNC240
+            (crash / each.name).write_bytes(each.read_bytes())
+        await log.aclose()
+
+    anyio.run(main, backend="trio")
+    assert ployzctl("events", "verify", "--state-dir", str(crash)).out.startswith("20 events")
+
+
+def test_a_log_that_a_ployzd_has_open_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await written(tmp_path)
+        ended = await anyio.to_thread.run_sync(lambda: ployzctl("events", "verify", "--state-dir", str(tmp_path)))
+        assert "log-locked" in ended.err
+        await log.aclose()
+
+    anyio.run(main, backend="trio")
+
+
+def test_two_logs_at_once_are_a_wrong_usage(left: Path) -> None:
+    assert ployzctl("events", "verify", "--file", "x", "--state-dir", str(left)).exit_code == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import anyio
@@ -118,7 +119,7 @@ def test_the_rest_of_a_killed_export_is_not_in_the_way(tmp_path: Path, rows: lis
     export(tmp_path / "copy.db", rows)
     with ExportedLog(tmp_path / "copy.db") as copy:
         assert sum(1 for _ in copy.rows()) == RECORDS
-    assert names(tmp_path) == ["copy.db"]
+    assert names(tmp_path) == ["copy.db", "copy.db.part"]
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path, rows: list[Row]) -> None:
@@ -150,3 +151,40 @@ def test_another_file_is_not_taken_for_a_copy(tmp_path: Path, content: bytes | N
     with pytest.raises(PloyzError) as caught:
         ExportedLog(path)
     assert caught.value.code is (Code.USAGE if content is None else Code.LOG_CORRUPT)
+
+
+# ---------------------------------------------------------------- whose file it is
+
+
+def test_a_copy_is_its_owners_alone_whatever_the_umask_is(tmp_path: Path, rows: list[Row]) -> None:
+    before = os.umask(0)
+    try:
+        with ExportWriter(tmp_path / "events.db", owner=60_000) as writer:
+            writer.write(rows[:10])
+    finally:
+        os.umask(before)
+    made = (tmp_path / "events.db").stat()
+    assert (made.st_mode & 0o777, made.st_uid) == (0o600, 60_000)
+    assert [each.name for each in tmp_path.iterdir()] == ["events.db"]
+
+
+def test_what_somebody_has_put_beside_it_is_neither_followed_nor_removed(tmp_path: Path, rows: list[Row]) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("kept")
+    trap = tmp_path / "events.db.part"
+    trap.symlink_to(theirs)
+    with ExportWriter(tmp_path / "events.db") as writer:
+        writer.write(rows[:10])
+    assert (theirs.read_text(), trap.is_symlink()) == ("kept", True)
+
+
+def test_what_comes_there_meanwhile_is_not_replaced(tmp_path: Path, rows: list[Row]) -> None:
+    path = tmp_path / "events.db"
+    writer = ExportWriter(path)
+    writer.__enter__()
+    writer.write(rows[:10])
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PloyzError) as refused:
+        writer.__exit__(None, None, None)
+    assert refused.value.code is Code.USAGE
+    assert [each.name for each in tmp_path.iterdir()] == ["events.db"]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sqlite_utils import Database
 
 from ployz import __version__
 from ployz.clock import Clock, SystemClock
@@ -78,7 +77,7 @@ def reseal(path: Path, first: int) -> None:
         previous = connection.execute("SELECT hash FROM events WHERE seq = ?", (first - 1,)).fetchone()[0]
         for seq in range(first, ROWS + 1):
             connection.execute("UPDATE events SET previous_hash = ? WHERE seq = ?", (previous, seq))
-            (row,) = select(Database(connection), "WHERE seq = ?", seq)
+            (row,) = select(connection, "WHERE seq = ?", seq)
             previous = sealed(row)
             connection.execute("UPDATE events SET hash = ? WHERE seq = ?", (previous, seq))
 
@@ -134,7 +133,7 @@ def test_a_broken_link_is_found(path: Path) -> None:
     fill(path)
     tamper(path, "UPDATE events SET hash = x'00' WHERE seq = 5")
     with closing(sqlite3.connect(path)) as connection:
-        findings = list(verify(select(Database(connection), "ORDER BY seq"), CODEC))
+        findings = list(verify(select(connection, "ORDER BY seq"), CODEC))
     assert [(each.seq, each.code) for each in findings] == [(5, Code.LOG_CORRUPT), (6, Code.LOG_CORRUPT)]
     assert "does not follow event 5" in findings[1].text
 

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from ployz.errors import Code, Failed
 from ployz.host.fakes.docker import FakeDocker, Program
 from ployz.host.ports import ContainerSpec
+from tests.docker_world import NETWORK
 
 NAME = "production.db.slot-1.op-1"
 
@@ -28,7 +29,7 @@ def spec(fake: FakeDocker, restart: Literal["no", "always"] = "no") -> Container
 
 def test_a_program_ends_by_itself_and_its_policy_decides_what_follows() -> None:
     async def test(restart: Literal["no", "always"]) -> tuple[bool, list[str]]:
-        fake = FakeDocker()
+        fake = FakeDocker(network=NETWORK)
         await fake.create(spec(fake, restart))
         await fake.start(NAME)
         async with fake.events() as news:
@@ -49,7 +50,7 @@ def test_a_program_ends_by_itself_and_its_policy_decides_what_follows() -> None:
 
 def test_starting_and_stopping_take_the_time_they_are_told_to() -> None:
     async def test() -> None:
-        fake = FakeDocker(program=lambda _: Program(start_s=5, stop_s=7, exit_code=1))
+        fake = FakeDocker(network=NETWORK, program=lambda _: Program(start_s=5, stop_s=7, exit_code=1))
         await fake.create(spec(fake))
         begun_s = anyio.current_time()
         await fake.start(NAME)
@@ -65,7 +66,7 @@ def test_starting_and_stopping_take_the_time_they_are_told_to() -> None:
 
 def test_a_program_can_refuse_to_start() -> None:
     async def test() -> None:
-        fake = FakeDocker(program=lambda _: Program(refuses_to_start="exec: no such file"))
+        fake = FakeDocker(network=NETWORK, program=lambda _: Program(refuses_to_start="exec: no such file"))
         await fake.create(spec(fake))
         with pytest.raises(Failed, match="exec: no such file"):
             await fake.start(NAME)
@@ -79,7 +80,7 @@ def test_a_program_can_refuse_to_start() -> None:
 def test_what_runs_is_told_of_its_start_and_of_every_end() -> None:
     async def test() -> None:
         told: list[str] = []
-        fake = FakeDocker(on_start=lambda _: told.append("start"), on_end=lambda _: told.append("end"))
+        fake = FakeDocker(network=NETWORK, on_start=lambda _: told.append("start"), on_end=lambda _: told.append("end"))
         await fake.create(spec(fake))
         await fake.start(NAME)
         await fake.stop(NAME, grace_s=0)
@@ -95,7 +96,7 @@ def test_what_runs_is_told_of_its_start_and_of_every_end() -> None:
 
 def test_a_power_cut_ends_a_request_that_is_being_worked_on() -> None:
     async def test() -> None:
-        fake = FakeDocker(program=lambda _: Program(start_s=5))
+        fake = FakeDocker(network=NETWORK, program=lambda _: Program(start_s=5))
         await fake.create(spec(fake))
         async with anyio.create_task_group() as group:
 
@@ -117,7 +118,7 @@ def test_a_power_cut_ends_a_request_that_is_being_worked_on() -> None:
 
 def test_the_registry_of_the_fake_has_what_was_put_there() -> None:
     async def test() -> None:
-        elsewhere, fake = FakeDocker(), FakeDocker()
+        elsewhere, fake = FakeDocker(network=NETWORK), FakeDocker(network=NETWORK)
         image = elsewhere.add_image("db:1")
         fake.registry["db:1"] = image
         assert await fake.image("db:1") is None

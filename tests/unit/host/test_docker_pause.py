@@ -16,9 +16,13 @@ from ployz.host.docker import pause
 
 @pytest.fixture(name="file")
 def _file(tmp_path: Path) -> Path:
+    file = tmp_path / pause.PROGRAM
     with tarfile.open(fileobj=io.BytesIO(pause.root_tar())) as tar:
-        tar.extractall(tmp_path, filter="data")
-    return tmp_path / pause.PROGRAM
+        content = tar.extractfile(pause.PROGRAM)
+        assert content is not None
+        file.write_bytes(content.read())
+        file.chmod(tar.getmember(pause.PROGRAM).mode)
+    return file
 
 
 @pytest.mark.skipif(not pause.is_known(), reason="containers make their own networks on this machine")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import UnixStreamServer
-from threading import Thread
 
 import anyio
 import pytest
@@ -17,37 +13,17 @@ import pytest
 from ployz.errors import Failed
 from ployz.host.guard import now_s, write_killed
 from ployz.host.guards import SystemGuards
+from tests.dockers import answering
 
 PATIENCE_S = 20.0
 
 
-class Docker(BaseHTTPRequestHandler):
-    """Knows one container, `db`, which does not run."""
-
-    def do_GET(self) -> None:
-        known = self.path == "/containers/db/json"
-        body = json.dumps({"Id": "0db1", "State": {"Running": False}} if known else {}).encode()
-        self.send_response(200 if known else 404)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def address_string(self) -> str:
-        return ""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(autouse=True)
 def docker(tmp_path: Path) -> Iterator[Path]:
+    """It knows one container, `db`, which does not run."""
     path = tmp_path / "docker.sock"
-    with UnixStreamServer(str(path), Docker) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with answering(path, {"/containers/db/json": (200, {"Id": "0db1", "State": {"Running": False}})}):
         yield path
-        server.shutdown()
-        thread.join()
 
 
 def guards_of(lease: Path) -> list[int]:

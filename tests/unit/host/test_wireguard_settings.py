@@ -3,10 +3,8 @@ from __future__ import annotations
 from ployz.host.ports import OverlayConfig
 from ployz.host.wireguard.observed import ObservedLink
 from ployz.host.wireguard.settings import (
-    accept_rules,
     bridge_switches,
     interface_lines,
-    masquerade_rule,
     undoubted_lines,
 )
 
@@ -46,17 +44,3 @@ def test_a_tentative_address_is_given_again_without_a_search_for_duplicates() ->
         "addr del fe80::1/64 dev br0",
         "addr add fe80::1/64 dev br0 nodad",
     )
-
-
-def test_both_directions_are_accepted_for_dockers_users() -> None:
-    inward, outward = accept_rules("ip6tables", CONFIG)
-    assert inward.argv("-C") == (
-        *("ip6tables", "-w", "-t", "filter", "-C", "DOCKER-USER"),
-        *("-i", "wg0", "-o", "br0", "-j", "ACCEPT"),
-    )
-    assert outward.words == ("-i", "br0", "-o", "wg0", "-j", "ACCEPT")
-
-
-def test_only_what_leaves_the_overlay_is_masqueraded() -> None:
-    words = ("-s", "10.78.0.0/16", "!", "-d", "10.78.0.0/16", "!", "-o", "wg0", "-j", "MASQUERADE")
-    assert masquerade_rule(CONFIG).words == words

@@ -10,11 +10,19 @@ import anyio
 import pytest
 
 from ployz.errors import Code, Failed
-from ployz.host.zfs import commands, sizes
+from ployz.host.zfs import commands, sizes, turns
 from ployz.host.zfs.adapter import SystemZfs
 from tests.unit.host.test_zfs_parse import OPENZFS_USAGE
 
 T = TypeVar("T")
+
+
+def proc_of_a_kernel_with_zfs(folder: Path) -> Path:
+    (folder / "self").mkdir(parents=True)
+    (folder / "filesystems").write_text("nodev\ttmpfs\n\text4\nnodev\tzfs\n")
+    (folder / "self/mountinfo").write_text("")
+    return folder
+
 
 SCRIPT = """\
 #!/bin/sh
@@ -52,6 +60,7 @@ class Script:
 @pytest.fixture
 def zfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(turns, "PROC", proc_of_a_kernel_with_zfs(tmp_path / "proc"))
     script = Script(tmp_path)
     script.answer()
     return script

@@ -11,7 +11,7 @@ import pytest
 from ployz.clock import SystemClock
 from ployz.errors import Code, Failed
 from ployz.host.fakes.zfs import FakeZfs
-from ployz.host.ports import Holder
+from ployz.host.ports import HangingMount, Holder
 
 T = TypeVar("T")
 
@@ -79,3 +79,17 @@ def test_after_a_power_cut_everything_stored_is_there_and_nothing_is_mounted_or_
     assert zfs.mounted("/vol/data") is None
     assert list(go(lambda: zfs.holders(SOURCE))) == []
     assert zfs.files(SOURCE) == {"file": b"content"}
+
+
+def test_while_a_mount_hangs_no_other_comes_to_its_end_until_the_power_is_cut() -> None:
+    zfs = machine("a")
+    hanging = HangingMount(f"zfs mount {SOURCE}", 60, by_daemon=True)
+    zfs.hanging.append(hanging)
+    assert go(lambda: zfs.hanging_mounts("tank")) == (hanging,)
+    assert go(lambda: zfs.hanging_mounts("other")) == ()
+    for change in (lambda: zfs.unmount(SOURCE), lambda: zfs.mount(SOURCE, "/vol/data", readonly=True)):
+        with pytest.raises(Failed) as caught:
+            go(change)
+        assert caught.value.code is Code.MOUNT_HANGS
+    zfs.power_cut()
+    go(lambda: zfs.mount(SOURCE, "/vol/data", readonly=True))

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Holder
+from ployz.host.ports import Holder, Keep
 from ployz.host.zfs import parse
 from ployz.host.zfs.failures import Says, busy, failure, stream_failure
 
@@ -61,7 +61,10 @@ type\tfilesystem\t-
 used\t2048\t-
 available\t100\t-
 referenced\t1024\t-
-quota\t0\tdefault
+compressratio\t1.50x\t-
+quota\t4096\tlocal
+refquota\t0\tdefault
+usedbysnapshots\t512\t-
 readonly\ton\tlocal
 ployz:epoch\t3\tlocal
 ployz:operation\top-1\tinherited from tank
@@ -95,6 +98,16 @@ def test_a_state_is_read_with_its_own_snapshots_in_the_order_of_their_making() -
     assert (state.guid, state.used_bytes, state.referenced_bytes) == (3077663102748593018, 2048, 1024)
     assert (state.quota_bytes, state.available_bytes, state.readonly, state.mounted_at) == (0, 100, True, "/mnt")
     assert state.properties == {"epoch": "3"}
+    assert (state.total_quota_bytes, state.snapshots_bytes) == (4096, 512)
+    assert state.logical_bytes == 1536
+    assert parse.logical_bytes({"logicalreferenced": "77", "referenced": "1"}) == 77
+
+
+def test_a_block_device_has_no_quota() -> None:
+    own = {key: value for key, value in parse.own_properties(OWN).items() if key not in ("quota", "refquota")}
+    state = parse.state("tank/a", own, parse.properties(TREE), None)
+    assert state is not None
+    assert (state.quota_bytes, state.total_quota_bytes) == (0, 0)
 
 
 def test_a_dataset_that_went_between_two_looks_is_absent() -> None:
@@ -195,3 +208,10 @@ def test_who_keeps_a_dataset_busy_is_named_with_the_container() -> None:
     text = busy("tank/a", holders).problem.text
     assert text.startswith("tank/a is in use: PID 7 (postgres, container abababababab) works in its folder /data; ")
     assert text.endswith("and 2 more")
+
+
+def test_holds_and_clones_of_one_datasets_snapshots_are_read() -> None:
+    told = "tank/a@one\tkeep\tMon Nov 23 06:49 2026\ntank/a@two\ttwo words\tMon Nov 23 06:50 2026\n"
+    assert parse.holds(told) == [Keep("one", tag="keep"), Keep("two", tag="two words")]
+    listed = "tank\t-\ntank/a\t-\ntank/b\ttank/a@one\ntank/c\ttank/ab@one\n"
+    assert parse.clones(listed, "tank/a") == [Keep("one", clone="tank/b")]

@@ -16,11 +16,13 @@ import pytest
 from ployz.config import Config
 from ployz.errors import Code, Refused, Usage
 from ployz.ids import MachineId
+from ployz.install import requirements
 from ployz.install.endpoint import endpoint
 from ployz.install.groups import ensure_groups
 from ployz.install.requirements import PROGRAMS, find_missing, require
 from ployz.install.systemd import capabilities_dropped, install_unit, program, unit_text
 from ployz.wire.local_groups import LocalGroups
+from tests.dockers import answering
 
 
 @pytest.mark.parametrize(
@@ -64,12 +66,13 @@ def test_anything_else_is_no_endpoint(text: str) -> None:
 # ---------------------------------------------------------------- requirements
 
 
-SAID = {"zpool": "tank", "docker": "true 20.10.24+dfsg1"}
+SAID = {"zpool": "tank"}
+INFO = {"ServerVersion": "20.10.24+dfsg1", "LiveRestoreEnabled": True}
 
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with every program that is needed. `zpool` lists a pool, and `docker` says what it should."""
+    """A PATH with every program that is needed, and nothing else: no Docker client. `zpool` lists a pool."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in (*PROGRAMS, "wireguard-go"):
@@ -91,25 +94,26 @@ def missing(config: Config) -> list[str]:
     return [each.partition(":")[0] for each in find_missing(config) if not each.startswith("root")]
 
 
-def test_a_machine_that_has_everything_lacks_nothing(tmp_path: Path, programs: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as dockerd:
-        dockerd.bind(str(tmp_path / "docker.sock"))
+def test_a_machine_that_has_everything_lacks_nothing_and_needs_no_docker_client(tmp_path: Path, programs: Path) -> None:
+    assert shutil.which("docker") is None
+    with answering(tmp_path / "docker.sock", {"/info": (200, INFO)}):
         assert missing(setup(tmp_path)) == []
         if os.geteuid() == 0:
             require(setup(tmp_path))
 
 
 def test_everything_that_is_missing_is_named_at_once(tmp_path: Path, programs: Path) -> None:
-    for name in ("zfs", "docker", "nft"):
+    for name in ("zfs", "nft"):
         (programs / name).unlink()
     config = setup(tmp_path, pool="fast")
-    assert missing(config) == ["zfs", "docker", "nft", "pool fast"]
+    assert missing(config) == ["zfs", "nft", "dockerd", "pool fast"]
     with pytest.raises(Refused) as error:
         require(config)
     assert error.value.code is Code.MISSING_PART
     for words in (
         "things are missing",
         "zfs: install OpenZFS",
+        "install Docker (Debian, Ubuntu: docker.io)",
         "pool fast: there is no such ZFS pool (there is: tank)",
     ):
         assert words in error.value.problem.text
@@ -120,22 +124,44 @@ def test_a_docker_that_does_not_run_is_missing(tmp_path: Path, programs: Path) -
 
 
 @pytest.mark.parametrize(
-    ("said", "names"),
+    ("status", "told", "names"),
     [
-        ("echo false 24.0.7", ["live-restore"]),
-        ("echo true 19.03.15", ["dockerd"]),
-        ("echo true 20.9.1", ["dockerd"]),
-        ("echo true 28.0.0-rc.1", []),
-        ("echo permission denied >&2; exit 1", ["dockerd"]),
+        (200, {**INFO, "LiveRestoreEnabled": False}, ["live-restore"]),
+        (200, {"ServerVersion": "24.0.7"}, ["live-restore"]),
+        (200, {**INFO, "ServerVersion": "19.03.15"}, ["dockerd"]),
+        (200, {**INFO, "ServerVersion": "20.9.1"}, ["dockerd"]),
+        (200, {**INFO, "ServerVersion": "19.03.15", "LiveRestoreEnabled": False}, ["dockerd", "live-restore"]),
+        (200, {**INFO, "ServerVersion": "28.0.0-rc.1"}, []),
+        (200, {}, ["dockerd"]),
+        (200, "something else", ["dockerd"]),
+        (500, {"message": "the daemon is shutting down"}, ["dockerd"]),
     ],
 )
 def test_a_docker_that_is_too_old_or_would_take_containers_with_it_will_not_do(
-    tmp_path: Path, programs: Path, said: str, names: list[str]
+    tmp_path: Path, programs: Path, status: int, told: object, names: list[str]
 ) -> None:
-    (programs / "docker").write_text(f"#!/bin/sh\n{said}\n")
-    with socket.socket(socket.AF_UNIX) as dockerd:
-        dockerd.bind(str(tmp_path / "docker.sock"))
+    with answering(tmp_path / "docker.sock", {"/info": (status, told)}):
         assert missing(setup(tmp_path)) == names
+
+
+def test_a_docker_that_refuses_is_told_with_its_own_words(tmp_path: Path, programs: Path) -> None:
+    with answering(tmp_path / "docker.sock", {"/info": (500, {"message": "the daemon is\nshutting down"})}):
+        (said,) = [each for each in find_missing(setup(tmp_path)) if each.startswith("dockerd")]
+    assert said.endswith("the daemon is shutting down")
+
+
+def test_a_docker_that_hangs_or_is_gone_is_named(
+    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requirements, "ANSWER_S", 0.05)
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as dockerd:
+        dockerd.bind(str(path))
+        (gone,) = [each for each in find_missing(setup(tmp_path)) if each.startswith("dockerd")]
+        dockerd.listen()
+        (hangs,) = [each for each in find_missing(setup(tmp_path)) if each.startswith("dockerd")]
+    assert "it could not be asked" in gone
+    assert "did not answer" in hangs
 
 
 def test_a_zpool_that_fails_is_told_with_its_own_words(tmp_path: Path, programs: Path) -> None:
@@ -166,6 +192,7 @@ def test_the_unit_takes_away_what_ployzd_never_needs_and_leaves_it_the_mounts_of
     assert needed.isdisjoint(capabilities_dropped())
     settings = {line.partition("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")}
     assert {"RestrictNamespaces", "SystemCallFilter", "NoNewPrivileges"} <= settings
+    assert {"LimitCORE=0", "UMask=0077"} <= set(text.splitlines())
     own_mounts = {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "ProtectKernelModules", "ProtectProc"}
     own_mounts |= {
         "ProtectKernelTunables",

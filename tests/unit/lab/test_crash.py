@@ -9,12 +9,12 @@ import pytest
 from ployz.errors import Failed
 from ployz.lab.crash import table
 from ployz.lab.crash.case import Outcome
-from ployz.lab.crash.cli import todays
-from ployz.lab.crash.faults import all_faults
+from ployz.lab.crash.faults import LONG_S, FaultCase, all_faults
 from ployz.lab.crash.journal import Journal
 from ployz.lab.crash.look import Dataset, parse
 from ployz.lab.crash.matrix import Case, Role
 from ployz.lab.crash.record import Record
+from ployz.lab.crash.selection import AnyCase, in_order, one_each
 from ployz.plan.effects import Phase
 
 S = 1_000_000
@@ -49,14 +49,49 @@ def test_the_gap_counts_from_the_beginning_and_half_a_line_is_read_when_it_is_wh
     assert found.writes == [(7, 4 * S), (8, 5 * S), (9, 6 * S)]
 
 
-def test_every_case_comes_once_in_three_days_whatever_the_first_is() -> None:
-    cases = [Case(Role.SOURCE, Role.TARGET, f"before/append/x:{number}") for number in range(74)]
-    for first in (0, 1, 20_000):
-        days = [todays(cases, first + day, 3) for day in range(3)]
-        assert sorted(str(each) for day in days for each in day) == sorted(map(str, cases))
-        assert min(map(len, days)) > len(cases) / 6
-    assert sorted(map(str, todays(cases, 7, 1))) == sorted(map(str, cases))
-    assert todays(cases, 1, 1)[0] != todays(cases, 2, 1)[0]
+POINTS = [
+    f"{when}/append/{name}:{time}"
+    for name in ("vote.cast", "volume.sent", "operation.finished")
+    for when in ("before", "after")
+    for time in (1, 2, 3)
+]
+KILLS: list[AnyCase] = [
+    Case(coordinator, victim, point)
+    for coordinator in Role
+    for victim in Role
+    for point in POINTS
+    if victim is coordinator or "operation.finished" not in point
+]
+
+
+def test_all_cases_are_tried_once_those_that_take_long_first() -> None:
+    cases = [*KILLS, *all_faults()]
+    found = in_order(cases)
+    assert sorted(map(str, found)) == sorted(map(str, cases))
+    held_s = [each.fault.held_s if isinstance(each, FaultCase) else 0.0 for each in found]
+    longest = sum(each == LONG_S for each in held_s)
+    assert held_s[:longest] == [LONG_S] * longest
+
+
+@pytest.mark.parametrize("commit", ["abc1234", "def5678", ""])
+def test_each_step_of_each_role_and_each_kind_of_fault_is_one_case_that_the_commit_decides(commit: str) -> None:
+    cases = [*KILLS, *all_faults()]
+    chosen = one_each(cases, commit)
+    kills = sorted((each.victim, each.point.split("/")[2].split(":")[0]) for each in chosen if isinstance(each, Case))
+    finished = [each for each in chosen if "operation.finished" in str(each)]
+    assert len(finished) == 1
+    assert [each for each in kills if each[1] != "operation.finished"] == sorted(
+        (role, name) for role in Role for name in ("volume.sent", "vote.cast")
+    )
+    kinds = [each.fault.kind for each in chosen if isinstance(each, FaultCase)]
+    assert sorted(kinds) == sorted({each.fault.kind for each in all_faults()})
+    assert not any(str(each).endswith(":3") for each in chosen)
+    assert sorted(map(str, one_each(cases[::-1], commit))) == sorted(map(str, chosen))
+
+
+def test_other_commits_try_other_cases() -> None:
+    chosen = [set(map(str, one_each([*KILLS, *all_faults()], f"commit {number}"))) for number in range(400)]
+    assert set.union(*chosen) == {str(each) for each in [*KILLS, *all_faults()] if not str(each).endswith(":3")}
 
 
 def test_the_page_says_what_happened_in_each_case() -> None:
@@ -81,6 +116,27 @@ def test_what_was_tried_is_known_to_the_next_run_of_the_same_commit_alone(tmp_pa
     journal.add(WELL)
     journal.begin("def5678", again=False)
     assert journal.done() == frozenset()
+
+
+def test_no_two_labs_take_the_same_case_and_one_that_was_never_ended_is_known(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.begin("abc1234", again=False)
+    assert [Journal(tmp_path / "journal").claim(each) for each in ("one", "one", "two", WELL.name)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    journal.add(WELL)
+    assert journal.unfinished() == {"one", "two"}
+    journal.begin("abc1234", again=False)  # given again: what was only begun is tried
+    assert [journal.claim(each) for each in ("one", WELL.name)] == [True, False]
+
+
+def test_a_case_that_failed_is_said_with_the_command_that_tries_it_alone() -> None:
+    assert "\n  alone: bin/crash --again --points 'third coordinates, power cut of source in commit'" in table.summary(
+        [WELL, BADLY]
+    )
 
 
 def test_each_fault_is_one_case_with_a_name_of_its_own() -> None:

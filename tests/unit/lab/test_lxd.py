@@ -46,4 +46,10 @@ def test_the_peer_is_left_out_with_its_reason_where_it_cannot_run(monkeypatch: p
 
 def test_the_peer_is_one_of_all_where_it_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CHOSEN_BY, lambda: None)
-    assert cli._chosen([], print) == list(cli.BENCHMARKS)
+    assert cli._chosen([], print) == [name for name in cli.BENCHMARKS if name not in cli.BY_NAME_ALONE]
+
+
+def test_what_runs_by_name_alone_is_no_part_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHOSEN_BY, lambda: None)
+    assert "mounts" not in cli._chosen(["quick"], print)
+    assert cli._chosen(["mounts", "quick"], print) == ["mounts"]

@@ -108,6 +108,16 @@ VOLUME_MISTAKES = [
     ("quota = nan", 'quota: is a size such as "20G" or an integer of bytes, not a number that is no integer'),
     ("quota = inf", 'quota: is a size such as "20G" or an integer of bytes, not a number that is no integer'),
     ("quota = true", 'quota: is a size such as "20G" or an integer of bytes, not true or false'),
+    ("recordsize = '100K'", "recordsize: is a power of 2 from 512 bytes to 16M, not 100K"),
+    ("recordsize = '32M'", "recordsize: is a power of 2 from 512 bytes to 16M, not 32M"),
+    (
+        "compression = 'lz44'",
+        'compression: \'lz44\' is not a compression of ZFS, such as "lz4", "zstd-3", "gzip", "on" or "off"',
+    ),
+    (
+        "sync = 'disabled'",
+        'sync: is "standard" or "always": with "disabled", a power cut loses what the service was told is stored',
+    ),
     ("mode = 700", 'mode: is an octal mode in quotes, such as "0700"'),
     ("mode = 0o700", 'mode: is an octal mode in quotes, such as "0700"'),
     ("mode = '0800'", 'mode: is an octal mode in quotes, such as "0700"'),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ployz.host.ports import Keep
 from ployz.ids import (
     MachineId,
     Namespace,
@@ -116,3 +117,13 @@ def test_a_step_is_told_apart_by_what_it_is_about_and_by_its_round() -> None:
 def test_a_slot_of_a_global_service_is_named_after_its_machine() -> None:
     assert names.global_slot(MachineId("machine-a")) == "machine-a"
     assert names.replica(2) == "slot-2"
+
+
+def test_a_hold_is_ours_by_its_tag_or_where_none_is_told_as_the_first_of_a_snapshot_of_ours() -> None:
+    ours = names.snapshot(OperationId("op-1"), 1)
+    assert names.is_our_hold(Keep(ours, tag=names.HOLD_TAG), ())
+    assert not names.is_our_hold(Keep(ours, tag="backup"), ())
+    assert not names.is_our_hold(Keep(ours, clone="tank/x"), ())
+    assert names.is_our_hold(Keep(ours), ())
+    assert not names.is_our_hold(Keep(ours), [Keep(ours)])
+    assert not names.is_our_hold(Keep("hourly"), ())

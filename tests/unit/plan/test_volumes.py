@@ -185,6 +185,15 @@ def test_a_target_keeps_a_reserve() -> None:
     assert codes(migration(postgres(), tight)) == [Code.NO_SPACE]
 
 
+def test_a_full_pool_is_named_before_anything_is_snapshot_or_made_there() -> None:
+    full = evolve(report(A, dataset()), pool_free_bytes=1 << 20)
+    plan = migration(postgres(), full, report(B))
+    assert codes(plan) == [Code.NO_SPACE]
+    assert "the pool of machine-a is full: 1048576 bytes are free" in plan.blockers[0].text
+    new = planned(cluster().view, POSTGRES, {A: evolve(report(A), pool_free_bytes=0)})
+    assert codes(new) == [Code.NO_SPACE]
+
+
 def test_volumes_that_arrive_together_need_their_space_together() -> None:
     world = cluster()
     two = volumes("x", "y") + service("web", mounts=["x", "y"])

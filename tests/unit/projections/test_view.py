@@ -69,6 +69,15 @@ def folded(*facts: Fact) -> ClusterView:
     return fold((position, position * 1000, fact) for position, fact in enumerate(facts, start=1))
 
 
+def test_a_copy_is_the_same_and_stays_as_it_is() -> None:
+    view = folded(*FACTS)
+    before, again = view.copy(), folded(*FACTS)
+    assert before == view
+    for position, fact in enumerate((TAKEN, aborted(), MachineRemoved(B)), start=len(FACTS) + 1):
+        view.apply(fact, position, 0)
+    assert before == again != view
+
+
 # ---------------------------------------------------------------- positions
 
 

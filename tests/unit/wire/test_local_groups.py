@@ -30,6 +30,7 @@ from ployz.wire.server import WireServer
 from ployz.wire.session import Identity
 from ployz.wire.sockets import Credentials
 from tests.identities import tls
+from tests.real import need
 from tests.unit.facts.clocks import SchedulerClock
 from tests.unit.wire import local_client
 from tests.unit.wire.local_client import Dig, LookAround, Seen
@@ -91,6 +92,8 @@ class Socket:
 
 
 def serving(body: Callable[[Socket], Awaitable[None]], groups: LocalGroups = GROUPS) -> None:
+    need()  # root, to become other users
+
     async def main(path: Path) -> None:
         log = MemoryLog(SchedulerClock())
 
@@ -173,6 +176,7 @@ def test_socket_and_folder_are_the_readers_and_without_them_roots_alone() -> Non
 
 
 def test_a_folder_that_is_somebody_elses_stays_as_it_is() -> None:
+    need()
     with TemporaryDirectory(prefix="ployz-socket-") as top:
         Path(top).chmod(0o1777)
         (Path(top) / "x.sock").touch()

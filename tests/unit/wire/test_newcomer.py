@@ -16,7 +16,8 @@ from attrs import evolve
 from ployz.actors.messages.invites import UseInvite, Welcome
 from ployz.config import Join
 from ployz.errors import Code, PloyzError, Refused
-from ployz.ids import ClusterName, InviteId, MachineId
+from ployz.host.fakes.overlay import made_up_key
+from ployz.ids import ClusterName, Endpoint, InviteId, MachineId
 from ployz.wire.certificates import fingerprint
 from ployz.wire.invitation import Invitation
 from ployz.wire.message import Message, Sender
@@ -27,7 +28,7 @@ from tests.identities import certificate, tls
 
 A, D = MachineId("machine-a"), MachineId("machine-d")
 HOME = ClusterName("home")
-ASKED = UseInvite(InviteId("inv-1"), b"s" * 32, D, "192.0.2.4:51820", "key", certificate(D))
+ASKED = UseInvite(InviteId("inv-1"), b"s" * 32, D, Endpoint("192.0.2.4:51820"), made_up_key(D), certificate(D))
 WELCOME = Welcome(
     HOME, Join("fd00::/48", "10.1.0.0/16", "10.2.0.0/16", "fd00::2", "10.1.0.2", A, "", "", "", "", certificate(A))
 )

@@ -17,7 +17,9 @@ from attrs import frozen
 from ployz.errors import Code, Failed, PloyzError, Refused, Unreachable
 from ployz.ids import MachineId
 from ployz.wire import client as client_module
+from ployz.wire import connection as connection_module
 from ployz.wire import server as server_module
+from ployz.wire.admission import Bounds
 from ployz.wire.client import PeerClient
 from ployz.wire.local import LocalNode, ask
 from ployz.wire.message import OPERATOR, PEER, Message, Sender, message
@@ -25,7 +27,7 @@ from ployz.wire.server import WireServer
 from ployz.wire.session import Hello, Identity, Request, Role, Session
 from ployz.wire.sockets import raw_socket
 from ployz.wire.tls import GONE, MachineTls
-from tests.identities import certificate, identity, tls
+from tests.identities import certificate, from_here, identity, tls
 
 A, B, C = MachineId("machine-a"), MachineId("machine-b"), MachineId("machine-c")
 
@@ -84,7 +86,7 @@ async def running(path: Path, members: dict[MachineId, str], cluster: str = "pro
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             await tasks.start(server.serve_local, path)
-            port = await tasks.start(server.serve_peers, "::1", 0)
+            port = await tasks.start(server.serve_peers, "::1", 0, from_here)
             yield Running(node, server, path, port)
             tasks.cancel_scope.cancel()
 
@@ -395,7 +397,7 @@ def test_a_machine_that_was_removed_loses_its_connections_and_gets_no_new_one(tm
             lambda: Identity(B, "prod"), Node().deliver, {A: "::1"}.get, MachineTls(identity(B), lambda: trusted)
         )
         async with anyio.create_task_group() as tasks:
-            port = await tasks.start(server.serve_peers, "::1", 0)
+            port = await tasks.start(server.serve_peers, "::1", 0, from_here)
             async with peers_of_a(port) as peers:
                 assert (await peers.ask(B, "echo", Say("hi"), timeout_s=5)).text == "hi"
                 server.end_strangers()
@@ -482,8 +484,9 @@ def test_another_version_is_told_so(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_stalls_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HELLO_S", 0.2)
-    monkeypatch.setattr(server_module, "FRAME_S", 0.2)
+    for module in (server_module, connection_module):
+        monkeypatch.setattr(module, "HELLO_S", 0.2)
+    monkeypatch.setattr(connection_module, "FRAME_S", 0.2)
 
     async def body(path: Path) -> None:
         async with running(path, {A: "::1"}) as there:
@@ -518,8 +521,8 @@ def test_a_peer_that_falls_silent_between_frames_is_dropped(tmp_path: Path, monk
 
 
 def test_a_peer_that_reads_nothing_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "WRITE_S", 0.2)
-    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(connection_module, "WRITE_S", 0.2)
+    monkeypatch.setattr(server_module, "PEERS", Bounds(connections_max=1, per_source_max=1))
 
     async def body(path: Path) -> None:
         async with (
@@ -545,7 +548,7 @@ def test_a_peer_that_reads_nothing_loses_its_place(tmp_path: Path, monkeypatch: 
 
 
 def test_connections_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 1)
+    monkeypatch.setattr(server_module, "PEERS", Bounds(connections_max=1, per_source_max=1))
 
     async def body(path: Path) -> None:
         async with (

@@ -136,8 +136,18 @@ def test_before_the_hello_frames_are_small() -> None:
     server.feed((100_000).to_bytes(4, "big"))
     with pytest.raises(BadFrame):
         server.next_frame()
+
+
+def test_frames_are_longer_when_somebody_says_that_they_may_be() -> None:
+    large = Request(1, "a", "a.b", 1, b"\0" * 1_000_000)
     client, server = open_pair()
-    assert hand_over(Request(1, "a", "a.b", 1, b"\0" * 1_000_000), client, server) is not None
+    with pytest.raises(BadFrame):
+        hand_over(large, client, server)
+    client, server = open_pair()
+    server.allow(2 << 20, 1)
+    assert hand_over(large, client, server) == large
+    with pytest.raises(OutOfTurn):
+        hand_over(request(2), client, server)
 
 
 def test_what_this_side_sends_out_of_turn_is_a_bug_and_changes_nothing() -> None:

@@ -30,7 +30,7 @@ def run(call: Call) -> None:
     if not arguments.follow:
         with source(call) as log:
             _print(call, log.newest(arguments.limit, selection))
-    elif arguments.file is not None:
+    elif arguments.file is not None or arguments.state_dir is not None:
         raise Usage(Code.USAGE, "an exported log does not grow: leave out -f")
     else:
         node = NodeLog(call.node)

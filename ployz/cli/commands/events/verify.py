@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ployz.actors.messages.events import Verified
 from ployz.cli.arguments import Parser
@@ -19,7 +20,8 @@ def add_arguments(parser: Parser) -> None:
 def run(call: Call) -> int:
     with source(call) as log:
         verified = log.verify()
-    problem = _problem(verified)
+    folder: Path | None = call.arguments.state_dir
+    problem = _problem(verified, "" if folder is None else f" FILE --state-dir {folder}")
     call.out.show("events.verified", verified, render, problem=problem)
     return Corrupt.exit_code if problem else 0
 
@@ -34,11 +36,10 @@ def render(verified: Verified) -> Iterator[Block]:
     )
 
 
-def _problem(verified: Verified) -> Problem | None:
+def _problem(verified: Verified, where: str) -> Problem | None:
     number = len({each.seq for each in verified.findings})
     if not number:
         return None
     wrong = "one of its events is wrong" if number == 1 else f"{number} of its events are wrong"
-    return Problem(
-        Code.LOG_CORRUPT, f"the log is not what was written: {wrong}", "`ployzctl events export` saves what is there."
-    )
+    advice = f"`ployzctl events export{where}` saves what is there."
+    return Problem(Code.LOG_CORRUPT, f"the log is not what was written: {wrong}", advice)

@@ -15,11 +15,11 @@ from ployz.actors.messages.machine import ListMachines, MachineRow
 from ployz.cli.arguments import Parser, count, named
 from ployz.cli.blocks import Block, Table
 from ployz.cli.call import ANSWER_S, Call
-from ployz.config import SLOWNESS
 from ployz.errors import CleanupPending, Code, Failed, PloyzError, Problem, Refused
 from ployz.ids import InvalidName, InviteId, MachineId
 from ployz.install.endpoint import endpoint
 from ployz.install.remote import Remote
+from ployz.surroundings import SLOWNESS
 
 INVITE_S: Final = 900.0
 ANSWERS_S: Final = 60.0 * SLOWNESS

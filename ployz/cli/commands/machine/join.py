@@ -9,7 +9,7 @@ from ployz.cli.arguments import Parser, named
 from ployz.cli.blocks import Block, Lines
 from ployz.cli.call import Call
 from ployz.cli.setup import add_setup_arguments, next_steps, setup_of
-from ployz.ids import MachineId
+from ployz.ids import Endpoint, MachineId, WireGuardKey
 
 JOIN_S: Final = 30.0
 
@@ -39,8 +39,8 @@ def run(call: Call) -> None:
         invite=invitation.invite,
         secret=invitation.secret,
         machine=setup.machine,
-        endpoint=setup.endpoint,
-        public_key=keys.public_key,
+        endpoint=Endpoint(setup.endpoint),
+        public_key=WireGuardKey(keys.public_key),
         certificate=keys.certificate,
     )
     welcome = ask_inviter(invitation, "invites", message, timeout_s=JOIN_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ployz.actors.messages.services import CopyRow, ShowVolume, VolumeDetail
+from ployz.actors.messages.services import CopyRow, ShowVolume, VolumeDetail, VolumeRow
 from ployz.cli import human
 from ployz.cli.arguments import Parser, named
 from ployz.cli.blocks import Block, Fields, Heading, Table
@@ -30,6 +30,7 @@ def render(detail: VolumeDetail) -> Iterator[Block]:
             ("owner", f"{row.owner}, epoch {row.epoch}"),
             ("size", size(row)),
             ("quota", human.size(row.quota_bytes) if row.quota_bytes else "none"),
+            ("snapshots", _held(row)),
             ("used by", human.listed(row.used_by)),
             ("no answer from", ", ".join(detail.unanswered)),
         )
@@ -51,6 +52,13 @@ def render(detail: VolumeDetail) -> Iterator[Block]:
             empty="none",
             indent=2,
         )
+
+
+def _held(row: VolumeRow) -> str:
+    """Apart from the quota, which does not count it."""
+    if row.referenced_bytes is None:
+        return human.NOTHING
+    return f"hold {human.size(row.snapshots_bytes)} of the pool, beside the quota"
 
 
 def _copy(copy: CopyRow) -> tuple[str, ...]:

@@ -4,17 +4,22 @@ import pytest
 from attrs import evolve
 
 from ployz.errors import Code, Problem
-from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS
+from ployz.ids import VolumeRef
+from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS, Severity
+from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
     Authority,
     CertificateReading,
     Clock,
     Examined,
     FailedLook,
+    HangingReading,
     Leftover,
     LogReading,
     Look,
     PeerReading,
+    UnsettledReading,
+    VolumeReading,
 )
 from tests.unit.plan.doctor.examples import GIB, NOW_MS, POOL, A, B, examined, found, kinds
 
@@ -39,9 +44,10 @@ def test_every_finding_says_what_to_do() -> None:
         certificates=(CertificateReading("/x.pem", 0, "no PEM"), CertificateReading("/y.pem", NOW_MS - 1)),
         leftovers=(Leftover("guard", "x", "is of no operation", "rm x"),),
         failed=(FailedLook(Look.DOORS, Problem(Code.TIMED_OUT, "too slow")),),
+        hanging=(HangingReading("zfs mount tank/a", 90, by_daemon=True),),
     )
     everything = found(spoiled, authority=Authority(None, Problem(Code.TIMED_OUT, "no answer"), ("too old",)))
-    assert len({each.kind for each in everything}) == 14
+    assert len({each.kind for each in everything}) == 15
     for each in everything:
         assert each.text
         assert each.remedy
@@ -124,3 +130,56 @@ def test_versions_of_one_minor_are_a_warning_and_of_two_an_error() -> None:
 def test_an_authority_that_is_away_keeps_nobody_from_being_examined() -> None:
     away = Authority(None, Problem(Code.MACHINE_UNREACHABLE, "no answer"))
     assert kinds(examined(B, position=3), authority=away) == [("error", "authority-away", None)]
+
+
+OF_DAEMON = HangingReading("zfs mount tank/ployz/production/data", 184, by_daemon=True)
+IN_KERNEL = evolve(OF_DAEMON, by_daemon=False)
+
+
+@pytest.mark.parametrize(("hanging", "helps"), [(OF_DAEMON, "its zfs-fuse"), (IN_KERNEL, "`zpool status`")])
+def test_a_mount_that_hangs_is_named_with_what_helps(hanging: HangingReading, helps: str) -> None:
+    (finding,) = found(examined(B, hanging=(hanging, hanging)))
+    assert (finding.severity, finding.kind, finding.machine) == ("error", "mounts-hang", B)
+    assert finding.text == (
+        "mounts hang: `zfs mount tank/ployz/production/data` has not ended for 184 s, nor have 1 more"
+    )
+    assert helps in finding.remedy
+    assert "restart of ployzd does not help" in finding.remedy
+
+
+def test_while_mounts_hang_nobody_is_told_to_restart_ployzd_and_what_waits_for_them_is_no_finding_of_its_own() -> None:
+    slow = Problem(Code.TIMED_OUT, "it was not done within 12 s")
+    left = (Leftover("dataset", "tank/x", "is of an operation", RESTART), Leftover("guard", "y", "is", "rm y"))
+    failed = (FailedLook(Look.DATASETS, slow), FailedLook(Look.POOL, slow), FailedLook(Look.DOORS, slow))
+    there = found(examined(B, hanging=(OF_DAEMON,), leftovers=left, failed=failed))
+    remedies = {each.kind: each.remedy for each in there}
+    assert sorted(remedies) == ["leftover-dataset", "leftover-guard", "look-failed", "mounts-hang"]
+    assert RESTART not in remedies.values()
+    assert remedies["leftover-guard"] == "rm y"
+    (look,) = [each for each in there if each.kind == "look-failed"]
+    assert look.text.startswith("doors")
+
+
+def test_what_cannot_be_settled_for_a_minute_is_an_error_unless_it_is_said_already() -> None:
+    problem = Problem(Code.ZFS_FAILED, "cannot set property", "Free space.")
+    late = UnsettledReading("volume production/pgdata", 61_000, problem)
+    (error,) = found(examined(A, unsettled=(late, evolve(late, age_ms=59_000))))
+    assert (error.severity, error.kind, error.remedy) == (Severity.ERROR, "unsettled", "Free space.")
+    assert "is not as the facts have it, for 61 s now: cannot set property" in error.text
+    assert kinds(examined(A, unsettled=(late,), failed=(FailedLook(Look.DATASETS, problem),))) == [
+        ("error", "look-failed", A)
+    ]
+
+
+def test_a_volume_near_its_limit_is_named_with_what_takes_it() -> None:
+    pgdata = VolumeReading(VolumeRef.parse("production/pgdata"), 100 << 20, 0, 90 << 20, 50 << 20)
+    (near,) = found(examined(A, volumes=(pgdata,)))
+    assert (near.severity, near.kind) == (Severity.WARNING, "volume-nearly-full")
+    assert "90% of its 100 MiB in use, by its data; its snapshots hold 50 MiB of the pool beside it" in near.text
+    (full,) = found(examined(A, volumes=(evolve(pgdata, referenced_bytes=98 << 20),)))
+    assert (full.severity, full.kind) == (Severity.ERROR, "volume-full")
+    both = evolve(pgdata, quota_bytes=0, total_quota_bytes=150 << 20)
+    (counted,) = found(examined(A, volumes=(both,)))
+    assert "by 90 MiB of data and 50 MiB that its snapshots hold" in counted.text
+    assert found(examined(A, volumes=(evolve(pgdata, referenced_bytes=80 << 20),))) == ()
+    assert found(examined(A, volumes=(evolve(pgdata, quota_bytes=0),))) == ()

@@ -19,6 +19,7 @@ from ployz.plan.settle import (
     Retire,
     SetAside,
     TakeOver,
+    Tune,
     VolumeAction,
     settle_volume,
 )
@@ -55,8 +56,23 @@ def found(
     touched_base: str | None = None,
     quota_bytes: int = QUOTA,
     broken_off: bool = False,
+    total_quota_bytes: int = 0,
+    marked: bool | None = None,
 ) -> FoundDataset:
-    return FoundDataset(PGDATA, epoch, mounted, readonly, quota_bytes, snapshots, touched_by, touched_base, broken_off)
+    """`marked`: as a copy. None: as one that is read-only, and not fenced."""
+    return FoundDataset(
+        volume=PGDATA,
+        epoch=epoch,
+        mounted=mounted,
+        readonly=readonly,
+        quota_bytes=quota_bytes,
+        snapshots=snapshots,
+        touched_by=touched_by,
+        touched_base=touched_base,
+        broken_off=broken_off,
+        total_quota_bytes=total_quota_bytes,
+        marked=readonly if marked is None else marked,
+    )
 
 
 def settled(
@@ -91,7 +107,14 @@ def test_an_owner_whose_dataset_is_at_its_epoch_has_nothing_to_do() -> None:
 
 
 def test_a_quota_that_was_committed_is_set() -> None:
-    assert settled(owned(1), found(1, quota_bytes=1 << 30)) == [Adopt(PGDATA, 1, QUOTA)]
+    assert settled(owned(1), found(1, quota_bytes=1 << 30)) == [Tune(PGDATA, QUOTA)]
+
+
+def test_a_quota_that_counts_snapshots_becomes_one_of_the_data_alone() -> None:
+    """As an older ployz has set it: a move would leave a base, and what fitted would fit no more."""
+    older = found(1, quota_bytes=0, total_quota_bytes=QUOTA)
+    assert settled(owned(1), older) == [Tune(PGDATA, QUOTA)]
+    assert settled(owned(1), older, declared_quota=None) == [Tune(PGDATA, QUOTA)]
 
 
 def test_the_quota_of_a_volume_that_no_manifest_declares_is_left_as_it_is() -> None:
@@ -99,12 +122,12 @@ def test_the_quota_of_a_volume_that_no_manifest_declares_is_left_as_it_is() -> N
 
 
 def test_a_new_volume_takes_its_epoch_when_it_is_committed() -> None:
-    assert settled(owned(1), found(0, mounted=True, touched_by=MADE)) == [Adopt(PGDATA, 1, QUOTA)]
+    assert settled(owned(1), found(0, mounted=True, touched_by=MADE)) == [Adopt(PGDATA, 1)]
 
 
 def test_a_volume_that_arrived_takes_its_epoch_by_the_final_snapshot_of_its_move() -> None:
     arrived = found(1, BASE, touched_by=MOVED, touched_base="anything")
-    assert settled(owned(3), arrived, BASE) == [Adopt(PGDATA, 3, QUOTA)]
+    assert settled(owned(3), arrived, BASE) == [Adopt(PGDATA, 3)]
 
 
 def test_a_dataset_without_the_final_snapshot_is_not_taken_for_the_volume() -> None:
@@ -130,8 +153,8 @@ def test_an_owner_without_a_dataset_is_told_and_nothing_is_made_up() -> None:
 
 
 def test_a_source_whose_move_was_aborted_is_writable_again() -> None:
-    fenced = found(1, names.snapshot(ABORTED, 1), readonly=True)
-    assert settled(owned(1), fenced) == [Adopt(PGDATA, 1, QUOTA), Prune(PGDATA, (names.snapshot(ABORTED, 1),))]
+    fenced = found(1, names.snapshot(ABORTED, 1), readonly=True, marked=False)
+    assert settled(owned(1), fenced) == [Adopt(PGDATA, 1), Prune(PGDATA, (names.snapshot(ABORTED, 1),))]
 
 
 # ---------------------------------------------------------------- everybody else
@@ -144,6 +167,11 @@ def test_who_has_nothing_of_a_volume_does_nothing() -> None:
 def test_a_source_that_gave_the_volume_away_keeps_it_as_a_read_only_base() -> None:
     given = found(1, names.snapshot(MOVED, 1), BASE, mounted=True)
     assert settled(None, given, BASE) == [Retire(PGDATA), Prune(PGDATA, (names.snapshot(MOVED, 1),))]
+
+
+def test_a_copy_is_marked_for_tools_that_snapshot_what_they_find_and_the_volume_is_not() -> None:
+    assert settled(None, found(1, BASE, readonly=True, marked=False), BASE) == [Retire(PGDATA)]
+    assert settled(owned(1), found(1, marked=True)) == [Tune(PGDATA, QUOTA)]
 
 
 def test_a_retired_copy_is_left_alone() -> None:
@@ -255,10 +283,12 @@ class World:
                     continue
             assert there is not None
             match action:
-                case Adopt(_, epoch, quota_bytes):
-                    there = evolve(there, epoch=epoch, readonly=False, quota_bytes=quota_bytes)
+                case Adopt(_, epoch):
+                    there = evolve(there, epoch=epoch, readonly=False)
+                case Tune(_, quota_bytes):
+                    there = evolve(there, quota_bytes=quota_bytes, total_quota_bytes=0, marked=False)
                 case Retire():
-                    there = evolve(there, mounted=False, readonly=True)
+                    there = evolve(there, mounted=False, readonly=True, marked=True)
                 case DiscardPartial(_, str(base)):
                     assert base in there.snapshots
                     kept = there.snapshots[: there.snapshots.index(base) + 1]
@@ -289,6 +319,8 @@ def _worlds(draw: st.DrawFn) -> World:
         mounted=draw(st.booleans()),
         readonly=draw(st.booleans()),
         quota_bytes=draw(st.sampled_from([0, QUOTA])),
+        total_quota_bytes=draw(st.sampled_from([0, QUOTA])),
+        marked=draw(st.booleans()),
         snapshots=tuple(older + [each for each in snapshots if each not in older]),
         touched_by=touched_by,
         touched_base=older[-1] if older and touched_by and draw(st.booleans()) else None,
@@ -346,12 +378,13 @@ def taken_from(machine: MachineId) -> Takeover:
 
 def test_a_new_owner_by_takeover_goes_back_to_the_snapshot_that_was_shown() -> None:
     there = found(1, BASE, readonly=True)
-    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3, QUOTA)]
+    there_it_is_ours = [TakeOver(PGDATA, BASE, 3), Tune(PGDATA, QUOTA)]
+    assert settled(owned(3), there, BASE, taken=taken_from(B)) == there_it_is_ours
 
 
 def test_a_new_owner_by_takeover_also_takes_what_was_never_committed() -> None:
     there = found(0, BASE, touched_by=ABORTED)
-    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3, QUOTA)]
+    assert settled(owned(3), there, BASE, taken=taken_from(B)) == [TakeOver(PGDATA, BASE, 3)]
 
 
 def test_a_new_owner_by_takeover_without_the_snapshot_must_be_looked_at() -> None:

@@ -1,0 +1,236 @@
+"""What others take away from a machine comes back by itself, is told, and is not fought for without end."""
+
+from __future__ import annotations
+
+import anyio
+
+from ployz.actors.messages.doctor import Diagnose
+from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy
+from ployz.config import CANDIDATE_LEASE_S
+from ployz.events.types import Event, ImageReceived, PutBack, TakenAway
+from ployz.host.fakes.docker import Program
+from ployz.host.ports import ContainerSpec
+from ployz.ids import MachineId
+from ployz.plan.doctor.leftovers import GRACE_MS
+from ployz.plan.model import Change
+from tests.cluster.cluster import Cluster, simulate
+from tests.cluster.effects import Effect
+from tests.cluster.manifests import DATABASE, DB, A, B, C
+from tests.cluster.scenes import deployed, running
+
+HERE = {A: ["db/slot-1"]}
+
+
+async def events(cluster: Cluster, machine: MachineId, *kinds: type[Event]) -> list[Event]:
+    return [each.event for each in await cluster[machine].disk.log.read(0, 10_000) if isinstance(each.event, kinds)]
+
+
+async def told(cluster: Cluster, machine: MachineId = A) -> list[Event]:
+    return await events(cluster, machine, TakenAway, PutBack)
+
+
+def only(cluster: Cluster, machine: MachineId = A) -> str:
+    (name,) = cluster[machine].docker.names()
+    return name
+
+
+def test_a_container_that_was_removed_by_hand_is_made_again_and_told_of() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        name = only(cluster)
+        cluster[A].docker.take_away(name)
+        assert running(cluster) == {}
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        await anyio.sleep(30)
+        assert await told(cluster) == [TakenAway("container", (name,)), PutBack("container", 1)]
+        assert only(cluster) == name
+
+    simulate(body)
+
+
+def test_a_pruned_image_comes_from_a_machine_that_has_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker = cluster[A].docker
+        docker.exit(only(cluster), 1)
+        cluster[B].docker.images |= docker.images
+        docker.prune()
+        assert (docker.images, docker.names()) == ({}, [])
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        received = (await events(cluster, A, ImageReceived))[-1]
+        assert isinstance(received, ImageReceived)
+        assert received.how == "copied"
+
+    simulate(body)
+
+
+def test_the_network_of_an_idle_machine_is_made_again() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster[B].docker.prune()
+        await cluster.until(lambda: cluster[B].docker.network is not None, within_s=30)
+        await anyio.sleep(10)
+        assert await told(cluster, B) == [TakenAway("network", ("ployz",)), PutBack("network", 1)]
+
+    simulate(body)
+
+
+def test_a_move_finds_no_network_at_its_target_and_makes_it_before_anything_stops() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster[B].docker.prune()
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+
+    simulate(body)
+
+
+def test_a_held_network_without_its_container_goes_by_itself_and_stands_in_no_move_s_way() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await cluster.run(C, ApplyMigration(DB, B))
+        stays = cluster[A].docker
+        stays.leave_network(cluster[B].docker.running()[0], "production.db.slot-1.op-before")
+        assert (await stays.census()).orphans
+        outcome = await cluster.run(C, ApplyMigration(DB, A))
+        assert outcome.exit_code == 0, outcome.text
+        assert (await stays.census()).orphans == ()
+
+    simulate(body)
+
+
+def test_a_container_that_lost_its_network_is_made_anew() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster[A].docker.cut_off(only(cluster))
+        address = cluster[A].docker.running()[0].ipv4
+        assert not cluster[A].docker.answers(address)
+        await cluster.until(lambda: cluster[A].docker.answers(address), within_s=30)
+        assert [each.kind for each in await told(cluster) if isinstance(each, TakenAway)] == ["connection"]
+
+    simulate(body)
+
+
+def test_who_takes_away_again_and_again_is_fought_ever_more_rarely() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        name, gone = only(cluster), 0
+        for _ in range(600):
+            if cluster[A].docker.running():
+                cluster[A].docker.take_away(name)
+                gone += 1
+            await anyio.sleep(1)
+        assert 5 <= gone <= 9, "three at once, and then after 30, 60, 120 and 240 s"
+
+    simulate(body)
+
+
+def test_the_doctor_says_what_is_gone_before_it_is_back_and_who_keeps_taking_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.overlay.handshake_ages_s = {each.key: 20.0 for each in cluster.machines.values()}
+        await deployed(cluster)
+        await anyio.sleep(2 * GRACE_MS / 1000)
+        name = only(cluster)
+        cluster[A].docker.take_away(name)
+        (found,) = (await cluster.ask(B, "doctor", Diagnose(), timeout_s=60)).findings
+        assert (found.kind, found.machine) == ("taken-away-container", A)
+        assert name in found.text
+        for _ in range(5):
+            await cluster.until(lambda: running(cluster) == HERE, within_s=200)
+            cluster[A].docker.take_away(name)
+        await anyio.sleep(5)
+        (found,) = (await cluster.ask(B, "doctor", Diagnose(), timeout_s=60)).findings
+        assert "has put it back 5 times" in found.remedy
+
+    simulate(body)
+
+
+def test_what_others_change_of_the_overlay_is_found_by_the_doctor_told_and_put_back() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        overlay = cluster[B].overlay
+        overlay.changed = {"rules": ("iptables: PLOYZ-FORWARD",), "switches": ("net/ipv4/ip_forward is 0",)}
+        found = (await cluster.ask(A, "doctor", Diagnose(), timeout_s=60)).findings
+        kinds = {each.kind for each in found if each.machine == B}
+        assert {"taken-away-rules", "taken-away-switches"} <= kinds
+        await cluster.until(lambda: not overlay.changed, within_s=30)
+        await anyio.sleep(10)
+        events = await told(cluster, B)
+        assert events[:2] == [
+            TakenAway("rules", ("iptables: PLOYZ-FORWARD",)),
+            TakenAway("switches", ("net/ipv4/ip_forward is 0",)),
+        ]
+        assert set(events[2:]) == {PutBack("rules", 1), PutBack("switches", 1)}
+
+    simulate(body)
+
+
+def test_what_an_undo_needs_outlives_a_prune_in_the_cut_over_and_is_given_up_then() -> None:
+    """The old container was removed in the cut-over, and nothing but the keeper uses its image."""
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker, target = cluster[A].docker, cluster[B].docker
+        before = target.program
+
+        def pruned_meanwhile(spec: ContainerSpec) -> Program:
+            if not docker.running() and docker.images:
+                docker.prune()
+                cluster[B].docker.images.clear()
+                return Program(refuses_to_start="it was to fail")
+            return before(spec)
+
+        target.program = pruned_meanwhile
+        image = dict(docker.images)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code != 0
+        target.program = before
+        assert docker.images == image
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        await cluster.until(lambda: not docker.keepers, within_s=30)
+
+    simulate(body)
+
+
+def test_a_candidate_that_was_pruned_while_its_volume_was_sent_is_made_again_before_anything_stops() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker = cluster[B].docker
+
+        async def pruned(effect: Effect) -> None:
+            docker.take_away(effect.args[0])
+
+        cluster.effects.at(lambda each: (each.machine, each.name, each.done) == (B, "docker.prepare", True), pruned)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        assert running(cluster) == {B: ["db/slot-1"]}
+
+    simulate(body)
+
+
+def test_a_deploy_makes_anew_what_somebody_removed() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        name = only(cluster)
+        cluster[A].docker.take_away(name)
+        preview = await cluster.ask(C, "operations", PreviewDeploy(DATABASE))
+        assert [each.change for each in preview.plan.slots] == [Change.REPLACE]
+        await cluster.until(lambda: running(cluster) == HERE, within_s=10)
+        preview = await cluster.ask(C, "operations", PreviewDeploy(DATABASE))
+        assert [each.change for each in preview.plan.slots] == [Change.UNCHANGED]
+
+    simulate(body)
+
+
+def test_a_container_behind_a_closed_gate_is_not_missed() -> None:
+    """Nothing looks again for what an operation has in hand."""
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0
+        await anyio.sleep(CANDIDATE_LEASE_S * 3)
+        assert [*await told(cluster, A), *await told(cluster, B)] == []
+
+    simulate(body)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from attrs import evolve
+
+from ployz.host.ports import OverlayConfig
+from ployz.host.wireguard.doors import TABLE as DOORS
+from ployz.host.wireguard.ports import TABLE, ports_script
+
+CONFIG = OverlayConfig(
+    "wg0", "fd77:7::1", "10.77.0.1", 51820, "br0", "fd77:7:0:1::/64", "10.78.0.0/16", frozenset({7702, 7701})
+)
+
+
+def test_whoever_is_on_the_bridge_or_has_a_workloads_address_is_refused() -> None:
+    rules = [line for line in ports_script(CONFIG).splitlines() if line.startswith("add rule")]
+    assert rules == [
+        f"add rule inet {TABLE} input {whose} tcp dport {{ 7701, 7702 }} reject with tcp reset"
+        for whose in ('iifname "br0"', "ip saddr 10.78.0.0/16", "ip6 saddr fd77:7:0:1::/64")
+    ]
+
+
+def test_without_ports_there_are_no_rules_and_doors_are_another_table() -> None:
+    assert ports_script(evolve(CONFIG, machine_ports=frozenset())).splitlines() == [
+        f"add table inet {TABLE}",
+        f"delete table inet {TABLE}",
+    ]
+    assert f" {DOORS}\n" not in ports_script(CONFIG)
