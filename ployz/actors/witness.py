@@ -48,8 +48,9 @@ class Witness:
                     f"user {sender.uid} may look, and {message.tag} is a change",
                     "Root may, and members of the group ployz-admin: usermod -aG ployz-admin USER, and log in anew.",
                 )
-            user = await to_thread.run_sync(_user_name, sender.uid)
-            given = CommandGiven(sender.uid, sender.pid, message.tag, about(message), user, _why(message))
+            # Beside the loop: a manifest may be large, and names may be asked for on a network.
+            user, subject = await to_thread.run_sync(lambda: (_user_name(sender.uid), about(message)))
+            given = CommandGiven(sender.uid, sender.pid, message.tag, subject, user, _why(message))
             operation_id = None
             if isinstance(message, BEGINS):  # what the sender wrote there is never taken
                 operation_id = self.new_operation_id() if self.new_operation_id else None

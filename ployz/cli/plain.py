@@ -36,13 +36,8 @@ def _lines(block: Block) -> list[str]:
             return _table(block) if block.rows else [" " * block.indent + block.empty] if block.empty else []
 
 
-def one_line(cell: str) -> str:
-    """A reason may have line breaks, and a row has none."""
-    return " ".join(cell.split("\n")) if "\n" in cell else cell
-
-
 def _table(table: Table) -> list[str]:
-    rows = [table.columns, *(tuple(map(one_line, row)) for row in table.rows)]
+    rows = [table.columns, *table.rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(table.columns))]
     right = [column in table.right for column in table.columns]
 

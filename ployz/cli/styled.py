@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
-from ployz.cli.plain import GAP, one_line
+from ployz.cli.plain import GAP
 
 WHOLE: Final = frozenset({"OPERATION"})
 """Columns of what is copied into the next command: never folded, however narrow the terminal is."""
@@ -62,5 +62,5 @@ def _table(block: Table) -> RenderableType | None:
         justify: Literal["left", "right"] = "right" if column in block.right else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
     for row in block.rows:
-        made.add_row(*(Text(one_line(cell)) for cell in row))
+        made.add_row(*map(Text, row))
     return Padding(made, (0, 0, 0, block.indent), expand=False)
