@@ -27,7 +27,7 @@ from ployz.events.types import (
     ContainerUnready,
     SlotPlacement,
 )
-from ployz.host.ports import Container, ContainerSpec, SecretFile
+from ployz.host.ports import AnonymousVolume, Container, ContainerSpec, SecretFile
 from ployz.ids import (
     Namespace,
     OperationId,
@@ -153,6 +153,12 @@ class Containers:
         await self.mount_all(slot.service, placement.operation_id)
         await self.record(slot, await self._start(slot, spec.name), placement.operation_id)
 
+    async def make_whole(self, slot: SlotRef, placement: SlotPlacement) -> None:
+        """Of a container that is there: what holds its network may have been taken away."""
+        manifest = committed.of_namespace(self._parts.view, self.namespace)
+        if manifest is not None:
+            await self.create(manifest, slot, self.spec(manifest, placement))
+
     async def stop(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
         declared = committed.service(self._parts.view, slot.service)
         self.restarts.expect_exit(name)
@@ -177,21 +183,43 @@ class Containers:
         operation_id = OperationId(found.labels[names.LABEL_OPERATION])
         if self._parts.view.operations.status(operation_id) is not Status.COMMITTED:
             return True
-        declared = committed.service(self._parts.view, slot.service)
-        for each in found.volumes:
-            written = await self._parts.folders.written_since(each.folder, found.created_ms)
-            if not may_go(declared.template if declared else None, each.path, written=written):
-                said = "%s is removed; what it wrote to %s, which no mount covers, stays in %s"
-                _log.warning(said, name, each.path, each.folder)
-                return False
+        for each in await self._kept_volumes(slot, found):
+            said = "%s is removed; what it wrote to %s, which no mount covers, stays in %s"
+            _log.warning(said, name, each.path, each.folder)
+            return False
         return True
+
+    async def _kept_volumes(self, slot: SlotRef, found: Container) -> list[AnonymousVolume]:
+        """Where it has written what may not be lost."""
+        declared = committed.service(self._parts.view, slot.service)
+        template = declared.template if declared else None
+        written = {
+            each: await self._parts.folders.written_since(each.folder, found.created_ms) for each in found.volumes
+        }
+        return [each for each in found.volumes if not may_go(template, each.path, written=written[each])]
+
+    async def clear_network(self, slot: SlotRef, name: str) -> None:
+        """Of a container that is stopped and is not to keep it: it goes, unless it has written what no other one in its
+        place would have.
+        """
+        found = await self._parts.docker.inspect(name)
+        if found is not None and await self._kept_volumes(slot, found):
+            await self._parts.docker.drop_network(name)
+        else:
+            await self.remove(slot, name)
 
     def has_ended(self, slot: SlotRef, container: Container) -> bool:
         """By itself, for good: nothing of it writes, and starting it again would be doing its job twice."""
         if container.running or self._parts.local.stopped_by_us(container.name):
             return False
-        finished = self._parts.local.finished(container.name)
-        exit_code = finished if container.exit_code is None else container.exit_code
+        return self._is_over(slot, container.name, container.exit_code)
+
+    def has_ended_unseen(self, slot: SlotRef, name: str) -> bool:
+        """As `has_ended`, of a container that is not there any more."""
+        return not self._parts.local.stopped_by_us(name) and self._is_over(slot, name, None)
+
+    def _is_over(self, slot: SlotRef, name: str, seen: int | None) -> bool:
+        exit_code = self._parts.local.ended_with(name) if seen is None else seen
         declared = committed.service(self._parts.view, slot.service)
         return exit_code is not None and declared is not None and not should_restart(declared.restart, exit_code)
 

@@ -63,7 +63,7 @@ class Examination:
     home: Home
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
-    _troubles: list[Trouble] = field(factory=list, init=False)
+    _troubles: list[tuple[str, Trouble]] = field(factory=list, init=False)
     _volumes: list[VolumeReading] = field(factory=list, init=False)
     _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
 
@@ -85,6 +85,8 @@ class Examination:
             partial(self._look, Look.TAKEN, self._taken),
             partial(self._catch_up, position),
         )
+        taken_away = contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s())
+        said_already = {name for each in taken_away if each.kind == taken.CONNECTION for name in each.wrong}
         ended = self._ended()
         self._leftovers += leftovers.of_gates(ended, parts.local.fences)
         self._leftovers += leftovers.of_routes(ended, parts.local.holds)
@@ -101,11 +103,11 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
-            slots=tuple(self._troubles[:TROUBLES_MAX]),
+            slots=tuple(each for name, each in self._troubles if name not in said_already)[:TROUBLES_MAX],
             hanging=tuple(hanging or ()),
             unsettled=tuple(parts.unsettled.readings()),
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
-            contests=contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s()),
+            contests=taken_away,
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -185,7 +187,8 @@ class Examination:
                 service = committed.service(view, slot.service)
                 if slot in here and service is not None and each.fenced_by is None:
                     seen = _seen(slot, each, service.restart)
-                    self._troubles += slots.of_slot(seen, self.parts.clock.wall_ms())
+                    found = slots.of_slot(seen, self.parts.clock.wall_ms())
+                    self._troubles += [(each.container, trouble) for trouble in found]
 
     # ------------------------------------------------------------ what lies there
 

@@ -34,7 +34,7 @@ from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
 from ployz.host.ports import Container
-from ployz.ids import MachineId, Namespace, OperationId, SlotRef, VolumeRef
+from ployz.ids import MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import committed, names, properties, taken
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
@@ -95,7 +95,7 @@ class MachineActor(Actor):
             unreached=tuple(filter(None, unreached)),
             missing=await self._missing(),
             uncovered=tuple(await self._uncovered(containers)),
-            ended=tuple(self._ended(containers)),
+            ended=tuple(self._ended(message.namespace, containers)),
             own_ports=self._own_ports(),
         )
 
@@ -130,16 +130,22 @@ class MachineActor(Actor):
         except PloyzError:
             return ()
 
-    def _ended(self, containers: Sequence[Container]) -> Iterator[EndedReport]:
-        local = self._parts.local
-        for each in containers:
-            exit_code = local.finished(each.name) if each.exit_code is None else each.exit_code
-            slot = names.slot_of(each.labels)
-            service = committed.service(self._parts.view, slot.service)
-            if each.running or exit_code is None or service is None or local.stopped_by_us(each.name):
+    def _ended(self, namespace: Namespace | None, containers: Sequence[Container]) -> Iterator[EndedReport]:
+        """Also what somebody has cleaned away since."""
+        local, there = self._parts.local, {each.name: each for each in containers}
+        state = self._parts.view.placement.namespace(namespace) if namespace is not None else None
+        for placement in state.slots.values() if state is not None else ():
+            if namespace is None or placement.machine != self._parts.me:
+                continue
+            slot = SlotRef(ServiceRef(namespace, placement.service), placement.slot)
+            name = names.container(slot, placement.operation_id)
+            found, service = there.get(name), committed.service(self._parts.view, slot.service)
+            exit_code = local.ended_with(name) if found is None or found.exit_code is None else found.exit_code
+            is_up = local.stopped_by_us(name) or (found is not None and found.running)
+            if exit_code is None or is_up or service is None:
                 continue
             if not should_restart(service.restart, exit_code):
-                yield EndedReport(slot, OperationId(each.labels[names.LABEL_OPERATION]), exit_code)
+                yield EndedReport(slot, placement.operation_id, exit_code)
 
     async def _uncovered(self, containers: Sequence[Container]) -> list[UncoveredReport]:
         return [

@@ -272,6 +272,6 @@ def state_word(found: SlotState | None) -> str:
         return "paused" if found.paused else "unready" if found.unready else "running"
     if found.fenced_by is not None:
         return "fenced"
-    if not found.container:
+    if not found.container and found.exit_code is None:
         return "missing"
     return "created" if found.exit_code is None else f"exited ({found.exit_code})"

@@ -252,13 +252,21 @@ class WorkloadActor(Actor):
                 await self._lease.resume(operation_id, slot, each.name)
 
     async def _forget_candidates(self) -> None:
-        """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between."""
+        """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between. And
+        what is known of containers that are gone, and that nothing asks for any more.
+        """
         there = {each.name for _, each in await self._containers.found()}
         local = self._parts.local
         for slot, claim in [*local.claims.items(), *local.reserved.items()]:
             name = names.container(slot, claim.operation_id)
             aborted = self._parts.view.operations.status(claim.operation_id) is Status.ABORTED
             if slot.service.namespace == self._namespace and aborted and name not in there:
+                await record_removed(self._parts, slot, name)
+        placed = {names.container(slot, each.operation_id) for slot, each in self._containers.placed()}
+        for name in local.ended - there - placed:  # somebody else removed it
+            slot, operation_id = names.slot_and_operation(name)
+            is_decided = self._parts.view.operations.status(operation_id) is not Status.UNDECIDED
+            if slot.service.namespace == self._namespace and is_decided:
                 await record_removed(self._parts, slot, name)
 
     async def _killed(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
@@ -302,6 +310,7 @@ class WorkloadActor(Actor):
             return False  # taken away: who looks again has it made again, and not without end
         if self._gate.closed_by(slot.service) is not None:
             return False
+        await self._containers.make_whole(slot, placement)
         await self._containers.mount_all(slot.service, placement.operation_id)
         self._health.forget(name)
         await self._containers.start(slot, name)
@@ -318,7 +327,7 @@ class WorkloadActor(Actor):
             is_ours = name == message.container and self._gate.closed_by(slot.service) is None
             if is_ours and name in census.cut_off:
                 await self._containers.stop(slot, name, placement.operation_id)
-                await self._containers.remove(slot, name)
+                await self._containers.clear_network(slot, name)
                 await self._settling.carry_out()
         return Done()
 
@@ -329,21 +338,23 @@ class WorkloadActor(Actor):
         """Also the slots that the facts place here and that have no container: why may be the gate."""
         found: list[tuple[SlotRef, Container | None]] = list(await self._containers.found())
         filled = {slot for slot, _ in found}
-        found += [(slot, None) for slot, _ in self._containers.placed() if slot not in filled]
+        placed = dict(self._containers.placed())
+        found += [(slot, None) for slot in placed if slot not in filled]
         return WorkloadState(
             machine=self._parts.me,
             namespace=self._namespace,
-            slots=tuple(self._state_of(slot, each) for slot, each in found),
+            slots=tuple(self._state_of(slot, each, placed.get(slot)) for slot, each in found),
         )
 
-    def _state_of(self, slot: SlotRef, found: Container | None) -> SlotState:
+    def _state_of(self, slot: SlotRef, found: Container | None, placement: SlotPlacement | None) -> SlotState:
+        """What has ended stays ended, whether its container is kept or not."""
         name = found.name if found else ""
         health, restarted = self._health.of(name), self._containers.restarts.restarted(name)
         running = found is not None and found.running
         unready = running and health.ready is False
         exit_code = found.exit_code if found else None
-        if found is not None and not running and exit_code is None:
-            exit_code = self._parts.local.finished(name)
+        if not running and exit_code is None and placement is not None:
+            exit_code = self._parts.local.ended_with(names.container(slot, placement.operation_id))
         return SlotState(
             service=slot.service.service,
             slot=slot.slot,

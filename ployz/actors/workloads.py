@@ -202,11 +202,7 @@ class WorkloadsActor(Actor):
     def _note(self, event: ContainerEvent) -> None:
         slot = names.slot_of(event.labels)
         container = names.container(slot, OperationId(event.labels[names.LABEL_OPERATION]))
-        if event.action == "die":
-            self._docker.exit_codes[container] = event.exit_code or 0
-        elif event.action == "start":
-            self._docker.exit_codes.pop(container, None)
-        elif event.action == "destroy" and self._docker.is_expected(slot, container):
+        if event.action == "destroy" and self._docker.is_expected(slot, container):
             self._looking.soon()
 
     async def _tell(self, event: ContainerEvent) -> None:

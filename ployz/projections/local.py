@@ -6,6 +6,7 @@ It answers what no fact says: which gates are closed here, and which datasets an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -15,6 +16,7 @@ from ployz.events.types import (
     AddressClaimed,
     AddressReserved,
     ContainerCreated,
+    ContainerExited,
     ContainerFinished,
     ContainerRemoved,
     ContainerRestarted,
@@ -77,6 +79,7 @@ class LocalView:
     _holds: dict[ServiceRef, Held] = field(factory=dict)
     _reserved: dict[SlotRef, Claim] = field(factory=dict)
     _finished: dict[str, int] = field(factory=dict)
+    _exited: dict[str, int] = field(factory=dict)
     machine: MachineId | None = None
     """Whose log this is: who started last with it. None: nobody has yet."""
 
@@ -115,6 +118,17 @@ class LocalView:
         return self._finished.get(container)
 
     @property
+    def ended(self) -> AbstractSet[str]:
+        """The containers of which that is known."""
+        return {*self._finished, *self._exited}
+
+    def ended_with(self, container: str) -> int | None:
+        """How what it runs ended by itself, here or where it was before, whether the container is still there or not.
+        None: nothing says so, or it was started since.
+        """
+        return self._exited.get(container, self._finished.get(container))
+
+    @property
     def cutovers(self) -> Sequence[Cutover]:
         """The last ones that were coordinated here and committed, oldest first."""
         return self._cutovers
@@ -143,6 +157,8 @@ class LocalView:
                 self.machine = machine
             case ContainerFinished(_, container, exit_code):
                 self._finished[container] = exit_code
+            case ContainerExited(_, container, exit_code):
+                self._exited[container] = exit_code
             case RoutesHeld(service, slots, until_ms) if record.operation_id is not None:
                 self._holds[service] = Held(record.operation_id, slots, until_ms)
             case RoutesReleased(service):
@@ -168,9 +184,11 @@ class LocalView:
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.discard(container)
                 self._finished.pop(container, None)
+                self._exited.pop(container, None)
             case ContainerRemoved(slot, container):
                 self._stopped.discard(container)
                 self._finished.pop(container, None)
+                self._exited.pop(container, None)
                 for held in (self._claims, self._reserved):
                     claim = held.get(slot)
                     if claim is not None and container.endswith(f".{claim.operation_id}"):

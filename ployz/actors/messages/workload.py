@@ -169,7 +169,9 @@ class ContainerDied(Message[Done]):
 @message("workload.reconnect", senders=LOCAL)
 @frozen
 class Reconnect(Message[Done]):
-    """From the look at Docker: this container runs, and is on no network any more. It is made anew."""
+    """From the look at Docker: this container runs, and is on no network any more. It is made anew, or
+    stopped and given another network where it has written what must not be lost.
+    """
 
     container: str
 

@@ -248,6 +248,9 @@ class DockerEngine:
         await self._remove(pause.holder(name))
         await self._remove(name, with_volumes=with_volumes)
 
+    async def drop_network(self, name: str) -> None:
+        await self._remove(pause.holder(name))
+
     async def _remove(self, name: str, *, with_volumes: bool = True) -> None:
         """It is gone when this returns, also when somebody else is removing it."""
         path, doing = f"/containers/{_quoted(name)}", f"remove {name}"

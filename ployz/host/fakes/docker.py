@@ -291,6 +291,12 @@ class FakeDocker:
                 self.kept_volumes += [each.folder for each in made.seen().volumes]
             self._tell("destroy", made, None)
 
+    async def drop_network(self, name: str) -> None:
+        await self._asked()
+        made = self._containers.get(name)
+        if made is not None:
+            made.torn, made.prepared = made.spec.restart == "no", False
+
     async def inspect(self, name: str) -> Container | None:
         await self._asked()
         made = self._containers.get(name)

@@ -205,6 +205,10 @@ class Docker(Protocol):
         """Killed if it runs. Absent is done. `with_volumes`: its anonymous volumes go, too."""
         ...
 
+    async def drop_network(self, name: str) -> None:
+        """Of a container that is stopped, and stays with all that it wrote: `create` gives it another one."""
+        ...
+
     async def inspect(self, name: str) -> Container | None: ...
 
     async def containers(self, labels: Mapping[str, str]) -> Sequence[Container]:

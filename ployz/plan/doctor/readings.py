@@ -98,7 +98,7 @@ class Trouble:
     """A slot that the machine should run for its users, and does not."""
 
     kind: str
-    """`missing`, `paused`, `crash-loop`, `unready` or `exited`."""
+    """`paused`, `crash-loop`, `unready` or `exited`."""
     slot: SlotRef
     text: str
     """Ends the sentence that begins with its name."""

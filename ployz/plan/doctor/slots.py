@@ -25,12 +25,12 @@ ON_ITS_WAY_MS: Final = 5_000
 class SeenSlot:
     slot: SlotRef
     there: bool
-    """It has a container here."""
+    """It has a container here. One that is missing is told of with all that others took away (plan/doctor/contests)."""
     running: bool
     paused: bool
     unready: bool
     exit_code: int | None
-    """None: it runs, or never ran."""
+    """None: it runs, never ran, or is gone and nobody saw how it ended."""
     why: str
     since_ms: int
     restarts_lately: int
@@ -41,10 +41,9 @@ def of_slot(seen: SeenSlot, now_ms: int) -> Iterator[Trouble]:
     """One at most: what keeps it from its users most of all."""
     service, why = seen.slot.service, f": {seen.why}" if seen.why else ""
     logs = f"Look why: ployzctl service logs {service} --slot {seen.slot.slot}"
-    if not seen.there:
-        text = "has no container: somebody or something removed it"
-        yield Trouble("missing", seen.slot, text, "systemctl restart ployzd on that machine makes it again.")
-    elif seen.paused:
+    if not seen.there and (seen.exit_code is None or should_restart(seen.policy, seen.exit_code)):
+        return
+    if seen.paused:
         container = f"docker ps --filter label=ployz.service={service.service}"
         yield Trouble("paused", seen.slot, "is paused: nothing of it runs", f"docker unpause it there; {container}")
     elif seen.restarts_lately >= LOOP_RESTARTS:
