@@ -18,6 +18,7 @@ from ployz.config import EFFECT_TIMEOUT_S
 from ployz.errors import Code, Failed
 from ployz.events.types import (
     ContainerCreated,
+    ContainerExited,
     ContainerFinished,
     ContainerReady,
     ContainerRemoved,
@@ -50,7 +51,13 @@ from ployz.projections.local import Claim
 from ployz.projections.operations import Status
 
 Happened = (
-    ContainerFinished | ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
+    ContainerExited
+    | ContainerFinished
+    | ContainerReady
+    | ContainerUnready
+    | ContainerStarted
+    | ContainerStopped
+    | ContainerRestarted
 )
 
 
@@ -213,6 +220,15 @@ class Containers:
         if container.running or self._parts.local.stopped_by_us(container.name):
             return False
         return self._is_over(slot, container.name, container.exit_code)
+
+    async def note_ended(self) -> None:
+        """What has ended for good while no ployzd was there to hear of it. Once it is cleaned away nobody knows it."""
+        placed = {names.container(slot, each.operation_id) for slot, each in self.placed()}
+        for slot, each in await self.found():
+            is_news = each.exit_code is not None and self._parts.local.ended_with(each.name) is None
+            if each.name in placed and is_news and self.has_ended(slot, each):
+                operation_id = OperationId(each.labels[names.LABEL_OPERATION])
+                await self.record(slot, ContainerExited(slot, each.name, each.exit_code or 0), operation_id)
 
     def has_ended_unseen(self, slot: SlotRef, name: str) -> bool:
         """As `has_ended`, of a container that is not there any more."""

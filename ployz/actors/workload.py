@@ -229,6 +229,7 @@ class WorkloadActor(Actor):
         await self._forget_candidates()
         await self._containers.remove_left_secrets()
         await self._containers.remove_keepers()
+        await self._containers.note_ended()
         await self._settling.carry_out()
         return Done()
 

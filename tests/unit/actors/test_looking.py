@@ -324,3 +324,22 @@ def test_a_job_that_is_done_and_cleaned_away_is_not_done_again() -> None:
         assert (running(cluster), starts(cluster, B)) == ({A: ["web/slot-1"]}, began)
 
     simulate(body)
+
+
+def test_what_a_job_ended_with_while_ployzd_was_away_is_known_after_a_prune() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), restart="no")))
+        docker, name = cluster[A].docker, only(cluster)
+        cluster.kill(A)
+        docker.exit(name, 0)
+        await cluster.start(A)
+        await anyio.sleep(30)
+        docker.prune()
+        add_image(cluster)
+        began = starts(cluster, A)
+        cluster.kill(A)
+        await cluster.start(A)
+        await anyio.sleep(60)
+        assert (running(cluster), starts(cluster, A)) == ({}, began)
+
+    simulate(body)
