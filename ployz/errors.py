@@ -50,7 +50,8 @@ class Code(StrEnum):
     WRONG_ADDRESS = "wrong-address"
     """A machine connects from, or answers on, an overlay address that is not its own."""
     IDENTITY = "identity"
-    """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name."""
+    """A machine's key or certificate is missing, damaged, readable by others, or not the one that the facts name; or
+    its configuration, log and identity are not of one machine."""
     SSH_FAILED = "ssh-failed"
     """A machine is not reached by ssh, or what was run there failed; the text has its words."""
     INVITE = "invite"
@@ -109,6 +110,8 @@ class Code(StrEnum):
     """The machine has no snapshot of the volume to go on from."""
     BIND_MOUNT = "bind-mount"
     """The service binds a folder of its host, which does not move."""
+    DATA_UNCOVERED = "data-uncovered"
+    """The container has written to a VOLUME of its image that no mount covers: one in its place would find it empty."""
     VOLUME_SHARED = "volume-shared"
     """The volume is also mounted by a service that would stay."""
     NO_SPACE = "no-space"
@@ -139,6 +142,8 @@ class Code(StrEnum):
     """The service is global, or its manifest does not allow that machine."""
     BLOCKED = "blocked"
     """Several things stand in the way; all of them are listed, each with its code."""
+    REMOVES = "removes"
+    """The manifest leaves out services that run, and nobody has agreed that they are removed; the text lists them."""
     # Operations
     TIMED_OUT = "timed-out"
     """No answer within the deadline. What was asked may have happened."""

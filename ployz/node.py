@@ -77,10 +77,12 @@ from ployz.install.identity import read_identity, read_sealing_key, vouch_for
 from ployz.install.premises import SystemPremises
 from ployz.install.snapshot_file import SnapshotFile
 from ployz.plan.addresses import BRIDGE_NETWORK_NAME, Subnets
+from ployz.plan.belonging import require_belonging
 from ployz.plan.naming import DOMAIN
 from ployz.projections.folded import Folded
 from ployz.projections.view import ClusterView
 from ployz.wire.aside import ThreadAside
+from ployz.wire.certificates import name_of
 from ployz.wire.client import PeerClient
 from ployz.wire.local_groups import LocalGroups
 from ployz.wire.server import WireServer
@@ -111,6 +113,15 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
         folded = await snapshots.fold()
         view = folded.view
         certificate = read_identity(config.identity)
+        require_belonging(
+            config.machine,
+            cluster,
+            config.founding is not None,
+            name_of(certificate),
+            certificate,
+            folded.local.machine,
+            view.machines,
+        )
         tls = MachineTls(config.identity, partial(_trusted, config, view))
         locate = partial(_locate, config, view)
         async with (
@@ -126,7 +137,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
             await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
-            witness = Witness(parts.journal, system.deliver)
+            witness = Witness(parts.journal, system.deliver, parts.new_operation_id)
             server = WireServer(identity, witness, partial(_address, config, view), tls)
             is_members = partial(_is_members, config, view)
             doorkeeper = Doorkeeper(parts, server, peers)

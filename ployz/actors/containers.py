@@ -5,6 +5,7 @@ Nothing here decides. Whether something may start is the gate's word; what shoul
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from functools import partial
 
@@ -17,14 +18,16 @@ from ployz.config import EFFECT_TIMEOUT_S
 from ployz.errors import Code, Failed
 from ployz.events.types import (
     ContainerCreated,
+    ContainerFinished,
     ContainerReady,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
     ContainerStopped,
+    ContainerUnready,
     SlotPlacement,
 )
-from ployz.host.ports import Container, ContainerSpec, SecretFile
+from ployz.host.ports import AnonymousVolume, Container, ContainerSpec, SecretFile
 from ployz.ids import (
     Namespace,
     OperationId,
@@ -40,11 +43,18 @@ from ployz.manifest import Manifest
 from ployz.plan import committed, names
 from ployz.plan.addresses import Subnets
 from ployz.plan.container import container_spec, volumes_of
+from ployz.plan.restart import should_restart
 from ployz.plan.secrets import opened
+from ployz.plan.uncovered import may_go
 from ployz.projections.local import Claim
 from ployz.projections.operations import Status
 
-Happened = ContainerReady | ContainerStarted | ContainerStopped | ContainerRestarted
+Happened = (
+    ContainerFinished | ContainerReady | ContainerUnready | ContainerStarted | ContainerStopped | ContainerRestarted
+)
+
+
+_log = logging.getLogger("ployz.workloads")
 
 
 class Containers:
@@ -138,8 +148,16 @@ class Containers:
             return
         spec = self.spec(manifest, placement)
         await self.create(manifest, slot, spec)
+        if self._parts.local.finished(spec.name) is not None:
+            return
         await self.mount_all(slot.service, placement.operation_id)
         await self.record(slot, await self._start(slot, spec.name), placement.operation_id)
+
+    async def make_whole(self, slot: SlotRef, placement: SlotPlacement) -> None:
+        """Of a container that is there: what holds its network may have been taken away."""
+        manifest = committed.of_namespace(self._parts.view, self.namespace)
+        if manifest is not None:
+            await self.create(manifest, slot, self.spec(manifest, placement))
 
     async def stop(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
         declared = committed.service(self._parts.view, slot.service)
@@ -147,12 +165,63 @@ class Containers:
         await self._parts.docker.stop(name, grace_s=declared.template.stop_grace_period_s if declared else 0.0)
         await self.record(slot, ContainerStopped(slot, name), operation_id)
 
-    async def remove(self, slot: SlotRef, name: str) -> None:
+    async def remove(self, slot: SlotRef, name: str, *, has_volumes: bool = True) -> None:
+        """`has_volumes`: it may have anonymous ones, and is asked."""
         self.restarts.expect_exit(name)
-        await self._parts.docker.remove(name)
+        with_volumes = not has_volumes or await self._volumes_may_go(slot, name)
+        await self._parts.docker.remove(name, with_volumes=with_volumes)
+        self.restarts.forget(name)
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
         await record_removed(self._parts, slot, name)
+
+    async def _volumes_may_go(self, slot: SlotRef, name: str) -> bool:
+        """Docker's own, for folders that no mount covers. What a candidate that came to nothing has written goes."""
+        found = await self._parts.docker.inspect(name)
+        if found is None or not found.volumes:
+            return True
+        operation_id = OperationId(found.labels[names.LABEL_OPERATION])
+        if self._parts.view.operations.status(operation_id) is not Status.COMMITTED:
+            return True
+        for each in await self._kept_volumes(slot, found):
+            said = "%s is removed; what it wrote to %s, which no mount covers, stays in %s"
+            _log.warning(said, name, each.path, each.folder)
+            return False
+        return True
+
+    async def _kept_volumes(self, slot: SlotRef, found: Container) -> list[AnonymousVolume]:
+        """Where it has written what may not be lost."""
+        declared = committed.service(self._parts.view, slot.service)
+        template = declared.template if declared else None
+        written = {
+            each: await self._parts.folders.written_since(each.folder, found.created_ms) for each in found.volumes
+        }
+        return [each for each in found.volumes if not may_go(template, each.path, written=written[each])]
+
+    async def clear_network(self, slot: SlotRef, name: str) -> None:
+        """Of a container that is stopped and is not to keep it: it goes, unless it has written what no other one in its
+        place would have.
+        """
+        found = await self._parts.docker.inspect(name)
+        if found is not None and await self._kept_volumes(slot, found):
+            await self._parts.docker.drop_network(name)
+        else:
+            await self.remove(slot, name)
+
+    def has_ended(self, slot: SlotRef, container: Container) -> bool:
+        """By itself, for good: nothing of it writes, and starting it again would be doing its job twice."""
+        if container.running or self._parts.local.stopped_by_us(container.name):
+            return False
+        return self._is_over(slot, container.name, container.exit_code)
+
+    def has_ended_unseen(self, slot: SlotRef, name: str) -> bool:
+        """As `has_ended`, of a container that is not there any more."""
+        return not self._parts.local.stopped_by_us(name) and self._is_over(slot, name, None)
+
+    def _is_over(self, slot: SlotRef, name: str, seen: int | None) -> bool:
+        exit_code = self._parts.local.ended_with(name) if seen is None else seen
+        declared = committed.service(self._parts.view, slot.service)
+        return exit_code is not None and declared is not None and not should_restart(declared.restart, exit_code)
 
     # ------------------------------------------------------------ their images
 

@@ -33,6 +33,7 @@ from ployz.ids import MachineId, OperationId
 from ployz.manifest import Manifest, manifest_hash, to_canonical_json
 from ployz.plan.effects import Phase
 from ployz.plan.model import Plan, differences
+from ployz.plan.removal import uncovered_words
 from ployz.plan.reports import MachineReport
 from ployz.projections.operations import Status
 from ployz.wire.message import Sender
@@ -94,6 +95,8 @@ class Coordinator:
             if found.plan.changes_nothing and not self._manifest_changed(found.plan):
                 self.story.tell("nothing to change")
                 return
+            for words in uncovered_words(found.plan):
+                self.story.tell(words)
             work = await self._start(lock, found)
             self._performer = Performer(work)
             try:

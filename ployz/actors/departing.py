@@ -24,17 +24,21 @@ from ployz.events.types import SnapshotTaken, VoteCast
 from ployz.facts.keys import Vote
 from ployz.facts.port import Conflict
 from ployz.facts.transactions import cast_vote
+from ployz.host.ports import Container
 from ployz.ids import OperationId, SlotRef
 from ployz.plan import names
 
 
 class TakeDown:
-    """One container on its way out: stopped, then removed."""
+    """One container on its way out: stopped, then removed, unless it has volumes of its own: then that waits for the
+    decision.
+    """
 
-    def __init__(self, containers: Containers, slot: SlotRef, name: str, operation_id: OperationId) -> None:
+    def __init__(self, containers: Containers, slot: SlotRef, found: Container, operation_id: OperationId) -> None:
         self._containers = containers
         self._slot = slot
-        self._name = name
+        self._name = found.name
+        self._stays = bool(found.volumes)
         self._operation_id = operation_id
         self._failure: PloyzError | None = None
         self.done = anyio.Event()
@@ -42,7 +46,8 @@ class TakeDown:
     async def run(self) -> None:
         try:
             await self._containers.stop(self._slot, self._name, self._operation_id)
-            await self._containers.remove(self._slot, self._name)
+            if not self._stays:  # else an abort needs it as it is
+                await self._containers.remove(self._slot, self._name, has_volumes=False)
         except PloyzError as error:
             self._failure = error
         finally:
@@ -94,12 +99,16 @@ class Departure:
         )
 
     async def _take_down(self, message: Fence, beside: TaskGroup) -> list[TakeDown]:
-        """Everything that fills these slots, but a container of this operation itself."""
+        """Everything that fills these slots, but a container of this operation itself, and what has ended for good: of
+        that nothing writes, and it must not look as if ployz had stopped it.
+        """
         leaving = [
-            TakeDown(self._containers, slot, each.name, message.operation_id)
+            TakeDown(self._containers, slot, each, message.operation_id)
             for service in sorted({slot.service for slot in message.slots})
             for slot, each in await self._containers.found(service)
-            if slot in message.slots and each.labels[names.LABEL_OPERATION] != message.operation_id
+            if slot in message.slots
+            and each.labels[names.LABEL_OPERATION] != message.operation_id
+            and not self._containers.has_ended(slot, each)
         ]
         for each in leaving:
             beside.start_soon(each.run)

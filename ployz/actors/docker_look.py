@@ -33,8 +33,6 @@ class DockerLook:
     """Those of which this machine had what the facts say, and nothing was decided since."""
     settle: Callable[[set[Namespace]], None]
     beside: TaskGroup = field(init=False)
-    exit_codes: dict[str, int] = field(factory=dict)
-    """How each container ended last, by its name, since ployzd started."""
     _missing: dict[str, SlotRef] = field(factory=dict, init=False)
     """Told of, and not back yet."""
     _reconnecting: set[str] = field(factory=set, init=False)
@@ -48,14 +46,12 @@ class DockerLook:
             [(slot, each) for slot, each in placed if slot.service.namespace in settled or slot in self._told()],
             lambda namespace: committed.of_namespace(self.parts.view, namespace),
             fenced=self.parts.local.fences.keys(),
-            exit_code_of=lambda name: self.exit_codes.get(name, taken.UNKNOWN_EXIT),
+            exit_code_of=self._exit_code_of,
         )
         self._missing = {
             name: slot for name, slot in wanted.items() if name not in census.containers.keys() | self._reconnecting
         }
         everything = {names.container(slot, each.operation_id) for slot, each in placed}
-        for name in self.exit_codes.keys() - everything:
-            del self.exit_codes[name]
         apart = wanted.keys() - self._reconnecting  # made anew by ployz itself, and gone for a moment
         wrong = taken.wrong_of_docker(census, apart, everything, self.parts.view.operations.status)
         cut_off = {*wrong.get(taken.CONNECTION, ()), *self._reconnecting}
@@ -108,6 +104,10 @@ class DockerLook:
         if self.parts.is_removed:
             return []
         return [(slot, each) for slot, each in self.parts.view.placement.slots() if each.machine == self.parts.me]
+
+    def _exit_code_of(self, container: str) -> int:
+        ended_with = self.parts.local.ended_with(container)
+        return taken.UNKNOWN_EXIT if ended_with is None else ended_with
 
     def _told(self) -> set[SlotRef]:
         return set(self._missing.values())

@@ -17,17 +17,20 @@ from ployz import __version__
 from ployz.actors.core import Home
 from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
+from ployz.actors.messages.workload import ShowWorkload, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.routing import overlay_state
 from ployz.actors.together import together
 from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container, DatasetState
-from ployz.ids import InvalidName, OperationId, VolumeRef
+from ployz.ids import InvalidName, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.install.requirements import ANSWER_S
-from ployz.plan import names, taken
-from ployz.plan.doctor import leftovers
+from ployz.manifest.model import Restart
+from ployz.plan import committed, names, taken
+from ployz.plan.doctor import leftovers, slots
 from ployz.plan.doctor.contests import contests
 from ployz.plan.doctor.readings import (
+    TROUBLES_MAX,
     CertificateReading,
     FailedLook,
     HangingReading,
@@ -37,6 +40,7 @@ from ployz.plan.doctor.readings import (
     PeerReading,
     PoolReading,
     Readings,
+    Trouble,
     VolumeReading,
 )
 from ployz.projections.machines import Member
@@ -59,8 +63,8 @@ class Examination:
     home: Home
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
+    _troubles: list[tuple[str, Trouble]] = field(factory=list, init=False)
     _volumes: list[VolumeReading] = field(factory=list, init=False)
-
     _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
 
     async def carry_out(self, position: int) -> Readings:
@@ -77,9 +81,12 @@ class Examination:
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
             partial(self._look, Look.DOORS, self._doors),
+            partial(self._look, Look.SLOTS, self._slots),
             partial(self._look, Look.TAKEN, self._taken),
             partial(self._catch_up, position),
         )
+        taken_away = contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s())
+        said_already = {name for each in taken_away if each.kind == taken.CONNECTION for name in each.wrong}
         ended = self._ended()
         self._leftovers += leftovers.of_gates(ended, parts.local.fences)
         self._leftovers += leftovers.of_routes(ended, parts.local.holds)
@@ -96,10 +103,11 @@ class Examination:
             certificates=tuple(certificates or ()),
             leftovers=tuple(sorted(self._leftovers, key=lambda each: (each.kind, each.name))),
             failed=tuple(self._failed),
+            slots=tuple(each for name, each in self._troubles if name not in said_already)[:TROUBLES_MAX],
             hanging=tuple(hanging or ()),
             unsettled=tuple(parts.unsettled.readings()),
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
-            contests=contests(parts.struggles.values(), self._wrong, parts.clock.monotonic_s()),
+            contests=taken_away,
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -162,6 +170,25 @@ class Examination:
     async def _certificates(self) -> list[CertificateReading]:
         found = await self.parts.premises.certificates()
         return [CertificateReading(each.path, each.not_after_ms, each.problem) for each in found]
+
+    # ------------------------------------------------------------ what should run
+
+    async def _slots(self) -> None:
+        """Of namespaces that no operation has in hand: what is stopped in one is told of by that."""
+        view, me = self.parts.view, self.parts.me
+        if self.parts.is_removed:
+            return
+        in_hand = {each.namespace for each in view.operations.undecided()}
+        here = {slot for slot, placement in view.placement.slots() if placement.machine == me}
+        for namespace in sorted({slot.service.namespace for slot in here} - in_hand):
+            shown = await self.home.remote(me, f"workload/{namespace}").ask(ShowWorkload(), timeout_s=LOOK_S)
+            for each in shown.slots:
+                slot = SlotRef(ServiceRef(namespace, each.service), each.slot)
+                service = committed.service(view, slot.service)
+                if slot in here and service is not None and each.fenced_by is None:
+                    seen = _seen(slot, each, service.restart)
+                    found = slots.of_slot(seen, self.parts.clock.wall_ms())
+                    self._troubles += [(each.container, trouble) for trouble in found]
 
     # ------------------------------------------------------------ what lies there
 
@@ -226,6 +253,21 @@ class Examination:
         there = await self.parts.overlay.doors()
         claims = [*self.parts.local.claims.values(), *self.parts.local.reserved.values()]
         self._leftovers += leftovers.of_doors(self._ended(), there, claims)
+
+
+def _seen(slot: SlotRef, state: SlotState, policy: Restart) -> slots.SeenSlot:
+    return slots.SeenSlot(
+        slot=slot,
+        there=bool(state.container),
+        running=state.running,
+        paused=state.paused,
+        unready=state.unready,
+        exit_code=state.exit_code,
+        why=state.why,
+        since_ms=state.since_ms,
+        restarts_lately=state.restarts_lately,
+        policy=policy,
+    )
 
 
 def _ours(containers: Iterable[Container]) -> Iterator[leftovers.FoundContainer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -32,22 +33,28 @@ from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
-from ployz.ids import MachineId, SlotRef, VolumeRef
-from ployz.plan import names, properties, taken
+from ployz.host.ports import Container
+from ployz.ids import MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
+from ployz.plan import committed, names, properties, taken
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
+    EndedReport,
     HolderReport,
     ImageReport,
     KeepReport,
     MachineReport,
+    OwnPort,
     SnapshotReport,
+    UncoveredReport,
     VolumeReport,
 )
+from ployz.plan.restart import should_restart
 from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
 from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
 
+DNS_PORT: Final = 53
 REACH_S: Final = PROBE_TIMEOUT_S / 2
 """How long another machine may take to answer, while whoever wants to know waits for this one."""
 HINDRANCES_MAX: Final = 5
@@ -73,6 +80,7 @@ class MachineActor(Actor):
         space = await zfs.pool_space(self._parts.config.pool)
         root = await zfs.state(self._parts.config.root_dataset)
         volumes = [report for volume in message.volumes if (report := await self._volume(volume, message)) is not None]
+        containers = await self._containers(message.namespace)
         images = [found for image in message.images if (found := await self._image(image)) is not None]
         return MachineReport(
             machine=self._parts.me,
@@ -86,6 +94,9 @@ class MachineActor(Actor):
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume)]),
             unreached=tuple(filter(None, unreached)),
             missing=await self._missing(),
+            uncovered=tuple(await self._uncovered(containers)),
+            ended=tuple(self._ended(message.namespace, containers)),
+            own_ports=self._own_ports(),
         )
 
     async def _missing(self) -> tuple[SlotRef, ...]:
@@ -96,6 +107,57 @@ class MachineActor(Actor):
             return ()  # whoever needs Docker here is told so
         wanted = taken.must_be_here(self._parts.view, self._parts.me, self._parts.local.fences)
         return tuple(slot for name, slot in sorted(wanted.items()) if name not in census.containers)
+
+    def _own_ports(self) -> tuple[OwnPort, ...]:
+        """On overlay addresses only, some; what a container publishes is on every address, and so meets them. What a
+        gateway listens on goes by its routes, which are compared by themselves.
+        """
+        config = self._parts.config
+        return (
+            OwnPort(DNS_PORT, "udp", "ployz's name server"),
+            OwnPort(DNS_PORT, "tcp", "ployz's name server"),
+            OwnPort(config.peer_port, "tcp", "ployzd"),
+            OwnPort(config.stream_port, "tcp", "ployzd"),
+            OwnPort(config.listen_port, "udp", "ployz's WireGuard"),
+        )
+
+    async def _containers(self, namespace: Namespace | None) -> Sequence[Container]:
+        """A Docker that does not answer is found out by whoever needs it."""
+        if namespace is None:
+            return ()
+        try:
+            return await self._parts.docker.containers({names.LABEL_NAMESPACE: namespace})
+        except PloyzError:
+            return ()
+
+    def _ended(self, namespace: Namespace | None, containers: Sequence[Container]) -> Iterator[EndedReport]:
+        """Also what somebody has cleaned away since."""
+        local, there = self._parts.local, {each.name: each for each in containers}
+        state = self._parts.view.placement.namespace(namespace) if namespace is not None else None
+        for placement in state.slots.values() if state is not None else ():
+            if namespace is None or placement.machine != self._parts.me:
+                continue
+            slot = SlotRef(ServiceRef(namespace, placement.service), placement.slot)
+            name = names.container(slot, placement.operation_id)
+            found, service = there.get(name), committed.service(self._parts.view, slot.service)
+            exit_code = local.ended_with(name) if found is None or found.exit_code is None else found.exit_code
+            is_up = local.stopped_by_us(name) or (found is not None and found.running)
+            if exit_code is None or is_up or service is None:
+                continue
+            if not should_restart(service.restart, exit_code):
+                yield EndedReport(slot, placement.operation_id, exit_code)
+
+    async def _uncovered(self, containers: Sequence[Container]) -> list[UncoveredReport]:
+        return [
+            UncoveredReport(
+                names.slot_of(each.labels),
+                OperationId(each.labels[names.LABEL_OPERATION]),
+                volume.path,
+                await self._parts.folders.written_since(volume.folder, each.created_ms),
+            )
+            for each in containers
+            for volume in each.volumes
+        ]
 
     async def _unreached(self, machine: MachineId) -> MachineId | None:
         """It is asked more than once: a link that was just mended is not called again at once."""
@@ -155,7 +217,7 @@ class MachineActor(Actor):
 
     async def _image(self, reference: str) -> ImageReport | None:
         found = await self._parts.docker.image(reference)
-        return ImageReport(reference, found.id, found.size_bytes) if found else None
+        return ImageReport(reference, found.id, found.size_bytes, found.volumes) if found else None
 
     # ------------------------------------------------------------ members
 

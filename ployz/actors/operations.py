@@ -66,6 +66,7 @@ from ployz.plan.drain import manifest_of
 from ployz.plan.effects import phases
 from ployz.plan.migrate import render, without_service
 from ployz.plan.model import Plan
+from ployz.plan.removal import require_consent
 from ployz.projections.operations import Operation, Status
 from ployz.wire.message import Peer, is_trusted
 
@@ -145,25 +146,32 @@ class OperationsActor(Actor):
         manifest = await self._read(message.text)
         moved = ", ".join(f"{move.service} to {move.to_machine}" for move in manifest.intent.services)
         purpose = f"migrate {manifest.namespace}/{moved}" if moved else f"deploy {manifest.namespace}"
-        return await self._apply(manifest, purpose)
+        return await self._apply(manifest, purpose, message.operation_id, may_remove=message.remove)
 
     @handles(ApplyMigration, concurrent=True)
     async def apply_migration(self, message: ApplyMigration) -> Accepted:
-        return await self._apply(self._rendered(message), f"migrate {message.service} to {message.to_machine}")
+        purpose = f"migrate {message.service} to {message.to_machine}"
+        return await self._apply(self._rendered(message), purpose, message.operation_id)
 
     @handles(ApplyDeparture, concurrent=True)
     async def apply_departure(self, message: ApplyDeparture) -> Accepted:
         manifest = manifest_of(self._parts.view, message.machine, message.departure)
-        return await self._apply(manifest, f"drain {message.machine} of {message.departure.subject}")
+        purpose = f"drain {message.machine} of {message.departure.subject}"
+        return await self._apply(manifest, purpose, message.operation_id)
 
     @handles(RemoveService, concurrent=True)
     async def remove_service(self, message: RemoveService) -> Accepted:
-        return await self._apply(without_service(self._parts.view, message.service), f"remove {message.service}")
+        manifest = without_service(self._parts.view, message.service)
+        return await self._apply(manifest, f"remove {message.service}", message.operation_id)
 
-    async def _apply(self, manifest: Manifest, purpose: str) -> Accepted:
+    async def _apply(
+        self, manifest: Manifest, purpose: str, chosen: OperationId | None = None, *, may_remove: bool = True
+    ) -> Accepted:
         plan = await self._plan(manifest)
         check_blockers(await self._behind_lock(plan) if plan.blockers else plan)
-        operation_id = self._parts.new_operation_id()
+        if not may_remove:
+            require_consent(plan)
+        operation_id = chosen or self._parts.new_operation_id()
         order = Order(plan, manifest, purpose, self.sender)
         story = Story(self._parts.clock)
         self._stories[operation_id] = story

@@ -271,6 +271,7 @@ class Performer:
             ipv4=placed.ipv4,
             image_id=placed.image_id,
             template_hash=placed.template_hash,
+            ended=slot.ended,
         )
 
     def _transfer(self, departure: Depart) -> Transfer:

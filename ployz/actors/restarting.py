@@ -6,9 +6,10 @@ Docker does not do it: it would not ask the gate. A container that ployz itself 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
-from attrs import define
+from attrs import define, evolve, frozen
 
 from ployz.actors.parts import Parts
 from ployz.errors import PloyzError
@@ -17,8 +18,26 @@ from ployz.ids import SlotRef
 from ployz.manifest.model import Restart
 from ployz.plan.restart import SETTLED_AFTER_S, delay_s, should_restart
 
-Start = Callable[[SlotRef, str, str], Awaitable[None]]
-"""(slot, container, reason): starts it, if the facts and the gate still say so."""
+RECENT_MS: Final = 300_000
+RECENT_MAX: Final = 10
+
+Start = Callable[[SlotRef, str, str], Awaitable[bool]]
+"""(slot, container, reason): starts it, if the facts and the gate still say so; whether it did."""
+
+
+@frozen
+class Restarted:
+    """How often a container was started again, since this ployzd began to look after it."""
+
+    times: int = 0
+    recent_ms: tuple[int, ...] = ()
+    """Wall times of the last few."""
+    problem: str = ""
+    """Why the last try did not start it. Empty: it did."""
+
+    def within(self, now_ms: int, *, window_ms: int = RECENT_MS) -> int:
+        """Of the last few, how many are not older than that."""
+        return sum(now_ms - each <= window_ms for each in self.recent_ms)
 
 
 @define
@@ -38,6 +57,7 @@ class Restarts:
         self._start = start
         self._expected: set[str] = set()
         self._due: dict[str, _Due] = {}
+        self._started: dict[str, Restarted] = {}
         self._news = anyio.Event()
 
     def expect_exit(self, container: str) -> None:
@@ -46,8 +66,12 @@ class Restarts:
         self._due.pop(container, None)
 
     def forget(self, container: str) -> None:
-        """It is made anew: what was due for it is over."""
+        """It is removed, or made anew: what was due for it, and how often it was started again, is of what was."""
         self._due.pop(container, None)
+        self._started.pop(container, None)
+
+    def restarted(self, container: str) -> Restarted:
+        return self._started.get(container, Restarted())
 
     def starting(self, container: str) -> None:
         """From here on its exit is its own."""
@@ -82,9 +106,13 @@ class Restarts:
                     await self._again(container, due)
 
     async def _again(self, container: str, due: _Due) -> None:
+        before = self.restarted(container)
         try:
-            await self._start(due.slot, container, due.reason)
-        except PloyzError:
+            if await self._start(due.slot, container, due.reason):
+                recent_ms = (*before.recent_ms, self._parts.clock.wall_ms())[-RECENT_MAX:]
+                self._started[container] = Restarted(before.times + 1, recent_ms)
+        except PloyzError as error:
+            self._started[container] = evolve(before, problem=error.problem.text)
             due.failures += 1
             due.at_s = anyio.current_time() + delay_s(due.failures)
             due.pending = True

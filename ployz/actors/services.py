@@ -101,16 +101,23 @@ class ServicesActor(Actor):
         answers = await together(*(partial(self._states, machine, namespace) for machine, namespace in asked))
         states = dict(zip(asked, answers, strict=True))
         return tuple(
-            SlotRow(
-                service=slot.service,
-                slot=slot.slot,
-                machine=placement.machine,
-                state=_state(slot, states[placement.machine, slot.service.namespace]),
-                image=self._image(slot.service),
-                ipv6=placement.ipv6,
-                ipv4=placement.ipv4,
-            )
+            self._slot_row(slot, placement, states[placement.machine, slot.service.namespace])
             for slot, placement in slots
+        )
+
+    def _slot_row(self, slot: SlotRef, placement: SlotPlacement, states: dict[SlotRef, SlotState] | None) -> SlotRow:
+        found = states.get(slot) if states is not None else None
+        return SlotRow(
+            service=slot.service,
+            slot=slot.slot,
+            machine=placement.machine,
+            state="unknown" if states is None else state_word(found),
+            image=self._image(slot.service),
+            ipv6=placement.ipv6,
+            ipv4=placement.ipv4,
+            since_ms=found.since_ms if found else 0,
+            restarts=found.restarts if found else 0,
+            why=found.why if found else "",
         )
 
     async def _states(self, machine: MachineId, namespace: Namespace) -> dict[SlotRef, SlotState] | None:
@@ -257,16 +264,14 @@ class ServicesActor(Actor):
         )
 
 
-def _state(slot: SlotRef, states: dict[SlotRef, SlotState] | None) -> str:
-    if states is None:
-        return "unknown"
-    found = states.get(slot)
+def state_word(found: SlotState | None) -> str:
+    """None: its machine has nothing of it."""
     if found is None:
         return "missing"
     if found.running:
-        return "running"
+        return "paused" if found.paused else "unready" if found.unready else "running"
     if found.fenced_by is not None:
         return "fenced"
-    if not found.container:
+    if not found.container and found.exit_code is None:
         return "missing"
     return "created" if found.exit_code is None else f"exited ({found.exit_code})"

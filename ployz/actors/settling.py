@@ -83,6 +83,8 @@ class Settling:
         )
 
     def _wanted(self, service: ServiceRef, container: Container) -> bool:
+        if self.parts.local.finished(container.name) is not None:
+            return False
         declared = committed.service(self.parts.view, service)
         if declared is None or container.exit_code is None or self.parts.local.stopped_by_us(container.name):
             return True
@@ -126,10 +128,13 @@ class Settling:
         match action:
             case settle.Start(slot=slot) | settle.Create(slot=slot):
                 placement = self.containers.placement(slot)
-                if placement is not None:
-                    if isinstance(action, settle.Create):
-                        await self._require_image(slot, placement)
-                    await self.containers.run(slot, placement)
+                if placement is None:
+                    return
+                if isinstance(action, settle.Create):
+                    if self.containers.has_ended_unseen(slot, names.container(slot, placement.operation_id)):
+                        return  # and was cleaned away: it is not done twice
+                    await self._require_image(slot, placement)
+                await self.containers.run(slot, placement)
             case _:
                 pass
 

@@ -15,7 +15,7 @@ from ployz.actors.together import together
 from ployz.config import EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import OperationKind
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, Namespace, VolumeRef
 from ployz.manifest import Manifest
 from ployz.plan.assign import assign
 from ployz.plan.deploy import Move, Questions, moves, questions, resolve
@@ -57,7 +57,8 @@ async def survey(
     view = parts.view.copy()
     assignment = await aside(partial(assign, manifest, view, parts.me))
     asked = questions(manifest, assignment, parts.me)
-    answers = await together(*(partial(_probe, home, machine, each) for machine, each in asked.items()))
+    probes = [partial(_probe, home, machine, each, manifest.namespace) for machine, each in asked.items()]
+    answers = await together(*probes)
     reports: Reports = dict(zip(asked, answers, strict=True))
     estimable = moves(assignment, reports)
     sizes = await together(*(partial(_estimate, home, move) for move in estimable))
@@ -71,10 +72,11 @@ async def survey(
     return Survey(plan, reports)
 
 
-async def _probe(home: Home, machine: MachineId, asked: Questions) -> MachineReport | Unanswered:
+async def _probe(home: Home, machine: MachineId, asked: Questions, namespace: Namespace) -> MachineReport | Unanswered:
     try:
         return await home.remote(machine, "machine").ask(
-            ProbeMachine(asked.images, asked.volumes, asked.sends_to, hindrances=True), timeout_s=PROBE_TIMEOUT_S
+            ProbeMachine(asked.images, asked.volumes, asked.sends_to, hindrances=True, namespace=namespace),
+            timeout_s=PROBE_TIMEOUT_S,
         )
     except PloyzError as error:
         return Unanswered(machine, NO_ANSWER.get(error.code, error.problem.text))

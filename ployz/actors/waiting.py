@@ -25,7 +25,7 @@ async def wait_until_ready(docker: Docker, looks: Looks, service: Service, conta
     for pause_s in pauses_s(service.readiness):
         await anyio.sleep(pause_s)
         attempts += 1
-        why = await _look(docker, looks, service, container, ipv4)
+        why = await look(docker, looks, service, container, ipv4)
         if why is None:
             return attempts
         await _check_running(docker, container)
@@ -36,7 +36,8 @@ async def wait_until_ready(docker: Docker, looks: Looks, service: Service, conta
     )
 
 
-async def _look(docker: Docker, looks: Looks, service: Service, container: str, ipv4: str) -> str | None:
+async def look(docker: Docker, looks: Looks, service: Service, container: str, ipv4: str) -> str | None:
+    """One look, as the manifest defines it. None: it is ready. Else why not."""
     if service.readiness is None:
         return None
     timeout_s = service.readiness.timeout_s

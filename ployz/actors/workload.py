@@ -15,6 +15,7 @@ from ployz.actors.core import Actor, handles
 from ployz.actors.departing import Departure
 from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
+from ployz.actors.health import HealthWatch
 from ployz.actors.hooks import Hooks
 from ployz.actors.messages.routing import ClaimAddress, ReserveAddress
 from ployz.actors.messages.workload import (
@@ -44,7 +45,14 @@ from ployz.actors.together import together
 from ployz.actors.waiting import wait_until_ready
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S
 from ployz.errors import Code, Failed, Refused
-from ployz.events.types import ContainerCreated, ContainerReady, ContainerRestarted, ContainerStopped, SlotPlacement
+from ployz.events.types import (
+    ContainerCreated,
+    ContainerFinished,
+    ContainerReady,
+    ContainerRestarted,
+    ContainerStopped,
+    SlotPlacement,
+)
 from ployz.host.ports import Container
 from ployz.ids import Namespace, OperationId, SlotRef
 from ployz.plan import committed, names
@@ -70,6 +78,7 @@ class WorkloadActor(Actor):
         self._hooks = Hooks(parts, self._containers)
         self._fetching = Fetching(parts, home, self._namespace)
         self._settling = Settling(parts, home, self._containers, self._gate, self._fetching)
+        self._health = HealthWatch(parts, self._containers, self._gate, self._stop_unready)
         self._lease = CandidateLease(parts, self._containers.remove)
         self._is_beside = anyio.Event()
 
@@ -78,6 +87,7 @@ class WorkloadActor(Actor):
             self._beside.start_soon(self._containers.restarts.run)
             self._beside.start_soon(self._lease.run)
             self._beside.start_soon(self._fetching.run)
+            self._beside.start_soon(self._health.run)
             self._is_beside.set()
 
     # ------------------------------------------------------------ a candidate
@@ -88,7 +98,9 @@ class WorkloadActor(Actor):
         slot = self._containers.slot(message.candidate.service, message.candidate.slot)
         await self.system.ref("workloads").ask(LookNow(), timeout_s=EFFECT_TIMEOUT_S)
         stream = self._containers.stream(message.candidate.service)
-        name = names.container(slot, message.operation_id)
+        name, ended = names.container(slot, message.operation_id), message.candidate.ended
+        if ended is not None and self._parts.local.finished(name) is None:
+            await self._containers.record(slot, ContainerFinished(slot, name, ended), message.operation_id)
         await self._parts.journal.perform(
             message.operation_id, names.step("create", slot), stream, name, lambda: self._made(slot, message)
         )
@@ -115,7 +127,7 @@ class WorkloadActor(Actor):
         manifest = committed.from_fact(message.manifest)
         spec = self._containers.spec(manifest, self._placement(message))
         created = await self._containers.create(manifest, slot, spec)
-        if self._containers.is_elsewhere(slot):
+        if self._containers.is_elsewhere(slot) and message.candidate.ended is None:
             await self._make_network(message, slot, spec.name)
         return created
 
@@ -240,13 +252,21 @@ class WorkloadActor(Actor):
                 await self._lease.resume(operation_id, slot, each.name)
 
     async def _forget_candidates(self) -> None:
-        """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between."""
+        """Of aborted operations, whose containers are gone though nothing here recorded it: a crash came between. And
+        what is known of containers that are gone, and that nothing asks for any more.
+        """
         there = {each.name for _, each in await self._containers.found()}
         local = self._parts.local
         for slot, claim in [*local.claims.items(), *local.reserved.items()]:
             name = names.container(slot, claim.operation_id)
             aborted = self._parts.view.operations.status(claim.operation_id) is Status.ABORTED
             if slot.service.namespace == self._namespace and aborted and name not in there:
+                await record_removed(self._parts, slot, name)
+        placed = {names.container(slot, each.operation_id) for slot, each in self._containers.placed()}
+        for name in local.ended - there - placed:  # somebody else removed it
+            slot, operation_id = names.slot_and_operation(name)
+            is_decided = self._parts.view.operations.status(operation_id) is not Status.UNDECIDED
+            if slot.service.namespace == self._namespace and is_decided:
                 await record_removed(self._parts, slot, name)
 
     async def _killed(self, slot: SlotRef, name: str, operation_id: OperationId) -> None:
@@ -274,17 +294,28 @@ class WorkloadActor(Actor):
         else:
             await restarts.exited(slot, message.container, message.exit_code, service.restart)
 
-    async def _restart(self, slot: SlotRef, name: str, reason: str) -> None:
+    async def _stop_unready(self, slot: SlotRef, name: str, why: str) -> None:
+        """It is started again after its pause; if ployzd ends meanwhile, by the next one, since ployz stopped it."""
+        placement = self._containers.placement(slot)
+        if placement is not None:
+            await self._containers.stop(slot, name, placement.operation_id)
+            self._containers.restarts.due(slot, name, f"was not ready any more: {why}")
+
+    async def _restart(self, slot: SlotRef, name: str, reason: str) -> bool:
         """Behind the gate, and only what the facts still place here."""
         placement = self._containers.placement(slot)
         if placement is None or names.container(slot, placement.operation_id) != name:
-            return
+            return False
         if await self._parts.docker.inspect(name) is None:
-            return  # taken away: who looks again has it made again, and not without end
-        if self._gate.closed_by(slot.service) is None:
-            await self._containers.mount_all(slot.service, placement.operation_id)
-            await self._containers.start(slot, name)
-            await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
+            return False  # taken away: who looks again has it made again, and not without end
+        if self._gate.closed_by(slot.service) is not None:
+            return False
+        await self._containers.make_whole(slot, placement)
+        await self._containers.mount_all(slot.service, placement.operation_id)
+        self._health.forget(name)
+        await self._containers.start(slot, name)
+        await self._containers.record(slot, ContainerRestarted(slot, name, reason), placement.operation_id)
+        return True
 
     @handles(Reconnect)
     async def reconnect(self, message: Reconnect) -> Done:
@@ -296,7 +327,7 @@ class WorkloadActor(Actor):
             is_ours = name == message.container and self._gate.closed_by(slot.service) is None
             if is_ours and name in census.cut_off:
                 await self._containers.stop(slot, name, placement.operation_id)
-                await self._containers.remove(slot, name)
+                await self._containers.clear_network(slot, name)
                 await self._settling.carry_out()
         return Done()
 
@@ -307,21 +338,36 @@ class WorkloadActor(Actor):
         """Also the slots that the facts place here and that have no container: why may be the gate."""
         found: list[tuple[SlotRef, Container | None]] = list(await self._containers.found())
         filled = {slot for slot, _ in found}
-        found += [(slot, None) for slot, _ in self._containers.placed() if slot not in filled]
+        placed = dict(self._containers.placed())
+        found += [(slot, None) for slot in placed if slot not in filled]
         return WorkloadState(
             machine=self._parts.me,
             namespace=self._namespace,
-            slots=tuple(
-                SlotState(
-                    service=slot.service.service,
-                    slot=slot.slot,
-                    container=each.name if each else "",
-                    running=each is not None and each.running,
-                    exit_code=each.exit_code if each else None,
-                    fenced_by=self._gate.closed_by(slot.service),
-                )
-                for slot, each in found
-            ),
+            slots=tuple(self._state_of(slot, each, placed.get(slot)) for slot, each in found),
+        )
+
+    def _state_of(self, slot: SlotRef, found: Container | None, placement: SlotPlacement | None) -> SlotState:
+        """What has ended stays ended, whether its container is kept or not."""
+        name = found.name if found else ""
+        health, restarted = self._health.of(name), self._containers.restarts.restarted(name)
+        running = found is not None and found.running
+        unready = running and health.ready is False
+        exit_code = found.exit_code if found else None
+        if not running and exit_code is None and placement is not None:
+            exit_code = self._parts.local.ended_with(names.container(slot, placement.operation_id))
+        return SlotState(
+            service=slot.service.service,
+            slot=slot.slot,
+            container=name,
+            running=running,
+            exit_code=exit_code,
+            fenced_by=self._gate.closed_by(slot.service),
+            paused=found is not None and found.paused,
+            unready=unready,
+            why=health.why if unready else restarted.problem,
+            since_ms=health.since_ms if unready else found.changed_ms if found else 0,
+            restarts=restarted.times,
+            restarts_lately=restarted.within(self._parts.clock.wall_ms()),
         )
 
     @handles(ReadLogs, concurrent=True)

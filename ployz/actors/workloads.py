@@ -61,6 +61,7 @@ class WorkloadsActor(Actor):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_docker)
             self._docker.beside = tasks
+            await self._know_itself()
             tasks.start_soon(self._looking.run)
             if not await self._catch_up():
                 self._held = {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
@@ -68,6 +69,14 @@ class WorkloadsActor(Actor):
             await self._follow()
 
     # ------------------------------------------------------------ following decisions
+
+    async def _know_itself(self) -> None:
+        """Facts that do not name this machine yet place nothing here: by them, all that runs would be removed. A log
+        that was lost begins so, until the authority is reached.
+        """
+        machines = self._parts.view.machines
+        while machines.get(self._parts.me) is None and not machines.was_removed(self._parts.me):
+            await self._parts.next_change()
 
     async def _catch_up(self) -> bool:
         with anyio.move_on_after(CATCH_UP_S):
@@ -193,11 +202,7 @@ class WorkloadsActor(Actor):
     def _note(self, event: ContainerEvent) -> None:
         slot = names.slot_of(event.labels)
         container = names.container(slot, OperationId(event.labels[names.LABEL_OPERATION]))
-        if event.action == "die":
-            self._docker.exit_codes[container] = event.exit_code or 0
-        elif event.action == "start":
-            self._docker.exit_codes.pop(container, None)
-        elif event.action == "destroy" and self._docker.is_expected(slot, container):
+        if event.action == "destroy" and self._docker.is_expected(slot, container):
             self._looking.soon()
 
     async def _tell(self, event: ContainerEvent) -> None:

@@ -47,6 +47,9 @@ class Parser(argparse.ArgumentParser):
     def add_yes(self) -> None:
         self.add_argument("--yes", action="store_true", help="do not ask")
 
+    def add_message(self) -> None:
+        self.add_argument("--message", default="", metavar="TEXT", help="why, for whoever reads the log of operators")
+
     def add_operation(self) -> None:
         self.add_argument("operation", type=named(OperationId), metavar="ID", help="the operation's id: op-…")
 

@@ -6,6 +6,7 @@ Imported only where there is a terminal to print to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final, Literal
 
 from rich import table
 from rich.console import RenderableType
@@ -14,6 +15,9 @@ from rich.text import Text
 
 from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
 from ployz.cli.plain import GAP
+
+WHOLE: Final = frozenset({"OPERATION"})
+"""Columns of what is copied into the next command: never folded, however narrow the terminal is."""
 
 
 def styled(blocks: Iterable[Block]) -> Iterator[RenderableType]:
@@ -55,7 +59,8 @@ def _table(block: Table) -> RenderableType | None:
         return Padding(Text(block.empty), (0, 0, 0, block.indent), expand=False) if block.empty else None
     made = table.Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
     for column in block.columns:
-        made.add_column(column, justify="right" if column in block.right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in block.right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
     for row in block.rows:
         made.add_row(*map(Text, row))
     return Padding(made, (0, 0, 0, block.indent), expand=False)

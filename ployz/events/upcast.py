@@ -22,6 +22,7 @@ def _with_release(cutover: Fields | None) -> Fields | None:
 
 UPCASTERS: Upcasters = MappingProxyType(
     {
+        ("command.given", 1): lambda fields: {**fields, "user": "", "message": ""},
         ("operation.finished", 1): lambda fields: {**fields, "cutover": None},
         ("volume.receive_prepared", 1): lambda fields: {**fields, "resumed": False},
         ("operation.finished", 2): lambda fields: {**fields, "cutover": _with_release(fields["cutover"])},

@@ -7,22 +7,30 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ployz.errors import Code, Failed
+from ployz.errors import Code, Failed, Refused
 from ployz.host.private_files import make_private, read_private
 from ployz.ids import Certificate, MachineId
-from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
+from ployz.wire.certificates import certificate_of, name_of, new_identity, private_key_of, vouch
 from ployz.wire.sealing import SealingKey
 
 
 def ensure_identity(path: Path, machine: MachineId) -> Certificate:
     """The certificate in `path`, which is made, with its key, if it is absent. Durable when this returns.
 
-    `Failed` (IDENTITY): others can read the file, or it holds no certificate.
+    `Failed` (IDENTITY): others can read the file, or it holds no certificate. `Refused` (IDENTITY): it is that of a
+    machine of another name, with which ployzd would not start.
     """
     with suppress(FileExistsError):
         if not path.exists():
             make_private(path, new_identity(machine))
-    return read_identity(path)
+    certificate = read_identity(path)
+    if (named := name_of(certificate)) != machine:
+        raise Refused(
+            Code.IDENTITY,
+            f"{path} is the identity of {named}, and this machine is to be {machine}",
+            f"Call it {named}, or set aside its state folder {path.parent} if nothing of it is wanted any more.",
+        )
+    return certificate
 
 
 def read_identity(path: Path) -> Certificate:

@@ -17,6 +17,7 @@ from ployz.ids import MachineId, Name, Namespace, SecretName, ServiceName, Volum
 
 Protocol = Literal["tcp", "udp"]
 Restart = Literal["no", "on-failure", "always", "unless-stopped"]
+OnUnready = Literal["tell", "restart"]
 PullPolicy = Literal["missing", "always", "never"]
 Verify = Literal["guid", "digest"]
 Logbias = Literal["latency", "throughput"]
@@ -234,6 +235,8 @@ class Template:
     env: Mapping[str, str] = field(factory=dict)
     """PLOYZ_MACHINE, PLOYZ_NAMESPACE, PLOYZ_SERVICE and PLOYZ_SLOT are added."""
     mounts: tuple[Mount, ...] = ()
+    disposable: tuple[str, ...] = ()
+    """Folders that the image calls a VOLUME, that no mount covers, and whose content may be lost with the container."""
     secrets: tuple[SecretMount, ...] = ()
     """The container has the values that they have when it starts."""
     labels: Mapping[str, str] = field(factory=dict)
@@ -295,6 +298,8 @@ class Service:
     """None: ready when it runs."""
     restart: Restart = "unless-stopped"
     """What ployzd does when the container ends by itself. `always` and `unless-stopped` mean the same."""
+    on_unready: OnUnready = "tell"
+    """What ployzd does when a container that runs is not ready any more: it tells, or also stops and starts it."""
     cutover_hold_s: float = 30.0
     """How long gateways let new requests and connections wait while it moves or is replaced; 0: not at all."""
     hooks: Hooks = Hooks()

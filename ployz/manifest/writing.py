@@ -15,8 +15,10 @@ from ployz.manifest.schema import MANIFEST, TEMPLATE
 from ployz.manifest.shapes import Raw
 from ployz.manifest.toml_text import toml_text
 
-_NOT_IN_THE_CONTAINER = ("image", "pull_policy", "stop_grace_period")
-"""The image counts by its id, whatever it is called; the others are about getting and stopping the container."""
+_NOT_IN_THE_CONTAINER = ("image", "pull_policy", "stop_grace_period", "disposable")
+"""The image counts by its id, whatever it is called. The others are about getting, stopping and removing the
+container.
+"""
 
 
 def to_canonical_json(manifest: Manifest) -> str:

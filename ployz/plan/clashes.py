@@ -17,17 +17,21 @@ from ployz.manifest.model import Protocol, Service, VolumeSource
 from ployz.plan import committed
 from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, SlotPlan
+from ployz.plan.reports import Answers
 from ployz.projections.view import ClusterView
 
 Port = tuple[MachineId, int, Protocol]
 STARTED = (Change.CREATE, Change.REPLACE, Change.MOVE)
 
 
-def check_clashes(slots: Sequence[SlotPlan], manifest: Manifest, view: ClusterView, blockers: Blockers) -> None:
+def check_clashes(
+    slots: Sequence[SlotPlan], manifest: Manifest, view: ClusterView, answers: Answers, blockers: Blockers
+) -> None:
     new = {service.name: service for service in manifest.services}
     before = committed.of_namespace(view, manifest.namespace)
     old = {service.name: service for service in before.services} if before else {}
     clashes = _Clashes(slots, manifest, new, old, blockers)
+    clashes.check_ports_of_ployz(answers)
     clashes.check_ports_of_others(view)
     clashes.check_ports_of_replicas()
     clashes.check_ports_given_up()
@@ -41,6 +45,17 @@ class _Clashes:
     new: dict[ServiceName, Service]
     old: dict[ServiceName, Service]
     blockers: Blockers
+
+    def check_ports_of_ployz(self, answers: Answers) -> None:
+        """What runs already has shown that it may."""
+        instead = "let clients use its overlay address"
+        for slot in self.slots:
+            for port in self._wants(slot) if slot.change in STARTED else ():
+                machine, number, protocol = port
+                report = answers.machine(machine)
+                for own in report.own_ports if report else ():
+                    if (own.number, own.protocol) == (number, protocol):
+                        self._port_taken(port, f"({protocol}) is taken by {own.by}", instead)
 
     def check_ports_of_others(self, view: ClusterView) -> None:
         """A published port of a machine belongs to one service of all namespaces."""

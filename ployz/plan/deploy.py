@@ -114,7 +114,7 @@ def resolve(
     found = Blockers()
     volumes = tuple(VolumePlanner(manifest, assignment, answers, estimates, found).plan())
     slots = SlotPlanner(manifest, assignment, view, answers, coordinator, found).plan()
-    check_clashes(slots, manifest, view, found)
+    check_clashes(slots, manifest, view, answers, found)
     check_routes(slots, manifest, view, found)
     check_space(volumes, answers, found)
     secrets = plan_secrets(slots, manifest, view, coordinator, found)

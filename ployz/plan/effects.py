@@ -68,6 +68,9 @@ class CreateContainer:
     ref: SlotRef
 
     def __str__(self) -> str:
+        if self.slot.ended is not None:
+            how = f"which has ended ({self.slot.ended}) and is not started again"
+            return f"{self.slot.machine}: create the container of {self.ref}, {how}"
         return f"{self.slot.machine}: create the container of {self.ref}, not started"
 
 
@@ -277,7 +280,8 @@ class Phases:
 def phases(plan: Plan) -> Phases:
     moved = plan.moved_volumes
     changed = [slot for slot in plan.slots if slot.change not in (Change.UNCHANGED, Change.REMOVE)]
-    starts = [(_arrives(slot, moved), StartContainer(slot, _ref(plan, slot))) for slot in changed]
+    run = [slot for slot in changed if slot.ended is None]
+    starts = [(_arrives(slot, moved), StartContainer(slot, _ref(plan, slot))) for slot in run]
     return Phases(
         secrets=tuple(ShareSecret(each) for each in plan.secrets),
         images=tuple(_images(changed)),

@@ -14,6 +14,7 @@ from ployz.events.types import OperationKind, SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, Namespace, SecretName, SecretRef, ServiceName, ServiceRef, SlotName, VolumeRef
 from ployz.plan.precopy import Expected
 from ployz.plan.properties import Setting
+from ployz.plan.uncovered import Uncovered
 
 
 class Change(StrEnum):
@@ -68,6 +69,10 @@ class SlotPlan:
     """The machine of `previous` is no member any more: nothing can be stopped there, and only the address is kept."""
     secrets: tuple[SecretVersion, ...] = ()
     """What its container is given, as it is set now."""
+    uncovered: tuple[Uncovered, ...] = ()
+    """Of a new container: what it will write that goes with it."""
+    ended: int | None = None
+    """Of a slot that moves: its program has ended with this, for good, and its new container is not started."""
 
     @property
     def source(self) -> MachineId | None:

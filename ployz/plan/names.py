@@ -98,6 +98,12 @@ def container(slot: SlotRef, operation_id: OperationId) -> str:
     return f"{slot.service.namespace}.{slot.service.service}.{slot.slot}.{operation_id}"
 
 
+def slot_and_operation(container: str) -> tuple[SlotRef, OperationId]:
+    """From a name that `container` made."""
+    namespace, service, slot, operation_id = container.split(".")
+    return SlotRef(ServiceRef(Namespace(namespace), ServiceName(service)), SlotName(slot)), OperationId(operation_id)
+
+
 def keeper(image_id: str, operation_id: OperationId) -> str:
     """Of the container that keeps an image in use while an operation may have to be undone."""
     return f"ployz-keep.{operation_id}.{image_id.rpartition(':')[2][:12]}"

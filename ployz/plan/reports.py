@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from ployz.ids import MachineId, SlotRef, VolumeRef
+from ployz.ids import MachineId, OperationId, SlotRef, VolumeRef
 
 
 @frozen
@@ -74,6 +74,40 @@ class ImageReport:
     """As it was asked for: a tag, or an id."""
     image_id: str
     size_bytes: int
+    volumes: tuple[str, ...] = ()
+    """Folders that it calls a VOLUME."""
+
+
+@frozen
+class OwnPort:
+    """A port of the machine that ployz itself listens on."""
+
+    number: int
+    protocol: str
+    """`tcp` or `udp`."""
+    by: str
+    """`ployz's name server`."""
+
+
+@frozen
+class EndedReport:
+    """A container of the namespace whose program has ended, and which its restart policy leaves so."""
+
+    slot: SlotRef
+    operation_id: OperationId
+    """Whose container it is."""
+    exit_code: int
+
+
+@frozen
+class UncoveredReport:
+    """A VOLUME of its image that nothing is mounted on, in a container of the namespace."""
+
+    slot: SlotRef
+    operation_id: OperationId
+    """Whose container it is."""
+    path: str
+    written: bool
 
 
 @frozen
@@ -100,6 +134,10 @@ class MachineReport:
     """Of the asked volumes."""
     unreached: tuple[MachineId, ...] = ()
     """Those of the asked machines that did not answer it."""
+    uncovered: tuple[UncoveredReport, ...] = ()
+    """Of the asked namespace, as `ended`."""
+    ended: tuple[EndedReport, ...] = ()
+    own_ports: tuple[OwnPort, ...] = ()
     missing: tuple[SlotRef, ...] = ()
     """Slots that the facts place there, and of which the container is gone: somebody removed it."""
 
@@ -135,6 +173,18 @@ class Answers:
 
     def volume(self, machine: MachineId, volume: VolumeRef) -> VolumeReport | None:
         return self._volumes.get((machine, volume))
+
+    def uncovered(self, machine: MachineId, slot: SlotRef, operation_id: OperationId) -> dict[str, bool]:
+        """By path in the container of that operation: whether it has written there."""
+        of = self._machines.get(machine)
+        seen = of.uncovered if of else ()
+        return {each.path: each.written for each in seen if (each.slot, each.operation_id) == (slot, operation_id)}
+
+    def ended(self, machine: MachineId, slot: SlotRef, operation_id: OperationId) -> int | None:
+        """The exit code of what has ended for good. None: it runs, or would be started again."""
+        of = self._machines.get(machine)
+        seen = of.ended if of else ()
+        return next((each.exit_code for each in seen if (each.slot, each.operation_id) == (slot, operation_id)), None)
 
     def is_missing(self, machine: MachineId, slot: SlotRef) -> bool:
         report = self._machines.get(machine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from attrs import field, frozen
@@ -17,6 +18,7 @@ from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, ImageOrigin, ImagePlan, SecretVersion, SlotPlan
 from ployz.plan.reports import Answers
 from ployz.plan.secrets import versions_of
+from ployz.plan.uncovered import Uncovered, uncovered
 from ployz.projections.view import ClusterView
 
 
@@ -61,6 +63,7 @@ class SlotPlanner:
         previous = wanted.previous
         hashed = self._kept_hash(service, wanted) or self._hash(service, image.image_id)
         stranded = previous is not None and previous.machine in self.assignment.gone
+        ref = self._ref(wanted.service, wanted.slot)
         if previous is None or stranded:
             change = Change.CREATE
         elif previous.machine != wanted.machine:
@@ -68,13 +71,13 @@ class SlotPlanner:
             self._check_binds(service, previous.machine)
         else:
             # A move changes nothing but places: what is missing beside it comes back by itself.
-            lost = not self.manifest.intent.moves and self.answers.is_missing(
-                wanted.machine, self._ref(wanted.service, wanted.slot)
-            )
+            lost = not self.manifest.intent.moves and self.answers.is_missing(wanted.machine, ref)
             change = Change.UNCHANGED if previous.template_hash == hashed and not lost else Change.REPLACE
+        bare = () if change is Change.UNCHANGED else self._uncovered(service, image, ref, previous)
         if change is not Change.UNCHANGED:
             self._check_image(service, image)
-        ref = self._ref(wanted.service, wanted.slot)
+        if change in (Change.MOVE, Change.REPLACE):
+            self._check_uncovered(ref, bare)
         ipv6, ipv4 = (previous.ipv6, previous.ipv4) if previous else new.get(ref, ("", ""))
         return SlotPlan(
             change=change,
@@ -89,6 +92,8 @@ class SlotPlanner:
             volumes=self._volumes(service),
             stranded=stranded,
             secrets=tuple(SecretVersion(*each) for each in self._versions(service).items()),
+            uncovered=bare,
+            ended=self._ended(ref, previous) if change is Change.MOVE and _is_same(previous, hashed) else None,
         )
 
     def _removed(self) -> Iterator[SlotPlan]:
@@ -168,7 +173,29 @@ class SlotPlanner:
     def _versions(self, service: Service) -> dict[SecretName, int]:
         return versions_of(self.view, self.manifest.namespace, service)
 
+    def _uncovered(
+        self, service: Service, image: ImagePlan, ref: SlotRef, previous: SlotPlacement | None
+    ) -> tuple[Uncovered, ...]:
+        known = next(iter(self.answers.images(image.image_id).values()), None)
+        found = self.answers.uncovered(previous.machine, ref, previous.operation_id) if previous else {}
+        return tuple(uncovered(service.template, known.volumes if known else (), found))
+
+    def _ended(self, ref: SlotRef, previous: SlotPlacement | None) -> int | None:
+        return self.answers.ended(previous.machine, ref, previous.operation_id) if previous else None
+
     # ------------------------------------------------------------ checks
+
+    def _check_uncovered(self, ref: SlotRef, found: tuple[Uncovered, ...]) -> None:
+        lost = [each.path for each in found if each.written and not each.disposable]
+        if lost:
+            paths = ", ".join(lost)
+            self.blockers.add(
+                Code.DATA_UNCOVERED,
+                f"{ref} has written to {paths}, which its image calls a VOLUME and no mount covers: a container in its "
+                "place would find nothing there",
+                f"Mount a volume at exactly {paths} and copy the data there first, or say that it may be lost: "
+                f"disposable = {json.dumps(lost)} in its template.",
+            )
 
     def _check_image(self, service: Service, image: ImagePlan) -> None:
         if image.origin is ImageOrigin.PULLED and service.template.pull_policy == "never":
@@ -199,3 +226,7 @@ class SlotPlanner:
 
     def _ref(self, service: ServiceName, slot: SlotName) -> SlotRef:
         return SlotRef(ServiceRef(self.manifest.namespace, service), slot)
+
+
+def _is_same(previous: SlotPlacement | None, template_hash: str) -> bool:
+    return previous is not None and previous.template_hash == template_hash

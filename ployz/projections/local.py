@@ -6,6 +6,7 @@ It answers what no fact says: which gates are closed here, and which datasets an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -15,11 +16,14 @@ from ployz.events.types import (
     AddressClaimed,
     AddressReserved,
     ContainerCreated,
+    ContainerExited,
+    ContainerFinished,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
     ContainerStopped,
     Cutover,
+    NodeStarted,
     OperationFinished,
     ReceivePrepared,
     RoutesHeld,
@@ -29,7 +33,7 @@ from ployz.events.types import (
     VolumeCreated,
     VolumeDestroyed,
 )
-from ployz.ids import OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
+from ployz.ids import MachineId, OperationId, ServiceRef, SlotName, SlotRef, VolumeRef
 
 CUTOVERS_MAX: Final = 200
 """So many of the last ones are remembered, of all services together."""
@@ -74,6 +78,10 @@ class LocalView:
     _claims: dict[SlotRef, Claim] = field(factory=dict)
     _holds: dict[ServiceRef, Held] = field(factory=dict)
     _reserved: dict[SlotRef, Claim] = field(factory=dict)
+    _finished: dict[str, int] = field(factory=dict)
+    _exited: dict[str, int] = field(factory=dict)
+    machine: MachineId | None = None
+    """Whose log this is: who started last with it. None: nobody has yet."""
 
     @property
     def fences(self) -> Mapping[ServiceRef, OperationId]:
@@ -105,6 +113,21 @@ class LocalView:
         """It did not end by itself: ployz stopped it, and has not started it since."""
         return container in self._stopped
 
+    def finished(self, container: str) -> int | None:
+        """What it runs ended with this at another machine, and it was made here to stay so. None: nothing says so."""
+        return self._finished.get(container)
+
+    @property
+    def ended(self) -> AbstractSet[str]:
+        """The containers of which that is known."""
+        return {*self._finished, *self._exited}
+
+    def ended_with(self, container: str) -> int | None:
+        """How what it runs ended by itself, here or where it was before, whether the container is still there or not.
+        None: nothing says so, or it was started since.
+        """
+        return self._exited.get(container, self._finished.get(container))
+
     @property
     def cutovers(self) -> Sequence[Cutover]:
         """The last ones that were coordinated here and committed, oldest first."""
@@ -125,6 +148,17 @@ class LocalView:
                     self._touches[volume] = Touch(record.operation_id, base)
             case VolumeDestroyed(volume):
                 self._touches.pop(volume, None)
+            case _:
+                self._apply_to_the_node(record)
+
+    def _apply_to_the_node(self, record: Record) -> None:
+        match record.event:
+            case NodeStarted(machine):
+                self.machine = machine
+            case ContainerFinished(_, container, exit_code):
+                self._finished[container] = exit_code
+            case ContainerExited(_, container, exit_code):
+                self._exited[container] = exit_code
             case RoutesHeld(service, slots, until_ms) if record.operation_id is not None:
                 self._holds[service] = Held(record.operation_id, slots, until_ms)
             case RoutesReleased(service):
@@ -149,8 +183,12 @@ class LocalView:
                 self._stopped.add(container)
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.discard(container)
+                self._finished.pop(container, None)
+                self._exited.pop(container, None)
             case ContainerRemoved(slot, container):
                 self._stopped.discard(container)
+                self._finished.pop(container, None)
+                self._exited.pop(container, None)
                 for held in (self._claims, self._reserved):
                     claim = held.get(slot)
                     if claim is not None and container.endswith(f".{claim.operation_id}"):

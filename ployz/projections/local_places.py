@@ -17,11 +17,13 @@ from ployz.events.types import (
     CommandGiven,
     ContainerCreated,
     ContainerExited,
+    ContainerFinished,
     ContainerReady,
     ContainerRemoved,
     ContainerRestarted,
     ContainerStarted,
     ContainerStopped,
+    ContainerUnready,
     HookRan,
     ImageReceived,
     NodeStarted,
@@ -52,11 +54,10 @@ from ployz.projections.local import CUTOVERS_MAX
 
 NOTHING: Final = (
     CommandGiven,
-    ContainerExited,
     ContainerReady,
+    ContainerUnready,
     HookRan,
     ImageReceived,
-    NodeStarted,
     OperationOrdered,
     PutBack,
     StepBegun,
@@ -87,17 +88,21 @@ class LocalPlaces:
     _touches: dict[VolumeRef, _Said] = field(factory=dict)
     _cutovers: tuple[int, ...] = ()
     _stopped: dict[str, int] = field(factory=dict)
+    _finished: dict[str, int] = field(factory=dict)
+    _exited: dict[str, int] = field(factory=dict)
     _claims: dict[SlotRef, _Said] = field(factory=dict)
     _reserved: dict[SlotRef, _Said] = field(factory=dict)
+    _started: tuple[int, ...] = ()
+    """At most one: the last."""
     _always: list[int] = field(factory=list)
 
     def seqs(self) -> Iterator[int]:
         """In no order."""
-        for places in (self._fences, self._holds, self._stopped):
+        for places in (self._fences, self._holds, self._stopped, self._finished, self._exited):
             yield from places.values()
         for said in (*self._touches.values(), *self._claims.values(), *self._reserved.values()):
             yield from said.seqs
-        yield from (*self._cutovers, *self._always)
+        yield from (*self._cutovers, *self._started, *self._always)
 
     def note(self, record: Record) -> None:
         match record.event:
@@ -113,6 +118,8 @@ class LocalPlaces:
             case OperationFinished():
                 if record.event.cutover is not None:
                     self._cutovers = (*self._cutovers, record.seq)[-CUTOVERS_MAX:]
+            case NodeStarted():
+                self._started = (record.seq,)
             case AddressClaimed() | AddressReserved() | VolumeCreated() | ReceivePrepared() | VolumeDestroyed():
                 self._note_operation(record)
             case _:
@@ -144,15 +151,28 @@ class LocalPlaces:
                 reserved = self._reserved.get(slot)
                 if reserved is not None and container.endswith(f".{reserved.operation_id}"):
                     self._reserved[slot] = evolve(reserved, seqs=(reserved.seqs[0], record.seq))
-            case ContainerStopped(_, container):
-                self._stopped[container] = record.seq
+            case ContainerFinished() | ContainerExited() | ContainerStopped():
+                self._note_end(record)
             case ContainerStarted(_, container) | ContainerRestarted(_, container):
                 self._stopped.pop(container, None)
+                self._finished.pop(container, None)
+                self._exited.pop(container, None)
             case ContainerRemoved(slot, container):
                 self._stopped.pop(container, None)
+                self._finished.pop(container, None)
+                self._exited.pop(container, None)
                 for places in (self._claims, self._reserved):
                     said = places.get(slot)
                     if said is not None and container.endswith(f".{said.operation_id}"):
                         del places[slot]
             case event if not isinstance(event, NOTHING):
                 self._always.append(record.seq)
+
+    def _note_end(self, record: Record) -> None:
+        match record.event:
+            case ContainerFinished(_, container):
+                self._finished[container] = record.seq
+            case ContainerExited(_, container):
+                self._exited[container] = record.seq
+            case ContainerStopped(_, container):
+                self._stopped[container] = record.seq

@@ -54,6 +54,12 @@ def certificate_of(identity: bytes) -> Certificate:
     return encoded(x509.load_pem_x509_certificate(identity).public_bytes(Encoding.DER))
 
 
+def name_of(certificate: Certificate) -> str:
+    """The machine that it was made for; empty: it names none."""
+    names = x509.load_der_x509_certificate(der_of(certificate)).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
 def certificate_flaw(certificate: Certificate, machine: MachineId) -> str:
     """Why TLS could not know the machine by it, for the end of a sentence. Empty: it could."""
     try:

@@ -25,7 +25,7 @@ def add_image(cluster: Cluster, reference: str = IMAGE) -> None:
 
 async def deploy(cluster: Cluster, text: str = DATABASE, *, by: MachineId = A) -> Outcome:
     """It must succeed."""
-    outcome = await cluster.run(by, ApplyDeploy(text))
+    outcome = await cluster.run(by, ApplyDeploy(text, remove=True))
     assert outcome.exit_code == 0, outcome.text
     return outcome
 

@@ -286,6 +286,22 @@ def test_what_a_removal_that_was_broken_off_has_left_is_made_whole_by_its_creati
     run(world, test)
 
 
+def test_a_container_that_is_stopped_gets_another_network_and_stays_what_it_is(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        made = await docker.create(wanted)
+        await docker.start(wanted.name)
+        await docker.stop(wanted.name, grace_s=0)
+        for _ in range(2):
+            await docker.drop_network(wanted.name)
+        assert await docker.create(wanted) == made
+        await docker.start(wanted.name)
+        assert await docker.census() == Census(network=True, containers={wanted.name: True})
+        await docker.drop_network("nobody")
+
+    run(world, test)
+
+
 def test_containers_are_found_by_all_their_labels(world: World) -> None:
     async def test(docker: Docker) -> None:
         specs = [spec(world), spec(world), spec(world, operation="op-2")]

@@ -76,3 +76,23 @@ def test_a_folder_that_is_not_there_is_a_failure(run: Run) -> None:
         assert failure.value.code == Code.PART_FAILED
 
     run(body)
+
+
+def test_what_was_written_after_a_time_is_seen_wherever_it_is(tmp_path: Path) -> None:
+    async def body() -> None:
+        folders, deep = SystemFolders(), tmp_path / "18" / "docker"
+        deep.mkdir(parents=True)
+        (deep / "old").write_text("from the image")
+        for each in (deep / "old", deep, deep.parent):
+            os.utime(each, (1_000, 1_000))
+        assert not await folders.written_since(str(tmp_path), 2_000_000)
+        (deep / "old").write_text("by the program")
+        assert await folders.written_since(str(tmp_path), 2_000_000)
+        assert not await folders.written_since(str(tmp_path / "none"), 0)
+        os.utime(deep / "old", (1_000, 1_000))
+        (deep / "away").symlink_to("/")
+        os.utime(deep / "away", (1_000, 1_000), follow_symlinks=False)
+        os.utime(deep, (1_000, 1_000))
+        assert not await folders.written_since(str(tmp_path), 2_000_000)
+
+    anyio.run(body, backend="trio")

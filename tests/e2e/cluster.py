@@ -185,11 +185,11 @@ class Cluster(Lab):
                 process.kill()
                 raise
 
-    def deploy(self, manifest: Manifest, on: str = "machine-a") -> dict[str, Any]:
-        return self.get("deploy", "-f", "-", on=on, stdin=json.dumps(manifest))
+    def deploy(self, manifest: Manifest, *options: str, on: str = "machine-a") -> dict[str, Any]:
+        return self.get("deploy", "-f", "-", *options, on=on, stdin=json.dumps(manifest))
 
-    def try_deploy(self, manifest: Manifest, on: str = "machine-a") -> Answer:
-        return self.ctl("deploy", "-f", "-", on=on, stdin=json.dumps(manifest))
+    def try_deploy(self, manifest: Manifest, *options: str, on: str = "machine-a") -> Answer:
+        return self.ctl("deploy", "-f", "-", *options, on=on, stdin=json.dumps(manifest))
 
     def preview(self, manifest: Manifest, on: str = "machine-a") -> dict[str, Any]:
         return self.get("deploy", "preview", "-f", "-", on=on, stdin=json.dumps(manifest))

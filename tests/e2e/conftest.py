@@ -81,7 +81,7 @@ def put_right(lab: Cluster) -> None:
 
 def remove(cluster: Cluster, namespace: str) -> None:
     """As an operator does it: a manifest without anything, then the volumes, which no deploy destroys."""
-    cluster.deploy({"namespace": namespace})
+    cluster.deploy({"namespace": namespace}, "--remove")
     for row in cluster.get("volume", "ls")["volumes"]:
         if row["volume"].startswith(f"{namespace}/"):
             cluster.get("volume", "rm", row["volume"], "--yes")

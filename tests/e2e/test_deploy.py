@@ -46,7 +46,7 @@ def test_a_service_is_made_left_alone_replaced_and_removed(cluster: Cluster, nam
     assert cluster.in_container(first["machine"], f"{namespace}/web", "sh", "-c", "echo $COLOUR") == "blue\n"
     assert get(cluster, url)["count"] == 2
 
-    cluster.deploy(ns(namespace, volumes=({"name": "data", "quota": "64M"},)))
+    cluster.deploy(ns(namespace, volumes=({"name": "data", "quota": "64M"},)), "--remove")
     assert cluster.slots(f"{namespace}/web") == []
     assert cluster.containers(first["machine"], namespace) == []
     assert cluster.volume(f"{namespace}/data")["row"]["used_by"] == []

@@ -77,7 +77,7 @@ def test_a_secret_is_in_its_file_and_nowhere_else(cluster: Cluster, namespace: s
     assert given("machine-c") == "another"
     in_use = cluster.ctl("secret", "rm", secret, "--yes")
     assert (in_use.exit_code, in_use.code) == (1, "secret-in-use")
-    cluster.deploy({"namespace": namespace})
+    cluster.deploy({"namespace": namespace}, "--remove")
     cluster.get("secret", "rm", secret, "--yes")
     assert all(folders(cluster, machine, namespace) == [] for machine in MACHINES)
 

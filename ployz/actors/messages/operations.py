@@ -56,6 +56,12 @@ class ApplyDeploy(Message[Accepted]):
 
     text: str
     """TOML or JSON."""
+    remove: bool = False
+    """Services that it leaves out may be removed. Without this, a plan that would is refused (REMOVES)."""
+    message: str = ""
+    """Why, for whoever reads the log; as in the other commands that begin an operation."""
+    operation_id: OperationId | None = None
+    """Given by the node that takes the command, never by who sends it."""
 
 
 @message("migrate.apply", senders=OPERATOR)
@@ -65,6 +71,8 @@ class ApplyMigration(Message[Accepted]):
     to_machine: MachineId
     verify: bool = False
     bandwidth_bytes_s: int | None = None
+    message: str = ""
+    operation_id: OperationId | None = None
 
 
 @message("drain.apply", senders=OPERATOR)
@@ -74,6 +82,8 @@ class ApplyDeparture(Message[Accepted]):
 
     machine: MachineId
     departure: Departure
+    message: str = ""
+    operation_id: OperationId | None = None
 
 
 @frozen
@@ -96,6 +106,8 @@ class RemoveService(Message[Accepted]):
     """Deploys the committed manifest of its namespace without the service. Its volumes stay."""
 
     service: ServiceRef
+    message: str = ""
+    operation_id: OperationId | None = None
 
 
 # ---------------------------------------------------------------- watching

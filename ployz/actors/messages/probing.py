@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, Namespace, VolumeRef
 from ployz.plan.reports import MachineReport
 from ployz.wire.message import PEER, Message, message
 
@@ -20,3 +20,5 @@ class ProbeMachine(Message[MachineReport]):
     """Whether this machine reaches them."""
     hindrances: bool = False
     """Look also for what would keep the volumes from moving or going: datasets below, holds, clones."""
+    namespace: Namespace | None = None
+    """Of whose containers it is asked what they have written where no mount is, and which have ended."""

@@ -14,10 +14,18 @@ class SlotRow:
     slot: SlotName
     machine: MachineId
     state: str
-    """`running`, `exited (1)`, `missing`, `fenced`, or `unknown` where the machine does not answer."""
+    """`running`, `unready`, `paused`, `exited (1)`, `missing`, `fenced`, or `unknown` where the machine does not
+    answer.
+    """
     image: str
     ipv6: str
     ipv4: str
+    since_ms: int = 0
+    """When it became that, by its machine's clock; 0: not known."""
+    restarts: int = 0
+    """Since its ployzd began to look after it."""
+    why: str = ""
+    """Of an unready one, what the last look said; of one that ended, why it could not be started again."""
 
 
 @frozen

@@ -24,6 +24,8 @@ class Candidate:
     ipv4: str
     image_id: str
     template_hash: str
+    ended: int | None = None
+    """What it runs ended with this elsewhere: it is made, and stays so."""
 
 
 @message("workload.create", senders=PEER)
@@ -167,7 +169,9 @@ class ContainerDied(Message[Done]):
 @message("workload.reconnect", senders=LOCAL)
 @frozen
 class Reconnect(Message[Done]):
-    """From the look at Docker: this container runs, and is on no network any more. It is made anew."""
+    """From the look at Docker: this container runs, and is on no network any more. It is made anew, or
+    stopped and given another network where it has written what must not be lost.
+    """
 
     container: str
 
@@ -200,6 +204,17 @@ class SlotState:
     running: bool
     exit_code: int | None
     fenced_by: OperationId | None
+    paused: bool = False
+    unready: bool = False
+    """It runs, and its readiness was lost."""
+    why: str = ""
+    """Of an unready one, what the last look said; of one that ended, why it could not be started again."""
+    since_ms: int = 0
+    """When it became what it is, by its machine's clock; 0: not known."""
+    restarts: int = 0
+    """Since ployzd began to look after it."""
+    restarts_lately: int = 0
+    """Of these, those of the last five minutes."""
 
 
 @frozen

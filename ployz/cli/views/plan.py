@@ -10,6 +10,7 @@ from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
 from ployz.errors import Code, Problem
 from ployz.events.types import OperationKind
 from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.removal import NAMED_MAX, removals, removed_slots, shortened, uncovered_words
 
 
 def render(previewed: Previewed) -> Iterator[Block]:
@@ -18,6 +19,8 @@ def render(previewed: Previewed) -> Iterator[Block]:
     yield Lines.of(_unchanged(plan))
     yield from _slots([slot for slot in plan.slots if slot.change is not Change.UNCHANGED])
     yield from _volumes([volume for volume in plan.volumes if volume.change is not Change.UNCHANGED])
+    yield from _uncovered(plan)
+    yield from _removed(plan)
     if not plan.changes_nothing:
         yield from _phases(previewed.phases)
         yield from _cutover(plan)
@@ -147,6 +150,31 @@ def _in_place(volume: VolumePlan) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _uncovered(plan: Plan) -> Iterator[Block]:
+    lines = list(uncovered_words(plan))
+    if lines:
+        yield Heading("Covered by no mount")
+        yield Lines.of(lines, indent=2)
+
+
+def _removed(plan: Plan) -> Iterator[Block]:
+    """What goes for good. That volumes are named here does not mean that they go: none does."""
+    stopped = stopped_for_good(plan)
+    if stopped:
+        yield Heading("Stopped and removed")
+        ended = [f"ends: {each}" for each in removals(plan)]
+        asks = ["The manifest leaves them out: apply asks, unless it is given --remove."] if ended else []
+        more = [f"and {len(ended) - NAMED_MAX} more"] if len(ended) > NAMED_MAX else []
+        yield Lines.of([stopped, *ended[:NAMED_MAX], *more, *asks], indent=2)
+
+
+def stopped_for_good(plan: Plan) -> str:
+    """`2 slots: db/slot-1, web/slot-3`. Empty: none."""
+    slots = removed_slots(plan)
+    names = shortened([f"{slot.service}/{slot.slot}" for slot in slots])
+    return f"{len(slots)} slot{'s' if len(slots) > 1 else ''}: {names}" if slots else ""
+
+
 def _phases(phases: Iterable[PhaseText]) -> Iterator[Block]:
     yield Heading("Phases")
     lines = []
@@ -159,7 +187,8 @@ def _phases(phases: Iterable[PhaseText]) -> Iterator[Block]:
 def _cutover(plan: Plan) -> Iterator[Block]:
     yield Heading("Cut-over")
     if plan.expected is None:
-        yield Lines.of(["none: no running service is stopped"], indent=2)
+        stopped = "nothing that goes on" if removed_slots(plan) else "no running service"
+        yield Lines.of([f"none: {stopped} is stopped"], indent=2)
         return
     last = f", {human.size(plan.predicted_bytes)} of data left to send in it" if plan.predicted_bytes else ""
     yield Lines.of([f"about {human.duration(plan.predicted_cutover_ms)}{last}, by {plan.expected.basis}"], indent=2)

@@ -9,7 +9,7 @@ import attrs
 from ployz.actors.messages.operations import Result
 from ployz.cli import human
 from ployz.cli.blocks import Block, Fields, Heading, Table
-from ployz.cli.views.plan import headline
+from ployz.cli.views.plan import headline, stopped_for_good
 from ployz.events.types import CutoverParts, RoundEvidence
 
 
@@ -19,6 +19,7 @@ def render(result: Result) -> Iterator[Block]:
     yield Fields(
         (
             ("committed", f"as fact {result.position}" if result.committed else "no"),
+            ("removed", stopped_for_good(result.plan) if result.plan and result.committed else ""),
             ("took", human.duration(result.duration_ms)),
             ("cut-over", _cutover(result)),
             ("of which", parts(result.parts) if result.cutover_ms else ""),
@@ -53,7 +54,9 @@ def rounds(evidence: Sequence[RoundEvidence]) -> Iterator[Block]:
 
 def _cutover(result: Result) -> str:
     if not result.cutover_ms:
-        return "none: no running service was stopped" if result.committed else ""
+        removed = result.plan is not None and stopped_for_good(result.plan)
+        stopped = "nothing that goes on" if removed else "no running service"
+        return f"none: {stopped} was stopped" if result.committed else ""
     return measured(result.cutover_ms, result.predicted_cutover_ms)
 
 

@@ -18,7 +18,7 @@ class NodeStarted(Event):
     version: str
 
 
-@event("command.given", 1)
+@event("command.given", 2)
 @frozen
 class CommandGiven(Event):
     """An operator of this machine asked for a change. Appended before anything of it is done; refused or not."""
@@ -29,7 +29,11 @@ class CommandGiven(Event):
     command: str
     """The message: `migrate.apply`."""
     about: str
-    """The names in it, `production/db, machine-b`. Never anything else of it."""
+    """The names in it, `production/db, machine-b`; of a manifest, its namespace. Never anything else of it."""
+    user: str
+    """The name of `uid` on this machine when it was given; empty: it had none."""
+    message: str
+    """Why, in the operator's words: `--message`."""
 
 
 @event("fact.mirrored", 1)

@@ -63,11 +63,35 @@ class ContainerReady(Event):
     attempts: int
 
 
+@event("container.unready", 1)
+@frozen
+class ContainerUnready(Event):
+    """It runs, was ready or had its time, and did not answer some looks in a row. Once, until it is ready again."""
+
+    slot: SlotRef
+    container: str
+    why: str
+    """What the last look said."""
+
+
 @event("container.stopped", 1)
 @frozen
 class ContainerStopped(Event):
     slot: SlotRef
     container: str
+
+
+@event("container.finished", 1)
+@frozen
+class ContainerFinished(Event):
+    """What it runs had ended at the machine that had its slot before, for good: it is made here to stay as it is.
+
+    Appended before that.
+    """
+
+    slot: SlotRef
+    container: str
+    exit_code: int
 
 
 @event("container.removed", 1)

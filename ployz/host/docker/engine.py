@@ -240,19 +240,27 @@ class DockerEngine:
         finally:
             os.close(process)
 
-    async def remove(self, name: str) -> None:
-        """With its network and its anonymous volumes. It is killed first, and gone last: what holds its network is
+    async def remove(self, name: str, *, with_volumes: bool = True) -> None:
+        """With its network. It is killed first, and gone last: what holds its network is
         found by it.
         """
         await self._kill(name)
         await self._remove(pause.holder(name))
-        await self._remove(name)
+        await self._remove(name, with_volumes=with_volumes)
 
-    async def _remove(self, name: str) -> None:
+    async def drop_network(self, name: str) -> None:
+        await self._remove(pause.holder(name))
+
+    async def _remove(self, name: str, *, with_volumes: bool = True) -> None:
         """It is gone when this returns, also when somebody else is removing it."""
         path, doing = f"/containers/{_quoted(name)}", f"remove {name}"
         answer = await self._connection.call(
-            "DELETE", path, doing, query={"force": 1, "v": 1}, also=(_NOT_FOUND, _CONFLICT), deadline_s=REMOVE_S
+            "DELETE",
+            path,
+            doing,
+            query={"force": 1, "v": int(with_volumes)},
+            also=(_NOT_FOUND, _CONFLICT),
+            deadline_s=REMOVE_S,
         )
         if answer.status == _CONFLICT:
             await self._connection.call(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from ployz.host.docker import pause
 from ployz.host.ports import (
     LABEL_PREFIX,
+    AnonymousVolume,
     BridgeNetwork,
     Census,
     Container,
@@ -134,7 +136,25 @@ def container(value: Json) -> Container:
         running=running,
         exit_code=None if running or state["Status"] == "created" else state["ExitCode"],
         pid=state["Pid"] if running else 0,
+        paused=state["Status"] == "paused",
+        changed_ms=wall_ms(state["StartedAt" if running else "FinishedAt"]),
+        created_ms=wall_ms(value.get("Created") or ""),
+        volumes=tuple(
+            AnonymousVolume(each["Destination"], each["Source"])
+            for each in value.get("Mounts") or ()
+            if each["Type"] == "volume"
+        ),
     )
+
+
+def wall_ms(text: str) -> int:
+    """Of `2026-11-28T08:00:00.123456789Z`. 0 for Docker's "never", which is the year 1, and for what is no time."""
+    try:
+        at = datetime.fromisoformat(f"{text[:19]}+00:00")
+    except ValueError:
+        return 0
+    fraction = text[19:].partition(".")[2].rstrip("Z")[:3].ljust(3, "0")
+    return max(0, round(at.timestamp()) * 1000 + (int(fraction) if fraction.isdecimal() else 0))
 
 
 def census(network: str, networks: list[Json], listed: list[Json], *, are_held: bool) -> Census:
@@ -211,7 +231,8 @@ def container_event(value: Json) -> ContainerEvent | None:
 
 def image(value: Json) -> Image:
     """From GET /images/NAME/json."""
-    return Image(value["Id"], value["Size"], tuple(value.get("RepoTags") or ()))
+    declared = (value.get("Config") or {}).get("Volumes") or {}
+    return Image(value["Id"], value["Size"], tuple(value.get("RepoTags") or ()), tuple(sorted(declared)))
 
 
 def tagged(reference: str) -> str:

@@ -52,18 +52,24 @@ class FakeDocker:
     _keepers: dict[str, tuple[str, str]] = field(factory=dict, init=False)
     """By name, an image's id, and for whom it is kept."""
     _readers: list[MemoryObjectSendStream[ContainerEvent]] = field(factory=list, init=False)
+    kept_volumes: list[str] = field(factory=list, init=False)
+    """Folders of anonymous volumes whose containers were removed without them."""
     _up: bool = field(default=True, init=False)
     _made: int = field(default=0, init=False)
     _pid: int = field(default=1000, init=False)
 
     # ------------------------------------------------------------ levers
 
-    def add_image(self, reference: str, *, size_bytes: int = 1_000_000) -> Image:
+    def add_image(self, reference: str, *, size_bytes: int = 1_000_000, volumes: tuple[str, ...] = ()) -> Image:
         """An image that is on this machine. Its id is a function of its reference, as if built from it."""
         digest = hashlib.sha256(reference.encode()).hexdigest()
-        image = Image(f"sha256:{digest}", size_bytes, (reference,))
+        image = Image(f"sha256:{digest}", size_bytes, (reference,), volumes)
         self.images[image.id] = image
         return image
+
+    def pause(self, name: str, *, paused: bool = True) -> None:
+        """By an operator's hand."""
+        self._containers[name].paused = paused
 
     def exit(self, name: str, exit_code: int) -> None:
         """Its program ends by itself; Docker starts it again where its restart policy says so."""
@@ -117,6 +123,7 @@ class FakeDocker:
         """Whether a container that runs here answers on this address."""
         return any(
             made.running
+            and not made.paused
             and made.prepared
             and address in {made.spec.ipv4, made.spec.ipv6}
             and anyio.current_time() - made.started_at_s >= self.program(made.spec).ready_s
@@ -193,7 +200,7 @@ class FakeDocker:
         for each in list(self.images.values()):
             others = tuple(tag for tag in each.tags if tag != reference)
             tags = (*others, reference) if each.id == image_id else others
-            self.images[each.id] = Image(each.id, each.size_bytes, tags)
+            self.images[each.id] = evolve(each, tags=tags)
 
     async def ensure_network(self, network: BridgeNetwork) -> None:
         await self._asked()
@@ -212,6 +219,9 @@ class FakeDocker:
         self._check(spec)
         self._made += 1
         made = Made(hashlib.sha256(f"{spec.name} {self._made}".encode()).hexdigest(), spec)
+        declared = self.images[spec.image_id].volumes if spec.image_id in self.images else ()
+        covered = {mount.target for mount in spec.mounts} | set(spec.tmpfs)
+        made.volumes = tuple(path for path in declared if path not in covered)
         self._containers[spec.name] = made
         made.prepared = self._orphans.pop(spec.name, None) is not None
         return made.id
@@ -266,7 +276,7 @@ class FakeDocker:
         if made is not None and made.running:
             await made.ended.wait()
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, with_volumes: bool = True) -> None:
         await self._asked()
         self._orphans.pop(name, None)
         self._keepers.pop(name, None)
@@ -277,7 +287,15 @@ class FakeDocker:
         await self._asked()
         if self._containers.get(name) is made:
             del self._containers[name]
+            if not with_volumes:
+                self.kept_volumes += [each.folder for each in made.seen().volumes]
             self._tell("destroy", made, None)
+
+    async def drop_network(self, name: str) -> None:
+        await self._asked()
+        made = self._containers.get(name)
+        if made is not None:
+            made.torn, made.prepared = made.spec.restart == "no", False
 
     async def inspect(self, name: str) -> Container | None:
         await self._asked()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from attrs import define, field, frozen
 
-from ployz.host.ports import Container, ContainerSpec, ExecResult
+from ployz.host.ports import AnonymousVolume, Container, ContainerSpec, ExecResult
 
 Exec = Callable[[Sequence[str]], Awaitable[ExecResult]]
 
@@ -52,6 +52,9 @@ class Made:
     pid: int = 0
     stopped_by_hand: bool = False
     output: str = ""
+    paused: bool = False
+    volumes: tuple[str, ...] = ()
+    """Paths of its anonymous volumes."""
     ended: anyio.Event = field(factory=anyio.Event, eq=False)
     """Of the run that goes on."""
 
@@ -64,6 +67,8 @@ class Made:
             running=self.running,
             exit_code=self.exit_code if self.started and not self.running else None,
             pid=self.pid if self.running else 0,
+            paused=self.running and self.paused,
+            volumes=tuple(AnonymousVolume(path, f"/docker/{self.id}{path}") for path in self.volumes),
         )
 
 

@@ -13,6 +13,12 @@ class FakeFolders:
     """Every folder that is there."""
     owners: dict[str, tuple[int, int]] = field(factory=dict, init=False)
 
+    written: set[str] = field(factory=set, init=False)
+    """Folders in which something was changed since any time that is asked for."""
+
+    async def written_since(self, path: str, since_ms: int) -> bool:  # noqa: ARG002 - as above
+        return path in self.written
+
     async def ensure(self, path: str) -> None:
         self.modes.setdefault(path, 0o700)
 

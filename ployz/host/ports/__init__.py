@@ -6,6 +6,7 @@ Each has a real adapter, a fake, and one contract test suite that both pass. Eve
 
 from ployz.host.ports.docker import (
     LABEL_PREFIX,
+    AnonymousVolume,
     BindMount,
     BridgeNetwork,
     Census,
@@ -47,6 +48,7 @@ from ployz.host.ports.zfs import (
 
 __all__ = [
     "LABEL_PREFIX",
+    "AnonymousVolume",
     "BackendStatus",
     "BindMount",
     "BridgeNetwork",

@@ -19,6 +19,8 @@ class Image:
     """`sha256:…`: the digest of its configuration, equal wherever it is loaded."""
     size_bytes: int
     tags: tuple[str, ...]
+    volumes: tuple[str, ...] = ()
+    """Folders that it calls a VOLUME."""
 
 
 @frozen
@@ -71,6 +73,16 @@ class ContainerSpec:
 
 
 @frozen
+class AnonymousVolume:
+    """What Docker gives a container for a VOLUME of its image that nothing is mounted on."""
+
+    path: str
+    """In the container."""
+    folder: str
+    """On the host."""
+
+
+@frozen
 class Container:
     id: str
     name: str
@@ -81,6 +93,12 @@ class Container:
     """None while it runs or before it ran."""
     pid: int
     """0 when it does not run."""
+    paused: bool = False
+    """It runs, and none of its processes goes on."""
+    changed_ms: int = 0
+    """Wall time: when it was started, or when it ended. 0: never."""
+    created_ms: int = 0
+    volumes: tuple[AnonymousVolume, ...] = ()
 
 
 @frozen
@@ -183,8 +201,12 @@ class Docker(Protocol):
         """
         ...
 
-    async def remove(self, name: str) -> None:
-        """Killed if it runs. Absent is done."""
+    async def remove(self, name: str, *, with_volumes: bool = True) -> None:
+        """Killed if it runs. Absent is done. `with_volumes`: its anonymous volumes go, too."""
+        ...
+
+    async def drop_network(self, name: str) -> None:
+        """Of a container that is stopped, and stays with all that it wrote: `create` gives it another one."""
         ...
 
     async def inspect(self, name: str) -> Container | None: ...

@@ -54,6 +54,12 @@ class Folders(Protocol):
         """Of the folder itself, not of what is in it. `owner`: (uid, gid). None: as it is."""
         ...
 
+    async def written_since(self, path: str, since_ms: int) -> bool:
+        """Whether anything in the folder was changed after that wall time. Of a folder with very much in it, or one
+        that cannot be read, it is said to be: nobody shall lose what was not looked at.
+        """
+        ...
+
 
 @frozen
 class SecretFile:

@@ -132,6 +132,7 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
     for contest in each.readings.contests:
         finding = on.error if contest.wrong else on.warning
         yield finding(f"taken-away-{contest.kind}", text_of(contest), remedy_of(contest))
+    yield from _of_slots(on, each.readings)
     for left in each.readings.leftovers:
         remedy = _remedy_for_leftover(left, each.readings.hanging)
         yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", remedy)
@@ -208,6 +209,7 @@ def _is_said_already(failed: FailedLook, said: Readings) -> bool:
         return True
     shared: Mapping[Look, tuple[str, ...]] = {
         Look.CONTAINERS: ("docker:", "dockerd:"),
+        Look.SLOTS: ("docker:", "dockerd:"),
         Look.POOL: ("zfs:", "zpool:", "pool "),
         Look.DATASETS: ("zfs:", "zpool:", "pool "),
         Look.OVERLAY: ("wg:",),
@@ -236,6 +238,14 @@ def _of_unsettled(on: _On, said: Readings) -> Iterator[Finding]:
         if each.age_ms >= UNSETTLED_MS and each.problem.text not in seen:
             text = f"{each.subject} is not as the facts have it, for {each.age_ms // 1000} s now: {each.problem.text}"
             yield on.error("unsettled", text, each.problem.advice or "Look there: journalctl -u ployzd")
+
+
+def _of_slots(on: _On, said: Readings) -> Iterator[Finding]:
+    """What does not run since it cannot be settled is told of with the reason."""
+    told = {each.subject for each in said.unsettled if each.age_ms >= UNSETTLED_MS}
+    for each in said.slots:
+        if each.kind != "exited" or f"service {each.slot.service}" not in told:
+            yield on.error(f"slot-{each.kind}", f"{each.slot} {each.text}", each.remedy)
 
 
 def _of_volume(on: _On, volume: VolumeReading) -> Iterator[Finding]:

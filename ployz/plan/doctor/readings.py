@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
 from ployz.errors import Problem
-from ployz.ids import MachineId, VolumeRef
+from ployz.ids import MachineId, SlotRef, VolumeRef
+
+TROUBLES_MAX: Final = 100
 
 
 class Look(StrEnum):
@@ -24,6 +27,7 @@ class Look(StrEnum):
     GUARDS = "guards"
     DOORS = "doors"
     TAKEN = "what was taken away"
+    SLOTS = "slots"
 
 
 @frozen
@@ -90,6 +94,18 @@ class Leftover:
 
 
 @frozen
+class Trouble:
+    """A slot that the machine should run for its users, and does not."""
+
+    kind: str
+    """`paused`, `crash-loop`, `unready` or `exited`."""
+    slot: SlotRef
+    text: str
+    """Ends the sentence that begins with its name."""
+    remedy: str
+
+
+@frozen
 class UnsettledReading:
     """What the machine tries again and again to make agree with the facts."""
 
@@ -148,6 +164,8 @@ class Readings:
     certificates: tuple[CertificateReading, ...]
     leftovers: tuple[Leftover, ...]
     failed: tuple[FailedLook, ...]
+    slots: tuple[Trouble, ...] = ()
+    """Of those that the facts place on it, TROUBLES_MAX at most."""
     hanging: tuple[HangingReading, ...] = ()
     """Of its pool, oldest first."""
     volumes: tuple[VolumeReading, ...] = ()

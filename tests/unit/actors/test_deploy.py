@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from ployz.actors.messages.operations import ApplyDeploy
-from ployz.errors import Code
+from ployz.errors import Code, Refused
 from ployz.host.fakes.docker import Program
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DATABASE, DB, PGDATA, A, B, C, manifest, service, volume
@@ -93,6 +95,45 @@ def test_a_global_service_runs_on_every_machine() -> None:
         add_image(cluster)
         await deploy(cluster, manifest(service("agent", placement='"global"')))
         assert running(cluster) == {machine: [f"agent/{machine}"] for machine in (A, B, C)}
+
+    simulate(body)
+
+
+def test_a_manifest_that_leaves_a_service_out_removes_it_only_when_that_is_agreed_to() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        before = running(cluster), cluster.head
+        other = manifest(service("other"))
+        with pytest.raises(Refused, match=r"removes 1 slot of production.*db, 1 slot on machine-a") as refused:
+            await cluster.begin(A, ApplyDeploy(other))
+        assert refused.value.code is Code.REMOVES
+        assert (running(cluster), cluster.head) == before
+        outcome = await cluster.run(A, ApplyDeploy(other, remove=True))
+        assert outcome.exit_code == 0, outcome.text
+        assert list(running(cluster).values()) == [["other/slot-1"]]
+
+    simulate(body)
+
+
+def test_what_was_written_where_no_mount_is_stops_a_replacement_and_stays_when_its_service_goes() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.docker.add_image("postgres:17", volumes=("/pg",))
+        await deploy(cluster)
+        changed = manifest(volume(), service(volumes=("pgdata",), command="again"))
+        await deploy(cluster, changed)
+        assert cluster[A].docker.kept_volumes == []
+
+        (name,) = cluster[A].docker.names()
+        made = await cluster[A].docker.inspect(name)
+        assert made is not None
+        (folder,) = [each.folder for each in made.volumes]
+        cluster[A].disk.folders.written.add(folder)
+        with pytest.raises(Refused, match="db/slot-1 has written to /pg") as refused:
+            await cluster.begin(A, ApplyDeploy(DATABASE))
+        assert refused.value.code is Code.DATA_UNCOVERED
+        await deploy(cluster, manifest(volume()))
+        assert (running(cluster), cluster[A].docker.kept_volumes) == ({}, [folder])
 
     simulate(body)
 

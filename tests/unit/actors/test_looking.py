@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 
 from ployz.actors.messages.doctor import Diagnose
-from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy
+from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration, PreviewDeploy
+from ployz.actors.messages.services import ListServices
 from ployz.config import CANDIDATE_LEASE_S
 from ployz.events.types import Event, ImageReceived, PutBack, TakenAway
 from ployz.host.fakes.docker import Program
@@ -13,10 +14,11 @@ from ployz.host.ports import ContainerSpec
 from ployz.ids import MachineId
 from ployz.plan.doctor.leftovers import GRACE_MS
 from ployz.plan.model import Change
+from ployz.plan.struggles import AT_ONCE
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
-from tests.cluster.manifests import DATABASE, DB, A, B, C
-from tests.cluster.scenes import deployed, running
+from tests.cluster.manifests import DATABASE, DB, WEB, A, B, C, manifest, service, volume
+from tests.cluster.scenes import add_image, deploy, deployed, running, starts
 
 HERE = {A: ["db/slot-1"]}
 
@@ -27,6 +29,12 @@ async def events(cluster: Cluster, machine: MachineId, *kinds: type[Event]) -> l
 
 async def told(cluster: Cluster, machine: MachineId = A) -> list[Event]:
     return await events(cluster, machine, TakenAway, PutBack)
+
+
+async def found(cluster: Cluster) -> list[str]:
+    """By the doctor, of A."""
+    said = (await cluster.ask(B, "doctor", Diagnose(), timeout_s=60)).findings
+    return sorted(each.kind for each in said if each.machine == A)
 
 
 def only(cluster: Cluster, machine: MachineId = A) -> str:
@@ -232,5 +240,87 @@ def test_a_container_behind_a_closed_gate_is_not_missed() -> None:
         assert outcome.exit_code == 0
         await anyio.sleep(CANDIDATE_LEASE_S * 3)
         assert [*await told(cluster, A), *await told(cluster, B)] == []
+
+    simulate(body)
+
+
+def test_a_container_that_lost_its_network_and_wrote_where_no_mount_is_keeps_what_it_wrote() -> None:
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.docker.add_image("postgres:17", volumes=("/pg",))
+        await deploy(cluster)
+        docker, name = cluster[A].docker, only(cluster)
+        made = await docker.inspect(name)
+        assert made is not None
+        cluster[A].disk.folders.written |= {each.folder for each in made.volumes}
+        docker.cut_off(name)
+        address = docker.running()[0].ipv4
+        await cluster.until(lambda: docker.answers(address), within_s=30)
+        assert (docker.id_of(name), docker.kept_volumes) == (made.id, [])
+
+    simulate(body)
+
+
+def test_one_that_is_stopped_for_lost_readiness_gets_its_network_again() -> None:
+    """Who looks for what others took away sees only what runs."""
+
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), extra='on_unready = "restart"')))
+        docker, name = cluster[A].docker, only(cluster)
+        address = docker.running()[0].ipv4
+        docker.cut_off(name)
+        await cluster.until(lambda: not docker.running(), within_s=15)
+        await cluster.until(lambda: docker.answers(address), within_s=10)
+
+    simulate(body)
+
+
+def test_one_fault_is_one_finding() -> None:
+    """Its network, and so its readiness; its container, and so its slot."""
+
+    async def body(cluster: Cluster) -> None:
+        for machine in cluster.machines.values():
+            machine.overlay.handshake_ages_s = {each.key: 20.0 for each in cluster.machines.values()}
+        await deployed(cluster)
+        await anyio.sleep(2 * GRACE_MS / 1000)
+        docker = cluster[A].docker
+        for _ in range(AT_ONCE + 1):  # from then on it is put back more rarely
+            docker.cut_off(only(cluster))
+            await cluster.until(lambda: docker.answers(docker.running()[0].ipv4), within_s=200)
+        docker.cut_off(only(cluster))
+        await anyio.sleep(20)
+        assert await found(cluster) == ["taken-away-connection"]
+        docker.take_away(only(cluster))
+        assert await found(cluster) == ["taken-away-connection", "taken-away-container"]
+
+    simulate(body)
+
+
+def test_a_job_that_is_done_and_cleaned_away_is_not_done_again() -> None:
+    """Nor missed, whatever else is decided or happens to its machine, nor begun by a move."""
+
+    async def body(cluster: Cluster) -> None:
+        job = manifest(volume(), service("db", volumes=("pgdata",), restart="on-failure"))
+        await deployed(cluster, job)
+        docker = cluster[A].docker
+        docker.exit(only(cluster), 0)
+        await anyio.sleep(5)
+        docker.prune()
+        add_image(cluster)
+        began = starts(cluster, A)
+        outcome = await cluster.run(A, ApplyDeploy(job + "\n" + service("web", on="machine-a")))
+        assert outcome.exit_code == 0, outcome.text
+        cluster.kill(A)
+        await cluster.start(A)
+        await anyio.sleep(60)
+        assert (running(cluster), starts(cluster, A), await told(cluster)) == ({A: ["web/slot-1"]}, began, [])
+        rows = (await cluster.ask(B, "services", ListServices())).slots
+        assert {str(row.service): row.state for row in rows} == {str(DB): "exited (0)", str(WEB): "running"}
+        assert not [each for each in await found(cluster) if each.startswith("slot-")]
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert outcome.exit_code == 0, outcome.text
+        cluster[B].docker.prune()
+        await anyio.sleep(60)
+        assert (running(cluster), starts(cluster, B)) == ({A: ["web/slot-1"]}, began)
 
     simulate(body)

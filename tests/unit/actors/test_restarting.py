@@ -6,13 +6,17 @@ import anyio
 import pytest
 
 from ployz.actors.messages.operations import ApplyMigration
+from ployz.actors.messages.services import ListServices
 from ployz.actors.messages.workload import ShowWorkload
 from ployz.config import RESTART_DELAY_MAX_S
 from ployz.events.types import ContainerExited, ContainerRestarted
 from ployz.host.fakes.docker import Program
 from ployz.ids import MachineId
+from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
-from tests.cluster.manifests import DB, PRODUCTION, A, B, manifest, service, volume
+from tests.cluster.effects import Effect
+from tests.cluster.endings import commit, on
+from tests.cluster.manifests import DB, PRODUCTION, A, B, C, manifest, service, volume
 from tests.cluster.scenes import add_image, deploy, deployed, running, starts
 
 
@@ -203,5 +207,47 @@ def test_a_source_whose_container_dies_in_the_cut_over_does_not_start_it() -> No
         await anyio.sleep(60)
         assert running(cluster) == {B: ["db/slot-1"]}
         assert starts(cluster, B) == ["a", "b"]
+
+    simulate(body)
+
+
+def test_a_job_that_has_finished_moves_finished_there_and_back() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), restart="no")))
+        cluster[A].docker.exit(container(cluster), 0)
+        await anyio.sleep(5)
+        for source, target in ((A, B), (B, A)):
+            began = starts(cluster, source)
+            outcome = await cluster.run(A, ApplyMigration(DB, target))
+            assert outcome.exit_code == 0, outcome.text
+            await anyio.sleep(60)
+            assert (running(cluster), starts(cluster, target)) == ({}, began)
+            (row,) = (await cluster.ask(A, "services", ListServices())).slots
+            assert (row.machine, row.state) == (target, "exited (0)")
+            cluster.kill(target)
+            await cluster.start(target)
+            await anyio.sleep(60)
+            assert running(cluster) == {}
+
+    simulate(body)
+
+
+def test_a_finished_job_whose_move_is_aborted_is_left_as_it_was() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, manifest(volume(), service(volumes=("pgdata",), restart="on-failure")))
+        name = container(cluster)
+        cluster[A].docker.exit(name, 0)
+        await anyio.sleep(5)
+        began = starts(cluster, A)
+
+        async def die(effect: Effect) -> None:
+            cluster.kill(C)
+
+        cluster.effects.at(on(C, commit, done=False), die)
+        operation_id = await cluster.begin(C, ApplyMigration(DB, B))
+        await anyio.sleep(180)
+        assert cluster[A].parts.view.operations.status(operation_id) is Status.ABORTED
+        assert (running(cluster), starts(cluster, A), container(cluster)) == ({}, began, name)
+        assert cluster[B].docker.names() == []
 
     simulate(body)

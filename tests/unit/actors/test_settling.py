@@ -9,6 +9,7 @@ from ployz.actors.messages.operations import ApplyDeploy, ApplyMigration
 from ployz.actors.messages.services import ShowService
 from ployz.actors.messages.workload import Settle, Withdraw
 from ployz.errors import Code, Failed, Refused
+from ployz.events.memory_log import MemoryLog
 from ployz.projections.operations import Status
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
@@ -22,6 +23,7 @@ from tests.cluster.scenes import (
     deployed,
     running,
 )
+from tests.cluster.snapshots import MemoryCompactions, MemorySnapshots
 
 
 def test_a_machine_that_takes_the_facts_late_settles_late() -> None:
@@ -67,6 +69,35 @@ def test_the_service_of_a_volume_that_was_replaced_by_hand_stays_down_and_does_n
         assert (outcome.exit_code, outcome.result.committed) == (3, False), outcome.text
         assert running(cluster) == {}
         assert datasets(cluster, C) == []
+
+    simulate(body, machines=4)
+
+
+def test_facts_that_do_not_name_the_machine_yet_remove_nothing() -> None:
+    """A log that was lost says of everything here that nobody placed it."""
+
+    async def body(cluster: Cluster) -> None:
+        await moving(cluster)
+        before = running(cluster)
+        assert before[B] == ["db/slot-1"]
+        cluster.kill(B)
+        disk = cluster[B].disk
+        disk.log, disk.snapshots, disk.compactions = (
+            MemoryLog(cluster.shared.clock),
+            MemorySnapshots(),
+            MemoryCompactions(),
+        )
+        for other in (A, C, D):
+            cluster.network.cut(B, other)
+        await cluster.start(B)
+        await anyio.sleep(120)
+        assert running(cluster) == before
+        assert datasets(cluster, B) != []
+        for other in (A, C, D):
+            cluster.network.heal(B, other)
+        await cluster.agreed()
+        await anyio.sleep(60)
+        assert running(cluster) == before
 
     simulate(body, machines=4)
 

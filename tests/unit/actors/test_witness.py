@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
+from attrs import evolve
 
+from ployz.actors.journal import Journal
 from ployz.actors.messages import authority, events, invites, machine, membership, operations, services, takeover
 from ployz.actors.messages.all import __all__ as every_module
-from ployz.actors.witness import about
+from ployz.actors.witness import Witness, about
+from ployz.events.memory_log import MemoryLog
+from ployz.events.types import CommandGiven
 from ployz.ids import MachineId, OperationId, ServiceRef
-from ployz.wire.message import OPERATOR, READER, Message, registry
+from ployz.projections.local import LocalView
+from ployz.wire.message import OPERATOR, READER, Message, Operator, Sender, registry
+from tests.unit.facts.clocks import SchedulerClock
 
 CHANGES = (
     authority.PromoteFacts,
@@ -77,4 +84,27 @@ def test_of_a_message_only_its_names_are_written_down() -> None:
     move = operations.ApplyMigration(ServiceRef.parse("production/db"), MachineId("machine-b"))
     assert about(move) == "production/db, machine-b"
     assert about(operations.ApplyDeploy('namespace = "x"\npassword = "hunter2"')) == ""
+    assert about(operations.ApplyDeploy('namespace = "shop"')) == "shop"
     assert about(operations.AbortOperation(OperationId("op-1"))) == "op-1"
+
+
+OPERATION, FORGED = OperationId("op-given"), OperationId("op-forged")
+
+
+def test_who_began_an_operation_why_and_on_what_is_in_the_log_with_it() -> None:
+    async def main() -> None:
+        log, heard = MemoryLog(SchedulerClock()), []
+
+        async def deliver(to: str, message: Message[Any], sender: Sender, *, timeout_s: float) -> Any:
+            heard.append(message)
+            return operations.Accepted(message.operation_id)  # type: ignore[attr-defined]
+
+        witness = Witness(Journal(log, LocalView()), deliver, lambda: OPERATION)
+        asked = operations.ApplyDeploy('namespace = "shop"', message="ticket 17:\n  new prices", operation_id=FORGED)
+        await witness("operations", asked, Operator(4711, 0), timeout_s=1)
+        assert heard == [evolve(asked, operation_id=OPERATION)]
+        (record,) = await log.read(0, 10)
+        assert record.operation_id == OPERATION
+        assert record.event == CommandGiven(0, 4711, "deploy.apply", "shop", "root", "ticket 17: new prices")
+
+    anyio.run(main, backend="trio")

@@ -19,6 +19,7 @@ from ployz.actors.messages.services import ReadServiceLogs, RemoveVolume, Servic
 from ployz.actors.messages.takeover import PreviewTakeover, TakenOver, TakeOverVolume
 from ployz.cli.reference import reference
 from ployz.cli.tree import GROUPS, load
+from ployz.errors import Code, Refused
 from ployz.ids import SECRET_BYTES_MAX, SlotName
 from ployz.install.identity import ensure_identity, read_sealing_key
 from ployz.plan.secrets import opened
@@ -117,6 +118,36 @@ def test_deploy_with_a_file_alone_is_deploy_apply() -> None:
     assert short.exit_code == 0
     assert short.asked == long.asked
     assert short.asked[0] == ("operations", ApplyDeploy("namespace = 'x'"))
+
+
+def _unless_agreed(message: Any) -> Accepted:
+    if message.remove:
+        return Accepted(samples.OPERATION)
+    raise Refused(Code.REMOVES, "this stops and removes 1 slot of x", "If that is meant, add --remove.")
+
+
+LEAVING_OUT: dict[type[Message[Any]], Answer] = {
+    ApplyDeploy: _unless_agreed,
+    WatchOperation: WatchPage((), samples.RESULT),
+}
+
+
+def test_a_deploy_that_removes_services_says_which_and_goes_on_after_a_yes(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("namespace = 'x'")
+    agreed = ployzctl("deploy", "-f", str(file), answers=LEAVING_OUT, stdin=Keyboard("yes\n"))
+    assert agreed.exit_code == 0
+    assert "this stops and removes 1 slot of x" in agreed.err
+    assert [asked[1].remove for asked in agreed.asked[:2]] == [False, True]  # type: ignore[attr-defined]
+    declined = ployzctl("deploy", "-f", str(file), answers=LEAVING_OUT, stdin=Keyboard("no\n"))
+    assert (declined.exit_code, len(declined.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize(("options", "exit_code"), [((), 1), (("--remove",), 0), (("--yes",), 0)])
+def test_a_script_removes_services_only_with_an_option(options: tuple[str, ...], exit_code: int) -> None:
+    ended = ployzctl("deploy", "-f", "-", *options, answers=LEAVING_OUT, stdin=io.StringIO("namespace = 'x'"))
+    assert ended.exit_code == exit_code
+    assert ("error [removes]" in ended.err) == (exit_code == 1)
 
 
 def test_logs_of_one_slot_are_asked_for_as_they_were_meant() -> None:

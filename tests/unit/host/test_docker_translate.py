@@ -22,7 +22,15 @@ NETWORK = BridgeNetwork("ployz", "br-ployz", "fd00:1:2:1::/64", "fd00:1:2:1::1",
 
 
 def inspected(**state: Any) -> dict[str, Any]:
-    started = {"Status": "running", "Running": True, "Restarting": False, "Pid": 42, "ExitCode": 0}
+    started = {
+        "Status": "running",
+        "Running": True,
+        "Restarting": False,
+        "Pid": 42,
+        "ExitCode": 0,
+        "StartedAt": "2026-11-28T08:00:00.12Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
+    }
     return {
         "Id": "c1",
         "Name": "/production.db.slot-1.op-1",
@@ -133,7 +141,22 @@ def test_a_container_runs_when_it_has_a_process(
         running=running,
         exit_code=exit_code,
         pid=pid,
+        paused=state.get("Status") == "paused",
+        changed_ms=1_795_852_800_120 if running else 0,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "wall_ms"),
+    [
+        ("2026-11-28T08:00:00.123456789Z", 1_795_852_800_123),
+        ("2026-11-28T08:00:00Z", 1_795_852_800_000),
+        ("0001-01-01T00:00:00Z", 0),
+        ("", 0),
+    ],
+)
+def test_times_of_docker_are_wall_times_and_never_is_nothing(text: str, wall_ms: int) -> None:
+    assert translate.wall_ms(text) == wall_ms
 
 
 def test_labels_that_came_with_the_image_make_no_difference() -> None:

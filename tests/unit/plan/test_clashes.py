@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
+from attrs import evolve
 
 from ployz.errors import Code
 from ployz.plan.model import Change, Plan
-from tests.unit.plan.examples import A, B, cluster, codes, intent, planned, service, volumes
+from ployz.plan.reports import OwnPort
+from tests.unit.plan.examples import A, B, cluster, codes, intent, planned, report, service, volumes
 
 HEAD = 'namespace = "production"\n'
 
@@ -35,6 +39,25 @@ def test_a_port_of_another_namespace_is_taken() -> None:
     plan = planned(world.view, HEAD + service("web", on(A), *ports(80)))
     assert codes(plan) == [Code.PORT_TAKEN]
     assert "port 80 of machine-a is published by other/proxy" in plan.blockers[0].text
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "own", "expected"),
+    [
+        (53, "udp", "udp", [Code.PORT_TAKEN]),
+        (53, "tcp", "udp", []),
+        (5353, "udp", "udp", []),
+    ],
+)
+def test_a_port_that_ployz_itself_has_there_is_refused_and_said_whose_it_is(
+    port: int, protocol: str, own: Literal["tcp", "udp"], expected: list[Code]
+) -> None:
+    world = cluster(A, B)
+    said = evolve(report(A), own_ports=(OwnPort(53, own, "ployz's name server"),))
+    plan = planned(world.view, HEAD + service("pihole", on(A), *ports(port, protocol)), {A: said})
+    assert codes(plan) == expected
+    if expected:
+        assert plan.blockers[0].text == "port 53 of machine-a (udp) is taken by ployz's name server"
 
 
 def test_a_port_is_free_on_another_machine_and_for_another_protocol() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ployz.events.log import Record
 from ployz.events.types import (
+    CommandGiven,
     DeployCommitted,
     Fact,
-    NodeStarted,
     OperationStarted,
     RoundEvidence,
     VolumePlacement,
@@ -137,7 +137,7 @@ def moves(many: int) -> list[Record]:
         records.append(record(records, event, OperationId("op-none")))
     for number in range(many):
         operation_id = OperationId.make(1_700_000_000_000 + number, bytes(6))
-        for sample in (OperationStarted, NodeStarted, DeployCommitted):
+        for sample in (OperationStarted, CommandGiven, DeployCommitted):
             event = next(each for each in EVENTS if isinstance(each, sample))
             records.append(record(records, of_operation(event, operation_id), operation_id))
     return records

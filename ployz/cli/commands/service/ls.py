@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ployz.actors.messages.services import ListServices, ServiceList, SlotRow
+from ployz.cli import human
 from ployz.cli.arguments import Parser
 from ployz.cli.blocks import Block, Table
 from ployz.cli.call import ANSWER_S, Call
@@ -24,7 +25,21 @@ def render(listed: ServiceList) -> Iterator[Block]:
 
 def slots(rows: Sequence[SlotRow]) -> Table:
     return Table(
-        columns=("SERVICE", "SLOT", "MACHINE", "STATE", "IPV4", "IPV6", "IMAGE"),
-        rows=tuple((str(r.service), r.slot, r.machine, r.state, r.ipv4, r.ipv6, r.image) for r in rows),
+        columns=("SERVICE", "SLOT", "MACHINE", "STATE", "SINCE", "RESTARTS", "IPV4", "IPV6", "IMAGE"),
+        rows=tuple(
+            (
+                str(row.service),
+                row.slot,
+                row.machine,
+                row.state,
+                human.when(row.since_ms),
+                str(row.restarts),
+                row.ipv4,
+                row.ipv6,
+                row.image,
+            )
+            for row in rows
+        ),
+        right=frozenset({"RESTARTS"}),
         empty="no service is deployed",
     )

@@ -25,5 +25,8 @@ def run(call: Call) -> None:
 def render(detail: ServiceDetail) -> Iterator[Block]:
     yield Fields((("service", str(detail.service)), ("volumes", human.listed(detail.volumes))))
     yield slots(detail.slots)
+    if said := [f"{row.slot}: {row.why}" for row in detail.slots if row.why]:
+        yield Heading("What its slots say")
+        yield Lines.of(said, indent=2)
     yield Heading("In the manifest")
     yield Lines.of(detail.toml.splitlines(), indent=2)
