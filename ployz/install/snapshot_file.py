@@ -18,7 +18,8 @@ from ployz.projections.folded import Folded
 
 _MODE: Final = 0o600
 FOLDING: Final = (
-    *("projections", "facts", "manifest", "events", "wire", "strict", "config", "clock", "errors", "printable", "ids"),
+    *("projections", "facts", "manifest", "events", "wire", "strict", "config", "surroundings", "clock", "errors"),
+    *("printable", "ids"),
 )
 """What a fold can depend on: the layer of projections, and those below it."""
 READING: Final = ("attrs", "cattrs", "msgpack")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from threading import Lock
+from typing import Any, ClassVar, Self, TypeVar
 
 from attrs import frozen
 
 import ployz.lab.lab
+from ployz.lab import namespaces
+from ployz.lab.machine import PROGRAMS
 from ployz.lab.state import LabName
 from ployz.lab.status import look
+from tests.e2e.forked import Commands
 from tests.labs import COMMAND_S, Lab
 
 MACHINES = ("machine-a", "machine-b", "machine-c")
@@ -86,12 +91,31 @@ class Cluster(Lab):
     """Three machines that are one cluster. Every command may be given on any of them.
 
     Commands in a machine, of which there are thousands, are entered directly, by what `bin/lab exec` enters them with:
-    starting its interpreter each time cost more than most of these commands.
+    starting its interpreter each time cost more than most of these commands. The same holds for ployzctl (forked.py),
+    unless several are to run at once.
     """
+
+    _ployzctl: ClassVar[Commands | None] = None
+    _turn: ClassVar[Lock] = Lock()
+
+    @classmethod
+    def close(cls) -> None:
+        """To be called when the last test has ended."""
+        if cls._ployzctl is not None:
+            cls._ployzctl.close()
+            cls._ployzctl = None
 
     def try_(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         match arguments:
-            case ("exec", machine, "--", *argv) if self._has_power(machine):
+            case ("exec", machine, "--", "ployzctl", *argv) if (pid := self._pid(machine)) and self._turn.acquire(
+                blocking=False
+            ):
+                try:
+                    Cluster._ployzctl = Cluster._ployzctl or Commands()
+                    return Cluster._ployzctl.run(pid, argv, stdin, _environment(), COMMAND_S)
+                finally:
+                    self._turn.release()
+            case ("exec", machine, "--", *argv) if self._pid(machine):
                 return subprocess.run(
                     self._command_line(machine, argv),
                     input=stdin,
@@ -110,8 +134,10 @@ class Cluster(Lab):
     def _lab(self) -> ployz.lab.lab.Lab:
         return ployz.lab.lab.Lab(LabName(self.name))
 
-    def _has_power(self, machine: str) -> bool:
-        return self.folder.exists() and self._lab.machine(machine).find() is not None
+    def _pid(self, machine: str) -> int | None:
+        """Of its first process. `None`: it has no power, or there is no such machine, as bin/lab will say."""
+        found = namespaces.find(self.folder, machine)
+        return found.pid if found else None
 
     def _command_line(self, machine: str, argv: Sequence[str]) -> list[str]:
         return self._lab.command_line(machine, argv)
@@ -227,6 +253,12 @@ class Cluster(Lab):
         four, six = (["ip", family, "route", "show", "dev", "ployz0"] for family in ("-4", "-6"))
         routes = self.inside(machine, *four) + self.inside(machine, *six)
         return sorted(allowed.split()) + sorted(routes.splitlines())
+
+
+def _environment() -> dict[str, str]:
+    """What `bin/lab exec` gives a command."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"DOCKER_HOST", "PYTHONPATH"}}
+    return kept | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:{PROGRAMS}"}
 
 
 def eventually(look: Callable[[], T], wanted: Callable[[T], bool] = bool, within_s: float = SOON_S) -> T:

@@ -19,6 +19,12 @@ from tests.real import need
 LAB = re.compile(r"test-e2e-(?:etcd-)?([0-9]+)\Z")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ployzctl() -> Iterator[None]:
+    yield
+    Cluster.close()
+
+
 @pytest.fixture(scope="session")
 def _lab() -> Iterator[Cluster]:
     """Its name says whose it is: what a killed run left is cleaned up by the next."""

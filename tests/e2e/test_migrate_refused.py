@@ -176,7 +176,7 @@ def test_a_dataset_of_that_name_which_ployz_did_not_make(cluster: Cluster, servi
 
 def test_a_namespace_that_is_being_worked_on(cluster: Cluster, service: str) -> None:
     fill(cluster, service, 12)
-    cluster.run("limit", "machine-c", "30mbit")
+    cluster.run("limit", "machine-c", "4mbit")
     with cluster.going_on(service, "machine-c") as slow:
         slow.until(lambda line: line["phase"] == "pre-copy")
         for command in (("migrate", "apply", service, "--to", "machine-c"), ("service", "rm", service, "--yes")):

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from ployz.lab.lab import Lab
+from ployz.lab.state import LabName
 from ployz.lab.termination import termination_as_interrupt
 from tests.leftovers import things, wait_until_none
 from tests.runner.lanes import Lanes, Outcome
@@ -18,6 +20,8 @@ from tests.runner.parts import DEFAULT, ON_DEMAND, OWN_S, PARTS, QUICK, Part, ch
 DEADLINE_S: Final = 3600.0
 """Of the default run: what hangs is interrupted and named; a machine that is merely slow is not."""
 USAGE: Final = 2
+LAB: Final = "lab "
+"""How tests.leftovers names one."""
 INTERRUPTED: Final = 130
 
 
@@ -69,9 +73,17 @@ def run(parts: Sequence[Part]) -> int:
         except KeyboardInterrupt:
             interrupted = True
         left = wait_until_none(lambda: sorted(set(things()) - before))
+        _take_down(left)
     print(summary(lanes.outcomes, left, time.monotonic() - began_s))
     failed = left or not lanes.outcomes or any(each.failed for each in lanes.outcomes)
     return INTERRUPTED if interrupted else int(bool(failed))
+
+
+def _take_down(left: Sequence[str]) -> None:
+    """What a killed worker could not. It is told all the same."""
+    for each in left:
+        if each.startswith(LAB):
+            Lab(LabName(each.removeprefix(LAB))).down()
 
 
 def summary(outcomes: Sequence[Outcome], left: Sequence[str], took_s: float) -> str:

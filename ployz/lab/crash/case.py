@@ -24,7 +24,7 @@ from ployz.lab.programs import failed
 
 REACHED_S: Final = 60.0
 RECOVERED_S: Final = 60.0
-LOOK_EVERY_S: Final = 0.2
+LOOK_EVERY_S: Final = 0.5
 NOT_REACHED: Final = "not reached"
 
 

@@ -45,9 +45,13 @@ FINAL = SnapshotTaken(DATA, "op-1-final", 77)
 ABORTED = OperationAborted(OP, PRODUCTION, A, "the target is full")
 
 
+KEY = "A" * 43 + "="
+"""Of WireGuard: 32 bytes, and what becomes a fact is looked at."""
+
+
 def joined(machine: MachineId, number: int, lifecycle: Lifecycle = Lifecycle.ACTIVE) -> MachineJoined:
     return MachineJoined(
-        machine, number, f"fd00:1::{number}", f"10.211.0.{number}", f"192.0.2.{number}:51820", "key=", lifecycle
+        machine, number, f"fd00:1::{number}", f"10.211.0.{number}", f"192.0.2.{number}:51820", KEY, lifecycle
     )
 
 
