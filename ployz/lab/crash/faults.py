@@ -56,7 +56,7 @@ class PowerCut:
 
     @property
     def kind(self) -> str:
-        return str(self)
+        return str(self) if self.held_s <= SHORT_S else "power cut of a coordinator for long"
 
     def __str__(self) -> str:
         how_long = f" for {self.held_s:.0f} s" if self.held_s > SHORT_S else ""
@@ -86,7 +86,9 @@ class Cut:
 
     @property
     def kind(self) -> str:
-        return f"link cut, {'one way' if self.one_way else 'both ways'}, for {self.held_s:.0f} s"
+        if self.held_s > SHORT_S:
+            return "link cut for long"
+        return f"link cut, {'one way' if self.one_way else 'both ways'}"
 
     def __str__(self) -> str:
         way = f"{self.first} to {self.second} alone" if self.one_way else f"{self.first} and {self.second}"
@@ -200,7 +202,7 @@ class Suspended:
 
     @property
     def kind(self) -> str:
-        return str(self)
+        return "suspended for long"
 
     def __str__(self) -> str:
         return f"{self.role} suspended for {self.held_s:.0f} s"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ SOURCES = {
 
 def importers(path: str) -> set[str]:
     return set(graph_of(SOURCES).importers[path])
+
+
+@cache
+def tree() -> Graph:
+    """Of this tree: it takes seconds to read."""
+    return read_graph(ROOT)
 
 
 def test_a_file_is_imported_by_whoever_names_it_also_in_a_function() -> None:
@@ -65,4 +72,4 @@ def test_files_that_import_each_other_have_distances_too() -> None:
     ],
 )
 def test_the_tests_of_this_tree_are_reached(changed: str, test: str) -> None:
-    assert test in read_graph(ROOT).distances([changed])
+    assert test in tree().distances([changed])
