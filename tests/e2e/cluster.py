@@ -205,8 +205,9 @@ class Cluster(Lab):
         return int(self.get("machine", "ls")["position"])
 
     def slots(self, service: str) -> list[dict[str, Any]]:
+        """What and where they are, without since when: a container that was started again is the same slot."""
         rows: list[dict[str, Any]] = self.get("service", "ls")["slots"]
-        return [row for row in rows if row["service"] == service]
+        return [{key: row[key] for key in row.keys() - {"since_ms"}} for row in rows if row["service"] == service]
 
     def slot(self, service: str) -> dict[str, Any]:
         (found,) = self.slots(service)

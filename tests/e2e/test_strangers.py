@@ -43,7 +43,8 @@ async def main(path):
 
 with TemporaryDirectory() as folder:
     path = config.identity if key == "own" else Path(folder) / "identity.pem"
-    ensure_identity(path, MachineId(claimed))
+    if key != "own":
+        ensure_identity(path, MachineId(claimed))
     anyio.run(main, path, backend="trio")
 """
 
