@@ -42,7 +42,12 @@ from tests.etcds import own_address
 from tests.real import need
 from tests.unit.facts.samples import FOUNDED, applied
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    # httpcore leaves a socket to the collector where a deadline ends its TLS handshake, as on a busy host.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+]
 
 LOOPBACK = "127.0.0.1"
 ADDRESSES = {MachineId(f"machine-{name}"): own_address(number) for number, name in enumerate("abcd", start=81)}
