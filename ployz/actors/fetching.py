@@ -36,7 +36,11 @@ class Fetching:
         if await self.parts.docker.image(wanted.image_id) is None:
             self._wanted.setdefault(wanted.image_id, wanted)
             self._news.set()
-            raise Failed(Code.IMAGE_MISSING, f"image {wanted.reference} was taken away, and is being fetched")
+            raise Failed(
+                Code.IMAGE_MISSING,
+                f"image {wanted.reference} was taken away, and is being fetched",
+                "Give the command again in a moment.",
+            )
 
     async def run(self) -> None:
         while True:

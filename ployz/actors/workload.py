@@ -17,6 +17,7 @@ from ployz.actors.fetching import Fetching
 from ployz.actors.gate import Gate
 from ployz.actors.health import HealthWatch
 from ployz.actors.hooks import Hooks
+from ployz.actors.messages.images import FetchImage
 from ployz.actors.messages.routing import ClaimAddress, ReserveAddress
 from ployz.actors.messages.workload import (
     CastVote,
@@ -118,7 +119,12 @@ class WorkloadActor(Actor):
 
     @handles(KeepImages)
     async def keep_images(self, message: KeepImages) -> Done:
+        """`Failed` (IMAGE_MISSING): one was pruned from under what runs of it, and is being fetched. Nothing stops."""
         await self._parts.in_operation(message.operation_id, message.position)
+        for slot, each in await self._containers.found():
+            service = committed.service(self._parts.view, slot.service)
+            if slot in message.slots and service is not None:
+                await self._fetching.require(FetchImage(slot.service, service.template.image, each.image_id))
         await self._containers.keep_images(message.slots, message.operation_id)
         return Done()
 

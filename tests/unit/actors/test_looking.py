@@ -201,6 +201,22 @@ def test_what_an_undo_needs_outlives_a_prune_in_the_cut_over_and_is_given_up_the
     simulate(body)
 
 
+def test_an_image_that_was_pruned_from_under_what_runs_comes_back_and_no_move_stops_anything_before() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        docker = cluster[A].docker
+        image = dict(docker.images)
+        cluster[B].docker.images.update(image)
+        docker.images.clear()
+        outcome = await cluster.run(C, ApplyMigration(DB, B))
+        assert (outcome.exit_code, "is being fetched" in outcome.text) == (3, True), outcome.text
+        assert running(cluster) == HERE
+        await cluster.until(lambda: docker.images == image, within_s=10)
+        assert (await cluster.run(C, ApplyMigration(DB, B))).exit_code == 0
+
+    simulate(body)
+
+
 def test_a_candidate_that_was_pruned_while_its_volume_was_sent_is_made_again_before_anything_stops() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)
