@@ -45,9 +45,8 @@ def test_a_run_says_how_to_run_what_failed_and_that_line_runs_it(tmp_path: Path,
     )
     argv = [sys.executable, "-P", "-m", "pytest", "-n", workers, "-p", "no:cacheprovider", str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PLOYZ_", "PYTEST_"))}
-    done = subprocess.run(
-        argv, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "bin/check test_one.py\n" in done.stdout
     assert "PYTHONPATH=$PWD .venv/bin/python -P -m pytest 'test_one.py::test_it[2]'\n" in done.stdout
