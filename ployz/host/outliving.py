@@ -52,7 +52,7 @@ class Outliving:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pid_file.unlink(missing_ok=True)
         await self._spawn()
-        await _until(self._pid_file.exists, within_s=SPAWN_S)
+        await _until(lambda: self._pid_file.exists() and not self._is_launching(), within_s=SPAWN_S)
         started = self.pid()
         if started is None:
             raise Failed(Code.PART_FAILED, f"{self.name} did not start: {self.words() or 'it said nothing'}")
@@ -65,6 +65,13 @@ class Outliving:
             return number if self.mark.encode() in _arguments(number) else None
         except (OSError, ValueError):
             return None
+
+    def _is_launching(self) -> bool:
+        """Its process is the shell yet, whose arguments have the mark in them too, and may never become the program."""
+        try:
+            return _LAUNCH.encode() in _arguments(int(self._pid_file.read_text()))
+        except (OSError, ValueError):
+            return False
 
     def signal(self, number: signal.Signals) -> bool:
         """Whether there was somebody to tell."""

@@ -104,6 +104,23 @@ def test_one_that_cannot_start_says_why_in_its_own_words(tmp_path: Path) -> None
     run(start)
 
 
+def test_a_shell_that_is_about_to_become_the_program_is_not_yet_a_start(tmp_path: Path) -> None:
+    """On a busy host it is met for long: the words of the failure come later than its number."""
+    absent = Outliving("absent", tmp_path, ("ployz-no-such-program", "mark"), "mark")
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    (slow / "mv").write_text('#!/bin/sh\n/bin/mv "$@"\nsleep 0.3\n')
+    (slow / "mv").chmod(0o755)
+
+    async def start() -> None:
+        with pytest.raises(Failed, match="not found"):
+            await absent.start()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+        run(start)
+
+
 def test_where_systemd_runs_it_is_in_a_scope_of_its_own(sleeper: Outliving) -> None:
     argv = launch_argv(sleeper, with_systemd=True)
     assert argv[:4] == ("setsid", "--fork", "systemd-run", "--scope")
