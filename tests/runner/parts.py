@@ -17,7 +17,7 @@ ROOT: Final = Path(__file__).parents[2]
 BIN: Final = Path(sys.executable).parent
 """Of the virtual environment, where the tools are."""
 PYTHON: Final = (sys.executable, "-P")
-LABS: Final = 3
+LABS: Final = 2
 """Side by side in `e2e`: one test waits for a lease while another computes."""
 CRASH_LABS: Final = 2
 NICE: Final = 10
