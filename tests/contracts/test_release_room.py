@@ -85,7 +85,7 @@ def lives(pid: int) -> bool:
     """Process 1 of it stays a moment longer, dead, until the host's own has taken note."""
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before, or between the opening and the reading
         return False
 
 

@@ -181,7 +181,7 @@ QUICK: Final = (
         "sim-part",
         "some hundred simulated runs",
         Lane.PROCESSOR,
-        (suite("sim-part", "sim/test_scenarios.py", nice=NICE, PLOYZ_SIM_RUNS="900"),),
+        (suite("sim-part", "sim/test_scenarios.py", nice=NICE, PLOYZ_SIM_RUNS="500"),),
     ),
     Part(
         "contracts-fakes",
