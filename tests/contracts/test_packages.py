@@ -9,8 +9,12 @@ from collections.abc import Iterator, Sequence
 from glob import glob
 from pathlib import Path
 
+import pytest
+
 from ployz.lab.needs import TABLE, needs
 from tests.real import need
+
+pytestmark = pytest.mark.real
 
 GROUPS = ("lab", "demo", "more")
 

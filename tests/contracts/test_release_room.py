@@ -15,6 +15,8 @@ from ployz.lab.release import room as rooms
 from ployz.lab.release.room import Room, room
 from tests.real import PATIENCE, need
 
+pytestmark = pytest.mark.real
+
 TEST_S = 30.0 * PATIENCE
 PATH = {"PATH": "/bin"}
 APPLETS = ("sh", "env", "cat", "ls", "mkdir", "mount", "umount", "rmdir", "sleep", "touch", "nsenter", "grep")
