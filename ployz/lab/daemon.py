@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ployz.lab.namespaces import Namespaces
+from ployz.lab.preloaded import programs as preloaded
 from ployz.lab.programs import failed, wait_until
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,9 +40,11 @@ class Daemon:
             return
         self.log.parent.mkdir(exist_ok=True)
         variables = {"PATH": SEARCH_PATH, "HOME": "/root", "LANG": "C.UTF-8", **self.environment}
-        assignments = [f"{name}={value}" for name, value in variables.items()]
-        printed = self.namespaces.run(["env", "-i", *assignments, "sh", "-c", _START, "sh", str(self.log), *self.argv])
-        pid = int(printed)
+        if place := preloaded.find(self.argv):
+            pid = preloaded.start(place, self.namespaces.pid, self.argv[-1:], variables, self.log)
+        else:
+            words = ["env", "-i", *(f"{name}={value}" for name, value in variables.items())]
+            pid = int(self.namespaces.run([*words, "sh", "-c", _START, "sh", str(self.log), *self.argv]))
         self._pid_file.write_text(f"{pid} {self._started(pid)}\n")
 
     def pid(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from ployz.lab.daemon import Daemon
 from ployz.lab.engine import Engine, remove_control_groups, thaw
 from ployz.lab.namespaces import Namespaces
 from ployz.lab.pool import KERNEL_DEVICE, FusePool, KernelPool, Pool
+from ployz.lab.preloaded.programs import serving
 from ployz.lab.programs import side_by_side
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "bin"
@@ -23,6 +25,18 @@ PROGRAMS = Path(__file__).resolve().parents[2] / "bin"
 def control_group(lab: Path) -> str:
     """One for each lab at the top of every hierarchy: removing it leaves no parent behind."""
     return f"ployz-lab-{lab.name}"
+
+
+def ployzd() -> tuple[str, ...]:
+    """Without the capabilities that it lacks under systemd, so that what works here works there."""
+    without = ",".join(f"-{name.removeprefix('CAP_').lower()}" for name in capabilities_dropped())
+    return ("setpriv", "--no-new-privs", f"--bounding-set={without}", "--", str(PROGRAMS / "ployzd"))
+
+
+def programs_preloaded() -> AbstractContextManager[None]:
+    """For whoever starts many of them: see `ployz.lab.preloaded`."""
+    ployzctl = (str(PROGRAMS / "ployzctl"),)
+    return serving({ployzd(): ["ployz.daemon"], ployzctl: ["ployz.cli.main", "ployz.cli.commands"]})
 
 
 @frozen
@@ -67,10 +81,7 @@ class Machine:
         return Engine.of(running, self._control_group, self._log("dockerd"))
 
     def node(self, running: Namespaces) -> Daemon:
-        """Without the capabilities that it lacks under systemd, so that what works here works there."""
-        without = ",".join(f"-{name.removeprefix('CAP_').lower()}" for name in capabilities_dropped())
-        argv = ["setpriv", "--no-new-privs", f"--bounding-set={without}", "--", str(PROGRAMS / "ployzd")]
-        return Daemon(running, "ployzd", argv, self._log("ployzd"))
+        return Daemon(running, "ployzd", ployzd(), self._log("ployzd"))
 
     def bring_up_parts(self, running: Namespaces, pool_size: str) -> None:
         """ZFS and Docker, side by side."""

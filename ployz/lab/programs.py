@@ -42,14 +42,22 @@ def run(argv: Sequence[str], *, stdin: str | Path | None = None, deadline_s: flo
     except FileNotFoundError:
         raise failed(f"{argv[0]} is not installed", "Run bin/setup.") from None
     except subprocess.TimeoutExpired:
-        raise failed(f"{' '.join(argv)}: not done within {deadline_s:g} s") from None
+        raise too_late(argv, deadline_s) from None
     finally:
         if source:
             source.close()
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise failed(f"{' '.join(argv)}: {words or f'exit code {done.returncode}'}")
-    return done.stdout.decode(errors="replace")
+    return printed(argv, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def printed(argv: Sequence[str], exit_code: int, output: str, complaint: str) -> str:
+    if exit_code != 0:
+        words = (complaint or output).strip()
+        raise failed(f"{' '.join(argv)}: {words or f'exit code {exit_code}'}")
+    return output
+
+
+def too_late(argv: Sequence[str], deadline_s: float) -> Failed:
+    return failed(f"{' '.join(argv)}: not done within {deadline_s:g} s")
 
 
 def side_by_side(action: Callable[[T], None], subjects: Iterable[T]) -> None:

@@ -10,17 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Lock
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import frozen
 
 import ployz.lab.lab
 from ployz.lab import namespaces
 from ployz.lab.machine import PROGRAMS
+from ployz.lab.preloaded import programs as preloaded
 from ployz.lab.state import LabName
 from ployz.lab.status import look
-from tests.e2e.forked import Commands
 from tests.labs import COMMAND_S, Lab
 
 MACHINES = ("machine-a", "machine-b", "machine-c")
@@ -91,30 +90,16 @@ class Cluster(Lab):
     """Three machines that are one cluster. Every command may be given on any of them.
 
     Commands in a machine, of which there are thousands, are entered directly, by what `bin/lab exec` enters them with:
-    starting its interpreter each time cost more than most of these commands. The same holds for ployzctl (forked.py),
-    unless several are to run at once.
+    starting its interpreter each time cost more than most of these commands. The same holds for ployzctl and ployzd,
+    which are loaded once for all of them (ployz.lab.preloaded).
     """
-
-    _ployzctl: ClassVar[Commands | None] = None
-    _turn: ClassVar[Lock] = Lock()
-
-    @classmethod
-    def close(cls) -> None:
-        """To be called when the last test has ended."""
-        if cls._ployzctl is not None:
-            cls._ployzctl.close()
-            cls._ployzctl = None
 
     def try_(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         match arguments:
-            case ("exec", machine, "--", "ployzctl", *argv) if (pid := self._pid(machine)) and self._turn.acquire(
-                blocking=False
+            case ("exec", machine, "--", "ployzctl", *argv) if (pid := self._pid(machine)) and (
+                place := preloaded.find([str(PROGRAMS / "ployzctl")])
             ):
-                try:
-                    Cluster._ployzctl = Cluster._ployzctl or Commands()
-                    return Cluster._ployzctl.run(pid, argv, stdin, _environment(), COMMAND_S)
-                finally:
-                    self._turn.release()
+                return preloaded.run(place, pid, ["ployzctl", *argv], _environment(), stdin, COMMAND_S)
             case ("cut", first, second):
                 self._lab.cut(first, second, one_way=False)  # a stream that is nearly over does not wait for a start
                 return subprocess.CompletedProcess(arguments, 0, "", "")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ployz.lab.machine import programs_preloaded
 from ployz.lab.state import ROOT
 from tests.e2e.cluster import MACHINES, Cluster, no_trace_on
 from tests.e2e.manifests import count, counter, web
@@ -20,9 +21,9 @@ LAB = re.compile(r"test-e2e-(?:etcd-)?([0-9]+)\Z")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ployzctl() -> Iterator[None]:
-    yield
-    Cluster.close()
+def _programs() -> Iterator[None]:
+    with programs_preloaded():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from ployz.lab.crash.many import Many
 from ployz.lab.crash.matrix import listen
 from ployz.lab.crash.selection import AnyCase, current_commit, in_order, one_each
 from ployz.lab.crash.stage import Stage
+from ployz.lab.machine import programs_preloaded
 from ployz.lab.temporary import temporary_lab
 
 INTERRUPTED = 130
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise Refused(Code.MISSING_PART, "this makes a lab: it needs root", "Use sudo.")
         if not (arguments.beside or arguments.list or arguments.moves):
             journal.begin(current_commit(), again=arguments.again)
-        with _other_labs(arguments):
+        with programs_preloaded(), _other_labs(arguments):
             _work(arguments, journal)
     except PloyzError as error:
         print(f"error {error.problem}", *filter(None, [error.problem.advice]), sep="\n", file=sys.stderr)

@@ -22,6 +22,7 @@ from ployz.lab.daemon import Daemon
 from ployz.lab.lab import Lab
 from ployz.lab.machine import PROGRAMS
 from ployz.lab.operator import Operator, Payload
+from ployz.lab.preloaded import programs as preloaded
 from ployz.lab.programs import failed, wait_until
 from ployz.lab.switch import UPLINK
 from ployz.plan import names
@@ -179,8 +180,9 @@ class Stage:
 
     def migrate(self, coordinator: str, target: str) -> subprocess.Popen[str]:
         argv = [str(PROGRAMS / "ployzctl"), "--json", "migrate", "apply", SERVICE, "--to", target]
+        running, place = self.lab.running(coordinator), preloaded.find(argv[:1])
         return subprocess.Popen(
-            self.lab.running(coordinator).enter(argv),
+            preloaded.stand_in(place, running.pid, argv) if place else running.enter(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
