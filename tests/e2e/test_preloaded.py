@@ -22,7 +22,7 @@ RIGHTS = re.compile(r"^(Umask|Uid|Gid|Groups|Cap\w+|NoNewPrivs|Seccomp|SigBlk):[
 
 
 def node(cluster: Cluster, name: str) -> tuple[Machine, Daemon]:
-    machine = cluster._lab.machine(name)  # noqa: SLF001 - of the lab's own code
+    machine = cluster._lab.machine(name)
     running = machine.find()
     assert running is not None
     return machine, machine.node(running)
@@ -36,8 +36,8 @@ def restarted(cluster: Cluster, name: str) -> dict[str, object]:
     process = daemon.namespaces.root / "proc" / str(daemon.pid())
     status = (process / "status").read_text()
     parent, session = (process / "stat").read_text().rpartition(") ")[2].split()[1:4:2]
-    files = {number: os.readlink(process / "fd" / number) for number in ("0", "1", "2")}
-    return {"folder": os.readlink(process / "cwd"), "parent": parent, "session": session == str(daemon.pid())} | {
+    files = {number: str((process / "fd" / number).readlink()) for number in ("0", "1", "2")}
+    return {"folder": str((process / "cwd").readlink()), "parent": parent, "session": session == str(daemon.pid())} | {
         "files": files,
         "rights": RIGHTS.findall(status),
     }
