@@ -92,6 +92,8 @@ class Coordinator:
         self.story.enter(Phase.LOCK, f"lock {namespace}")
         async with hold(self.parts.facts, self.parts.clock, namespace, holder) as lock:
             found = await self._plan_again()
+            for waiting in found.plan.waiting:
+                self.story.tell(f"waits: {waiting}")
             if found.plan.changes_nothing and not self._manifest_changed(found.plan):
                 self.story.tell("nothing to change")
                 return

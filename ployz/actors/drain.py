@@ -6,6 +6,7 @@ There is no state of a drain: what is still on a draining machine is what is lef
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import anyio
@@ -22,7 +23,7 @@ from ployz.config import PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import OperationKind
 from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
-from ployz.plan.drain import Departure, manifest_of, plan_drain
+from ployz.plan.drain import Departure, manifest_of, plan_drain, plan_gone
 from ployz.plan.holdings import member_of
 from ployz.plan.model import Change, Plan
 from ployz.plan.reports import MachineReport, Reports, Unanswered
@@ -43,12 +44,16 @@ class DrainActor(Actor):
         machine = member_of(self._parts.view, message.machine).machine
         targets = self._targets(machine, message.to_machines)
         volumes = tuple(each.volume for each in self._parts.view.placement.volumes_on(machine))
-        reports = await self._reports((machine, *targets), volumes)
-        drain = plan_drain(self._parts.view, machine, targets, reports, chosen=bool(message.to_machines))
+        chosen = bool(message.to_machines)
+        if message.gone:
+            drain = plan_gone(self._parts.view, machine, targets, chosen=chosen)
+        else:
+            reports = await self._reports((machine, *targets), volumes)
+            drain = plan_drain(self._parts.view, machine, targets, reports, chosen=chosen)
         limiter = anyio.CapacityLimiter(SURVEYS_MAX)
         departures = [evolve(each, bandwidth_bytes_s=message.bandwidth_bytes_s) for each in drain.departures]
-        rows = await together(*(partial(self._row, machine, each, limiter) for each in departures))
-        return DrainPlan(machine, tuple(rows), drain.stuck)
+        rows = await together(*(partial(self._rows, machine, each, limiter) for each in departures))
+        return DrainPlan(machine, tuple(chain.from_iterable(rows)), drain.stuck)
 
     def _targets(self, machine: MachineId, chosen: tuple[MachineId, ...]) -> list[MachineId]:
         members = [member_of(self._parts.view, each) for each in chosen] or self._parts.view.machines.in_order()
@@ -74,7 +79,8 @@ class DrainActor(Actor):
             raise Refused(
                 Code.MACHINE_UNREACHABLE,
                 f"{first.machine} does not answer, and only it can give away what it has: {first.why}",
-                "Bring it back. If it is gone for good: ployzctl volume takeover, then ployzctl machine rm --force.",
+                f"Bring it back. If it is gone, `ployzctl machine drain {first.machine} --gone` makes elsewhere what "
+                "has no data there; then ployzctl volume takeover, and ployzctl machine rm --force.",
             )
         return dict(zip(machines, answers, strict=True))
 
@@ -85,6 +91,16 @@ class DrainActor(Actor):
             )
         except PloyzError as error:
             return Unanswered(machine, error.problem.text)
+
+    async def _rows(
+        self, machine: MachineId, departure: Departure, limiter: anyio.CapacityLimiter
+    ) -> list[DepartureRow]:
+        """What keeps one service here does not keep those that only would have left with it."""
+        row = await self._row(machine, departure, limiter)
+        if not row.blockers or departure.volumes or len(departure.services) == 1:
+            return [row]
+        each = [evolve(departure, services=(service,), alone=True) for service in departure.services]
+        return await together(*(partial(self._row, machine, one, limiter) for one in each))
 
     async def _row(self, machine: MachineId, departure: Departure, limiter: anyio.CapacityLimiter) -> DepartureRow:
         async with limiter:
@@ -107,5 +123,7 @@ def _moves(machine: MachineId, plan: Plan) -> tuple[SlotMove, ...]:
             slot.machine if slot.change is Change.MOVE else None,
         )
         for slot in plan.slots
-        if slot.source == machine and slot.change in (Change.MOVE, Change.REMOVE)
+        if slot.previous is not None
+        and slot.previous.machine == machine
+        and (slot.change is Change.REMOVE or slot.machine != machine)
     )

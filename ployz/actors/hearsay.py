@@ -1,7 +1,7 @@
-"""What a machine that starts without the authority asks the others: whether what it owns was given away meanwhile.
+"""What a machine that starts without the authority asks the others: whether what it has was given away meanwhile.
 
-Its own gate tells it of every move, which it took part in. Of a takeover it knows nothing but by the facts, and the
-other machines have those too.
+Its own gate tells it of every move, which it took part in. Of a takeover, and of slots that were made elsewhere because
+it was gone, it knows nothing but by the facts, and the other machines have those too.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from enum import Enum, auto
 from functools import partial
 
+from attrs import frozen
+
 from ployz.actors.core import Home
 from ployz.actors.messages.takeover import AskOwners, Owners
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.config import PROBE_TIMEOUT_S
 from ployz.errors import PloyzError
-from ployz.ids import MachineId
+from ployz.ids import MachineId, SlotRef
 
 
 class Heard(Enum):
@@ -27,14 +29,24 @@ class Heard(Enum):
     """Somebody knows a later epoch: this machine owns less than its own facts say."""
 
 
-async def ask_around(parts: Parts, home: Home) -> Heard:
+@frozen
+class Hearsay:
+    volumes: Heard
+    elsewhere: frozenset[SlotRef]
+    """Slots that somebody with newer facts knows to be on other machines, or to be none any more."""
+
+
+async def ask_around(parts: Parts, home: Home) -> Hearsay:
+    slots = tuple(ref for ref, slot in parts.view.placement.slots() if slot.machine == parts.me)
     mine = {each.volume: each.epoch for each in parts.view.placement.volumes_on(parts.me)}
     others = [each.machine for each in parts.view.machines.in_order() if each.machine != parts.me]
-    answers = await together(*(partial(_ask, home, each, AskOwners(tuple(mine))) for each in others))
-    known = [each for answer in answers if answer is not None for each in answer.owners]
-    if any(each.epoch > mine[each.volume] for each in known):
-        return Heard.NEWER
-    return Heard.SAME if any(answer is not None for answer in answers) else Heard.NOTHING
+    asked = AskOwners(tuple(mine), slots, parts.view.position)
+    answers = await together(*(partial(_ask, home, each, asked) for each in others))
+    told = [answer for answer in answers if answer is not None]
+    elsewhere = frozenset(slot for answer in told for slot in answer.elsewhere)
+    if any(each.epoch > mine[each.volume] for answer in told for each in answer.owners):
+        return Hearsay(Heard.NEWER, elsewhere)
+    return Hearsay(Heard.SAME if told else Heard.NOTHING, elsewhere)
 
 
 async def _ask(home: Home, machine: MachineId, asked: AskOwners) -> Owners | None:

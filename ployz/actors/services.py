@@ -25,7 +25,7 @@ from ployz.actors.messages.services import (
     VolumeList,
     VolumeRow,
 )
-from ployz.actors.messages.storage import DestroyVolume
+from ployz.actors.messages.storage import AskSizes, DestroyVolume, VolumeSize
 from ployz.actors.messages.workload import ReadLogs, ShowWorkload, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
@@ -40,8 +40,9 @@ from ployz.facts.transactions import remove_volume
 from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
 from ployz.plan import committed
-from ployz.plan.reports import MachineReport
+from ployz.plan.reports import MachineReport, VolumeReport
 from ployz.plan.volumes import in_the_way_of_removing
+from ployz.projections.view import ClusterView
 from ployz.wire.message import Done
 
 LOG_LINES_MAX = 10_000
@@ -143,9 +144,18 @@ class ServicesActor(Actor):
         placements = [placement for _, placement in sorted(self._parts.view.placement.volumes.items())]
         owners = sorted({placement.owner for placement in placements})
         owned = [tuple(each.volume for each in placements if each.owner == owner) for owner in owners]
-        answers = await together(*(partial(self._report, *each) for each in zip(owners, owned, strict=True)))
-        reports = dict(zip(owners, answers, strict=True))
-        return VolumeList(self._parts.view.position, tuple(self._row(each, reports[each.owner]) for each in placements))
+        answers = await together(*(partial(self._sizes, *each) for each in zip(owners, owned, strict=True)))
+        found = {each.volume: each for answer in answers for each in answer}
+        used = used_by(self._parts.view)
+        rows = tuple(_volume_row(each, found.get(each.volume), used.get(each.volume, ())) for each in placements)
+        return VolumeList(self._parts.view.position, rows)
+
+    async def _sizes(self, machine: MachineId, volumes: tuple[VolumeRef, ...]) -> tuple[VolumeSize, ...]:
+        try:
+            sizes = await self.system.remote(machine, "storage").ask(AskSizes(volumes), timeout_s=PROBE_TIMEOUT_S)
+        except PloyzError:
+            return ()
+        return sizes.volumes
 
     @handles(ShowVolume, concurrent=True)
     async def show_volume(self, message: ShowVolume) -> VolumeDetail:
@@ -247,21 +257,33 @@ class ServicesActor(Actor):
 
     def _row(self, placement: VolumePlacement, report: MachineReport | None) -> VolumeRow:
         found = report.volume(placement.volume) if report else None
-        manifest = committed.of_namespace(self._parts.view, placement.volume.namespace)
-        services = manifest.services if manifest else ()
-        return VolumeRow(
-            volume=placement.volume,
-            owner=placement.owner,
-            epoch=placement.epoch,
-            used_by=tuple(
-                ServiceRef(placement.volume.namespace, service.name)
-                for service in services
-                if placement.volume.volume in service.template.volumes
-            ),
-            referenced_bytes=found.referenced_bytes if found else None,
-            quota_bytes=found.quota_bytes if found else 0,
-            snapshots_bytes=found.snapshots_bytes if found else 0,
-        )
+        return _volume_row(placement, found, used_by(self._parts.view).get(placement.volume, ()))
+
+
+def used_by(view: ClusterView) -> dict[VolumeRef, tuple[ServiceRef, ...]]:
+    """The services that mount each volume, in the order of their manifests; each manifest is read once."""
+    found: dict[VolumeRef, tuple[ServiceRef, ...]] = {}
+    for namespace in view.placement.namespaces:
+        manifest = committed.of_namespace(view, namespace)
+        for service in manifest.services if manifest else ():
+            for name in dict.fromkeys(service.template.volumes):
+                volume = VolumeRef(namespace, name)
+                found[volume] = (*found.get(volume, ()), ServiceRef(namespace, service.name))
+    return found
+
+
+def _volume_row(
+    placement: VolumePlacement, found: VolumeSize | VolumeReport | None, services: tuple[ServiceRef, ...]
+) -> VolumeRow:
+    return VolumeRow(
+        volume=placement.volume,
+        owner=placement.owner,
+        epoch=placement.epoch,
+        used_by=services,
+        referenced_bytes=found.referenced_bytes if found else None,
+        quota_bytes=found.quota_bytes if found else 0,
+        snapshots_bytes=found.snapshots_bytes if found else 0,
+    )
 
 
 def state_word(found: SlotState | None) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.messages.storage import SnapshotsTaken, TakeSnapshots
+from ployz.actors.messages.storage import AskSizes, Sizes, SnapshotsTaken, TakeSnapshots, VolumeSize
 from ployz.actors.parts import Parts
 from ployz.errors import PloyzError
 from ployz.events.types import SnapshotTaken, VolumesSnapshotTaken
@@ -48,6 +48,22 @@ class StorageActor(Actor):
             _log.warning("%s is not ready yet: %s", root, error)
             return False
         return True
+
+    @handles(AskSizes, concurrent=True)
+    async def sizes(self, message: AskSizes) -> Sizes:
+        asked = {self._parts.dataset(volume): volume for volume in message.volumes}
+        return Sizes(
+            tuple(
+                VolumeSize(
+                    asked[each.name],
+                    each.referenced_bytes,
+                    each.quota_bytes or each.total_quota_bytes,
+                    each.snapshots_bytes,
+                )
+                for each in await self._parts.zfs.sizes(self._parts.config.root_dataset)
+                if each.name in asked
+            )
+        )
 
     @handles(TakeSnapshots)
     async def snapshot(self, message: TakeSnapshots) -> SnapshotsTaken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -18,9 +19,9 @@ from ployz.events.types import OperationKind
 from ployz.ids import MachineId, Namespace, VolumeRef
 from ployz.manifest import Manifest
 from ployz.plan.assign import assign
-from ployz.plan.deploy import Move, Questions, moves, questions, resolve
+from ployz.plan.deploy import Move, Questions, away_of, moves, questions, resolve
 from ployz.plan.model import Plan
-from ployz.plan.reports import MachineReport, Reports, Unanswered
+from ployz.plan.reports import MachineReport, Unanswered
 from ployz.wire.message import Local, Sender, is_trusted
 
 NO_ANSWER: Final = {
@@ -35,7 +36,7 @@ class Survey:
     """A plan, and the reports that it was made from."""
 
     plan: Plan
-    reports: Reports
+    reports: Mapping[MachineId, MachineReport | Unanswered]
 
 
 async def survey(
@@ -56,10 +57,14 @@ async def survey(
     aside = partial(parts.aside.run, for_stranger=not is_trusted(sender))
     view = parts.view.copy()
     assignment = await aside(partial(assign, manifest, view, parts.me))
-    asked = questions(manifest, assignment, parts.me)
-    probes = [partial(_probe, home, machine, each, manifest.namespace) for machine, each in asked.items()]
-    answers = await together(*probes)
-    reports: Reports = dict(zip(asked, answers, strict=True))
+    reports: dict[MachineId, MachineReport | Unanswered] = {}
+    asked: dict[MachineId, Questions] = {}
+    while unasked := _unasked(questions(manifest, assignment, parts.me), asked, reports):
+        probes = [partial(_probe, home, machine, each, manifest.namespace) for machine, each in unasked.items()]
+        reports |= zip(unasked, await together(*probes), strict=True)
+        asked |= unasked
+        if away := away_of(reports):  # then others are asked for what goes to them instead
+            assignment = await aside(partial(assign, manifest, view, parts.me, away))
     estimable = moves(assignment, reports)
     sizes = await together(*(partial(_estimate, home, move) for move in estimable))
     estimates: dict[VolumeRef, int] = {
@@ -70,6 +75,19 @@ async def survey(
         partial(resolve, kind, manifest, assignment, view, reports, estimates, parts.me, tuple(parts.local.cutovers))
     )
     return Survey(plan, reports)
+
+
+def _unasked(
+    wanted: Mapping[MachineId, Questions],
+    asked: Mapping[MachineId, Questions],
+    reports: Mapping[MachineId, MachineReport | Unanswered],
+) -> dict[MachineId, Questions]:
+    """Who did not answer is not asked again: that would take as long again."""
+    return {
+        machine: each
+        for machine, each in wanted.items()
+        if asked.get(machine) != each and not isinstance(reports.get(machine), Unanswered)
+    }
 
 
 async def _probe(home: Home, machine: MachineId, asked: Questions, namespace: Namespace) -> MachineReport | Unanswered:

@@ -38,10 +38,11 @@ from ployz.facts.decision import abort_or_read
 from ployz.facts.keys import LockHolder, Verdict, VolumeOwnership
 from ployz.facts.lock import hold
 from ployz.facts.transactions import take_over
-from ployz.ids import MachineId, Namespace, VolumeRef
+from ployz.ids import MachineId, Namespace, SlotRef, VolumeRef
 from ployz.plan import committed, names
 from ployz.plan.secrets import lacking
 from ployz.plan.takeover import Group, choose, group_of, taken_over
+from ployz.wire.message import Peer
 
 
 class TakeoverActor(Actor):
@@ -71,8 +72,13 @@ class TakeoverActor(Actor):
 
     @handles(AskOwners, concurrent=True)
     async def owners(self, message: AskOwners) -> Owners:
-        known = self._parts.view.placement.volumes
-        return Owners(tuple(known[volume] for volume in message.volumes if volume in known))
+        view = self._parts.view
+        known = view.placement.volumes
+        elsewhere: tuple[SlotRef, ...] = ()
+        if isinstance(self.sender, Peer) and view.position > message.position:
+            there = {ref for ref, slot in view.placement.slots() if slot.machine == self.sender.machine}
+            elsewhere = tuple(each for each in message.slots if each not in there)
+        return Owners(tuple(known[volume] for volume in message.volumes if volume in known), elsewhere)
 
     # ------------------------------------------------------------ planning
 

@@ -29,7 +29,7 @@ from ployz.wire.message import Done
 
 CATCH_UP_S: Final = 10.0
 """How long a start waits for the newest facts before it goes by those that it has. A volume leaves only after this
-machine has closed its own gate, which its own log remembers; or by a takeover, for which see `_hold_volumes`."""
+machine has closed its own gate, which its own log remembers; or by a takeover, for which see `_hold`."""
 RETRY_S: Final = 5.0
 ROUTING_FIRST_S: Final = 2.0
 DOCKER_RETRY_S: Final = 1.0
@@ -64,8 +64,8 @@ class WorkloadsActor(Actor):
             await self._know_itself()
             tasks.start_soon(self._looking.run)
             if not await self._catch_up():
-                self._held = {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
-                tasks.start_soon(self._hold_volumes)
+                self._held = self._with_volumes() | self._with_slots()
+                tasks.start_soon(self._hold)
             await self._follow()
 
     # ------------------------------------------------------------ following decisions
@@ -88,20 +88,37 @@ class WorkloadsActor(Actor):
                 return True
         return False
 
-    async def _hold_volumes(self) -> None:
+    async def _hold(self) -> None:
         """Until the authority or another machine confirms what the facts here say. Who knows better keeps them held;
         when there is nobody at all, it is the operator's word that a machine whose volume they took over stays off.
+        What has no volume waits for no more than one question: where nobody is reached, nobody is misled by it.
         """
         since_s = anyio.current_time()
-        while (heard := await ask_around(self._parts, self.system)) is not Heard.SAME:
-            if heard is Heard.NOTHING and anyio.current_time() - since_s >= ALONE_START_S - CATCH_UP_S:
-                break
-            _log.warning("services with volumes wait: %s", _WHY_HELD[heard])
+        while True:
+            heard = await ask_around(self._parts, self.system)
+            alone = heard.volumes is Heard.NOTHING and anyio.current_time() - since_s >= ALONE_START_S - CATCH_UP_S
+            confirmed = heard.volumes is Heard.SAME or alone
+            elsewhere = {each.service.namespace for each in heard.elsewhere}
+            self._held = elsewhere | (set() if confirmed else self._with_volumes())
+            self._parts.facts_changed()
+            if not self._held:
+                return
+            if not confirmed:
+                _log.warning("services with volumes wait: %s", _WHY_HELD[heard.volumes])
+            if elsewhere:
+                _log.warning("%s wait: another machine knows of newer facts about them", ", ".join(sorted(elsewhere)))
             await anyio.sleep(RETRY_S)
             if await self._catch_up():
-                break
-        self._held = set()
-        self._parts.facts_changed()
+                self._held = set()
+                self._parts.facts_changed()
+                return
+
+    def _with_volumes(self) -> set[Namespace]:
+        return {each.volume.namespace for each in self._parts.view.placement.volumes_on(self._parts.me)}
+
+    def _with_slots(self) -> set[Namespace]:
+        slots = self._parts.view.placement.slots()
+        return {ref.service.namespace for ref, slot in slots if slot.machine == self._parts.me}
 
     async def _follow(self) -> None:
         self._pending = set(self._parts.view.operations.namespaces)

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from ployz.actors.messages.drain import DepartureRow, DrainPlan
+from ployz.actors.messages.drain import DepartureRow, DrainPlan, Staying
 from ployz.actors.messages.operations import ApplyDeparture, Progress, Result, WatchOperation
 from ployz.cli.call import PLAN_S, Call, Interrupted
 from ployz.cli.transfers import Transfers, describe
@@ -44,6 +44,8 @@ class Departed:
 class Drained:
     machine: MachineId
     departed: tuple[Departed, ...]
+    staying: tuple[Staying, ...] = ()
+    """What no operation was begun for."""
 
 
 @define
@@ -63,9 +65,11 @@ class Draining:
     _waiting: list[DepartureRow] = field(factory=list, init=False)
     _going: list[_Going] = field(factory=list, init=False)
     _departed: list[Departed] = field(factory=list, init=False)
+    _way: str = field(default="--migrate", init=False)
 
     def run(self, plan: DrainPlan) -> Drained:
-        self._waiting = list(plan.rows)
+        self._waiting = list(plan.going)
+        self._way = "--gone" if any(each.departure.gone for each in plan.going) else "--migrate"
         try:
             with self.call.out.status() as area:
                 transfers = Transfers(area)
@@ -79,7 +83,7 @@ class Draining:
             raise self._paused() from None
         except Unreachable as error:
             raise self._lost(error) from error
-        return Drained(self.machine, tuple(self._departed))
+        return Drained(self.machine, tuple(self._departed), plan.staying)
 
     def _begin(self) -> None:
         busy = {each.row.departure.namespace for each in self._going}
@@ -143,7 +147,7 @@ class Draining:
         return f"What was begun goes on to its end: {names}"
 
     def _how_to_go_on(self) -> str:
-        again = f"`ployzctl machine drain {self.machine} --migrate` begins with what is left then."
+        again = f"`ployzctl machine drain {self.machine} {self._way}` begins with what is left then."
         return f"{again} `ployzctl operation watch ID` shows one, `ployzctl operation abort ID` has it undone."
 
 

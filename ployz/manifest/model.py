@@ -334,6 +334,10 @@ class Leave:
     from_machine: MachineId
     to_machines: tuple[MachineId, ...] = ()
     """Where replicas may go. Empty: to any other machine."""
+    services: tuple[ServiceName, ...] = ()
+    """Which of them leave. Empty: all."""
+    gone: bool = False
+    """It does not answer, and what leaves is made elsewhere without asking it. What comes back there ends."""
 
 
 @frozen

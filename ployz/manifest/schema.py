@@ -242,6 +242,8 @@ _INTENT = Table(
             Leave,
             Field("from_machine", s.MACHINE),
             Field("to_machines", ListOf(s.MACHINE, MACHINES_MAX)),
+            Field("services", ListOf(_SERVICE_NAME, SERVICES_MAX)),
+            Field("gone", s.FLAG),
         ),
     ),
 )

@@ -1,21 +1,24 @@
 """Which machine each slot of a manifest belongs on: the first half of a plan, made from facts alone.
 
-Slots stay where they are. A new one goes where its volumes are, else where the fewest of its service are.
+Slots stay where they are. A new one goes where its volumes are, else where the fewest of its service are. What is known
+of the world is only which machines do not answer: nothing new goes there, and their slots are the first to be given up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from attrs import Factory, field, frozen
 
 from ployz.errors import Code, Problem
 from ployz.events.types import SlotPlacement, VolumePlacement
 from ployz.ids import MachineId, ServiceName, ServiceRef, SlotName, VolumeName, VolumeRef
-from ployz.manifest.model import Global, Manifest, Replicated, Service
+from ployz.manifest.model import BindSource, Global, Leave, Manifest, Replicated, Service
 from ployz.plan import names
 from ployz.plan.blockers import Blockers
+from ployz.plan.model import Change, Waiting
 from ployz.plan.spread import Spread
 from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
@@ -47,14 +50,30 @@ class Assignment:
     gone: frozenset[MachineId]
     """Machines that had slots or volumes of the namespace and are no members any more: nobody can be asked there."""
     problems: tuple[Problem, ...]
+    away: frozenset[MachineId] = frozenset()
+    """Members that did not answer."""
+    waiting: tuple[Waiting, ...] = ()
+    """New slots of global services, on those."""
 
 
-def assign(manifest: Manifest, view: ClusterView, coordinator: MachineId) -> Assignment:
-    """Deterministic: the same facts and manifest give the same machines, whoever plans.
+def assign(
+    manifest: Manifest, view: ClusterView, coordinator: MachineId, away: frozenset[MachineId] = frozenset()
+) -> Assignment:
+    """Deterministic: the same facts, manifest and silence give the same machines, whoever plans.
 
-    `coordinator` is where a new volume that no service mounts is made.
+    `coordinator` is where a new volume that no service mounts is made. `away`: members that did not answer.
     """
-    return _Assigner(manifest, view, coordinator).assign()
+    return _Assigner(manifest, view, coordinator, away).assign()
+
+
+def may_leave(service: Service) -> bool:
+    """Whether its replicas may be made elsewhere: no data of theirs is on the machine, in a volume or in a folder."""
+    binds = any(isinstance(mount.source, BindSource) for mount in service.template.mounts)
+    return not service.template.volumes and not binds
+
+
+def _leaves(leave: Leave, service: Service) -> bool:
+    return not leave.services or service.name in leave.services
 
 
 @frozen
@@ -62,7 +81,9 @@ class _Assigner:
     manifest: Manifest
     view: ClusterView
     coordinator: MachineId
+    away: frozenset[MachineId]
     blockers: Blockers = field(factory=Blockers, init=False)
+    waiting: list[Waiting] = field(factory=list, init=False)
     homes: dict[VolumeName, MachineId] = field(factory=dict, init=False)
     """Where each volume of the namespace will be."""
     load: Counter[MachineId] = field(factory=Counter, init=False)
@@ -100,20 +121,41 @@ class _Assigner:
             removed=tuple(slot for key, slot in sorted(before.items()) if key not in kept),
             gone=frozenset(machine for machine in had if not self._is_member(machine)),
             problems=self.blockers.all(),
+            away=self.away,
+            waiting=tuple(self.waiting),
         )
 
     # ------------------------------------------------------------ slots
 
     def _homes_of(self, service: Service, before: Before) -> Iterator[tuple[SlotName, MachineId | None]]:
         """None: there is no machine for it. One at a time: the first slot's home is where a new volume will be."""
+        leave = self.manifest.intent.leave
         match service.placement:
             case Global():
                 members = self._on(service)
                 if not members:
                     self._no_machine(service)
-                yield from ((names.global_slot(each.machine), each.machine) for each in members if not self._left(each))
+                for each in members:
+                    slot = names.global_slot(each.machine)
+                    if each.machine in self.away and (service.name, slot) not in before:
+                        self.waiting.append(Waiting(service.name, slot, each.machine, Change.CREATE))
+                    elif not self._left(each) or (leave is not None and not _leaves(leave, service)):
+                        yield slot, each.machine
             case Replicated(count):
-                yield from self._homes_of_replicas(service, [names.replica(n + 1) for n in range(count)], before)
+                yield from self._homes_of_replicas(service, self._replicas(service, count, before), before)
+
+    def _replicas(self, service: Service, count: int, before: Before) -> list[SlotName]:
+        """Those that there are, less the ones on machines that do not answer, then those with the highest numbers; and
+        new ones with the lowest.
+        """
+        there = {
+            index: self._answers(slot.machine)
+            for (name, each), slot in before.items()
+            if name == service.name and (index := names.replica_index(each)) is not None
+        }
+        kept = sorted(there, key=lambda index: (not there[index], index))[:count]
+        new = (index for index in range(1, count + len(there) + 1) if index not in there)
+        return [names.replica(index) for index in sorted([*kept, *islice(new, count - len(kept))])]
 
     def _homes_of_replicas(
         self, service: Service, slots: Sequence[SlotName], before: Before
@@ -135,18 +177,19 @@ class _Assigner:
 
     def _may_stay(self, service: Service, machine: MachineId) -> bool:
         leave = self.manifest.intent.leave
-        leaves = leave is not None and leave.from_machine == machine and not service.template.volumes
+        leaves = leave is not None and leave.from_machine == machine and _leaves(leave, service) and may_leave(service)
         return self._is_member(machine) and not leaves and (not service.on or machine in service.on)
 
     def _allowed(self, service: Service) -> list[Member]:
         """Where a slot that does not stay may go."""
         leave = self.manifest.intent.leave
         to_machines = leave.to_machines if leave else ()
-        return [
+        allowed = [
             member
             for member in self._on(service)
             if not self._left(member) and (not to_machines or member.machine in to_machines)
         ]
+        return [each for each in allowed if each.machine not in self.away] or allowed
 
     def _on(self, service: Service) -> list[Member]:
         for machine in service.on:
@@ -259,6 +302,9 @@ class _Assigner:
         self.blockers.add(Code.NO_MACHINE, f"service {service.name}: no active machine{where} can run it")
 
     # ------------------------------------------------------------ words
+
+    def _answers(self, machine: MachineId) -> bool:
+        return self._is_member(machine) and machine not in self.away
 
     def _is_member(self, machine: MachineId) -> bool:
         return self.view.machines.get(machine) is not None

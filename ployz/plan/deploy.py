@@ -113,7 +113,9 @@ def resolve(
     answers = Answers(reports)
     found = Blockers()
     volumes = tuple(VolumePlanner(manifest, assignment, answers, estimates, found).plan())
-    slots = SlotPlanner(manifest, assignment, view, answers, coordinator, found).plan()
+    planner = SlotPlanner(manifest, assignment, view, answers, coordinator, found)
+    slots = planner.plan()
+    _check_gone(manifest, reports, found)
     check_clashes(slots, manifest, view, answers, found)
     check_routes(slots, manifest, view, found)
     check_space(volumes, answers, found)
@@ -127,9 +129,26 @@ def resolve(
         volumes=volumes,
         blockers=(),
         secrets=secrets,
+        waiting=(*assignment.waiting, *planner.waiting),
     )
     plan = evolve(_with_prediction(plan, cutovers), holds=plan_holds(plan, manifest, view))
     return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())
+
+
+def _check_gone(manifest: Manifest, reports: Reports, blockers: Blockers) -> None:
+    """What is made elsewhere beside the first one would have its address twice."""
+    leave = manifest.intent.leave
+    if leave is not None and leave.gone and isinstance(reports.get(leave.from_machine), MachineReport):
+        blockers.add(
+            Code.MACHINE_ANSWERS,
+            f"{leave.from_machine} answers: it is not gone",
+            f"Move away what it has: ployzctl machine drain {leave.from_machine} --migrate",
+        )
+
+
+def away_of(reports: Reports) -> frozenset[MachineId]:
+    """Who was asked and did not answer."""
+    return frozenset(machine for machine, each in reports.items() if isinstance(each, Unanswered))
 
 
 def _with_prediction(plan: Plan, cutovers: Sequence[Cutover]) -> Plan:

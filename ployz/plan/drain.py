@@ -7,15 +7,17 @@ no volume leaves with one operation for each namespace, each replica to where a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from attrs import Factory, define, evolve, field, frozen
 
 from ployz.errors import Code, Problem, Refused
 from ployz.events.types import VolumePlacement
-from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, VolumeName, VolumeRef
+from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotRef, VolumeName, VolumeRef
 from ployz.manifest import Manifest
-from ployz.manifest.model import Intent, Leave, Protocol, Service, ServiceMove, VolumeMove
+from ployz.manifest.model import BindSource, Global, Intent, Leave, Protocol, Service, ServiceMove, VolumeMove
 from ployz.plan import committed
+from ployz.plan.assign import may_leave
 from ployz.plan.reports import Answers, Reports
 from ployz.plan.space import usable_bytes
 from ployz.plan.volumes import base_of_move
@@ -34,6 +36,10 @@ class Departure:
     """With volumes one machine; else those among which its replicas are spread, or all if it is empty."""
     bandwidth_bytes_s: int | None = None
     """What its volumes may be sent with, all together. None: what the machine's own limit allows."""
+    gone: bool = False
+    """The machine does not answer, and is not asked."""
+    alone: bool = False
+    """Without volumes: only these services leave, and not all of the namespace."""
 
     @property
     def subject(self) -> str:
@@ -49,7 +55,9 @@ def manifest_of(view: ClusterView, machine: MachineId, departure: Departure) -> 
         gone = ServiceRef(departure.namespace, missing[0]) if missing else departure.namespace
         raise Refused(Code.UNKNOWN_SERVICE, f"{gone} was removed meanwhile", "Give the same command again.")
     if not departure.volumes:
-        return evolve(manifest, intent=Intent(leave=Leave(machine, departure.to_machines)))
+        leaving = departure.services if departure.alone else ()
+        leave = Leave(machine, departure.to_machines, leaving, gone=departure.gone)
+        return evolve(manifest, intent=Intent(leave=leave))
     (target,) = departure.to_machines
     return evolve(
         manifest,
@@ -79,11 +87,24 @@ def plan_drain(
     planner = _Planner(view, machine, targets, Answers(reports))
     found = sorted(planner.groups(), key=lambda each: (-each.size_bytes, each.namespace, each.services))
     moved = [planner.place(each) for each in found if planner.may_run(each)]
-    left = [
-        Departure(namespace, services, (), tuple(targets) if chosen else ())
-        for namespace, services in sorted(planner.without_volumes().items())
+    left = planner.leaving(tuple(targets) if chosen else ())
+    return Drain((*moved, *left), (*planner.pinned(found), *planner.undeclared(), *planner.bound()))
+
+
+def plan_gone(view: ClusterView, machine: MachineId, targets: Sequence[MachineId], *, chosen: bool) -> Drain:
+    """Of a machine that does not answer: what has no data there is made elsewhere, and the rest is named."""
+    planner = _Planner(view, machine, targets, Answers({}))
+    departures = [
+        evolve(each, gone=True) for each in planner.leaving(tuple(targets) if chosen else ()) if _may_leave(view, each)
     ]
-    return Drain((*moved, *left), (*planner.pinned(found), *planner.undeclared()))
+    return Drain(tuple(departures), (*planner.bound(), *planner.lost()))
+
+
+def _may_leave(view: ClusterView, departure: Departure) -> bool:
+    manifest = committed.of_namespace(view, departure.namespace)
+    return manifest is not None and any(
+        may_leave(each) for each in manifest.services if each.name in departure.services
+    )
 
 
 @frozen
@@ -95,6 +116,9 @@ class _Group:
     volumes: tuple[VolumeName, ...]
     size_bytes: int
 
+
+ROOMY: Final = 0.5
+"""Of the space that the roomiest machine has left: with as much, the number of slots decides."""
 
 Port = tuple[MachineId, int, Protocol]
 
@@ -142,13 +166,42 @@ class _Planner:
             volumes |= {each for name in more for each in mounted[name]}
         return services, volumes
 
-    def without_volumes(self) -> dict[Namespace, tuple[ServiceName, ...]]:
+    def leaving(self, to_machines: tuple[MachineId, ...]) -> list[Departure]:
+        """What needs no volume and no folder of the machine: one operation a namespace."""
         found: dict[Namespace, set[ServiceName]] = {}
+        for ref, service in self._here():
+            if may_leave(service) or (isinstance(service.placement, Global) and not service.template.volumes):
+                found.setdefault(ref.service.namespace, set()).add(service.name)
+        return [
+            Departure(namespace, tuple(sorted(services)), (), to_machines)
+            for namespace, services in sorted(found.items())
+        ]
+
+    def _here(self) -> Iterator[tuple[SlotRef, Service]]:
         for ref, slot in self.view.placement.slots():
             service = committed.service(self.view, ref.service)
-            if slot.machine == self.machine and service is not None and not service.template.volumes:
-                found.setdefault(ref.service.namespace, set()).add(service.name)
-        return {namespace: tuple(sorted(services)) for namespace, services in found.items()}
+            if slot.machine == self.machine and service is not None:
+                yield ref, service
+
+    def bound(self) -> Iterator[Problem]:
+        """Replicas that bind folders of the machine: no operation takes these along."""
+        for ref, service in self._here():
+            binds = [each.source.path for each in service.template.mounts if isinstance(each.source, BindSource)]
+            if binds and not service.template.volumes and not isinstance(service.placement, Global):
+                yield Problem(
+                    Code.BIND_MOUNT,
+                    f"{ref} binds {', '.join(binds)} of {self.machine}: a folder of the host does not move",
+                    "Put that data into a volume, or let the service begin elsewhere: choose its machines with `on` in "
+                    "its manifest, and deploy that.",
+                )
+
+    def lost(self) -> Iterator[Problem]:
+        for each in self._owned():
+            yield Problem(
+                Code.OWNED_ELSEWHERE,
+                f"volume {each.volume} is owned by {self.machine}, which does not answer: only it can give it away",
+                f"Bring it back. If it is gone for good: ployzctl volume takeover {each.volume} --to MACHINE",
+            )
 
     def may_run(self, group: _Group) -> list[MachineId]:
         """The targets that the manifests of all its services allow."""
@@ -180,7 +233,9 @@ class _Planner:
     # ------------------------------------------------------------ where to
 
     def place(self, group: _Group) -> Departure:
-        """Where it fits and may be; there where an older copy makes the send small; then where most space is left."""
+        """Where it fits and may be; there where an older copy makes the send small; then, of those that have space left
+        as compared with the roomiest, where the fewest are.
+        """
         services = self._of_group(group)
         target = min(self.may_run(group), key=lambda each: self._rank(each, group, services))
         self._room[target] -= group.size_bytes
@@ -194,7 +249,9 @@ class _Planner:
         left = self._room[target] - group.size_bytes
         refs = [VolumeRef(group.namespace, each) for each in group.volumes]
         has_base = all(base_of_move(self.answers, each, self.machine, target) is not None for each in refs)
-        return left < 0, clashes, not has_base, -left, self._load.get(target, 0), self._numbers[target]
+        most = max(self._room[each] for each in self.may_run(group)) - group.size_bytes
+        tight = left < ROOMY * most
+        return left < 0, clashes, not has_base, tight, self._load.get(target, 0), -left, self._numbers[target]
 
     # ------------------------------------------------------------ words
 

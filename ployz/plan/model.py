@@ -66,7 +66,8 @@ class SlotPlan:
     volumes: tuple[VolumeRef, ...] = ()
     """What its container mounts; of a removed slot, what the old one does."""
     stranded: bool = False
-    """The machine of `previous` is no member any more: nothing can be stopped there, and only the address is kept."""
+    """The machine of `previous` is no member any more, or does not answer: nothing can be stopped there, and only the
+    address is kept."""
     secrets: tuple[SecretVersion, ...] = ()
     """What its container is given, as it is set now."""
     uncovered: tuple[Uncovered, ...] = ()
@@ -151,6 +152,26 @@ class HoldPlan:
 
 
 @frozen
+class Waiting:
+    """What a deploy cannot do on a machine that does not answer. The rest is done; the same deploy does it later."""
+
+    service: ServiceName
+    slot: SlotName
+    machine: MachineId
+    change: Change
+    """What would happen. Of a removed slot: that its container is there until the machine is back."""
+
+    def __str__(self) -> str:
+        what = {
+            Change.CREATE: "is not made",
+            Change.REPLACE: "stays as it is",
+            Change.MOVE: "stays where it is",
+            Change.REMOVE: "is no slot any more; its container goes when the machine is back",
+        }
+        return f"{self.service}/{self.slot} on {self.machine} {what[self.change]}"
+
+
+@frozen
 class Plan:
     kind: OperationKind
     namespace: Namespace
@@ -169,6 +190,7 @@ class Plan:
     """What that goes by. None: no running service is stopped."""
     holds: tuple[HoldPlan, ...] = ()
     secrets: tuple[SecretPlan, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def participants(self) -> tuple[MachineId, ...]:

@@ -133,6 +133,12 @@ def replica(index: int) -> SlotName:
     return SlotName(f"slot-{index}")
 
 
+def replica_index(slot: SlotName) -> int | None:
+    """None: it is no replica's."""
+    number = slot.removeprefix("slot-")
+    return int(number) if number.isdecimal() and slot == replica(int(number)) else None
+
+
 def global_slot(machine: MachineId) -> SlotName:
     return SlotName(machine)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ployz.errors import Code
 from ployz.events.types import SlotPlacement
@@ -15,7 +15,7 @@ from ployz.manifest.model import BindSource, Service
 from ployz.plan import addresses, committed
 from ployz.plan.assign import Assignment, WantedSlot
 from ployz.plan.blockers import Blockers
-from ployz.plan.model import Change, ImageOrigin, ImagePlan, SecretVersion, SlotPlan
+from ployz.plan.model import Change, ImageOrigin, ImagePlan, SecretVersion, SlotPlan, Waiting
 from ployz.plan.reports import Answers
 from ployz.plan.secrets import versions_of
 from ployz.plan.uncovered import Uncovered, uncovered
@@ -33,6 +33,8 @@ class SlotPlanner:
     blockers: Blockers
     _hashes: dict[tuple[ServiceName, str], str] = field(factory=dict, init=False)
     _pins: dict[ServiceName, str | None] = field(factory=dict, init=False)
+    waiting: list[Waiting] = field(factory=list, init=False)
+    """What is not done where no answer comes from."""
 
     def plan(self) -> tuple[SlotPlan, ...]:
         return (*self._wanted(), *self._removed())
@@ -62,8 +64,10 @@ class SlotPlanner:
         image = self._image(service, wanted)
         previous = wanted.previous
         hashed = self._kept_hash(service, wanted) or self._hash(service, image.image_id)
-        stranded = previous is not None and previous.machine in self.assignment.gone
+        stranded = previous is not None and self._is_stranded(wanted, previous)
         ref = self._ref(wanted.service, wanted.slot)
+        if previous is not None and not stranded and self._waits(service, wanted, previous, hashed):
+            return self._waiting(wanted, previous, service)
         if previous is None or stranded:
             change = Change.CREATE
         elif previous.machine != wanted.machine:
@@ -78,6 +82,8 @@ class SlotPlanner:
             self._check_image(service, image)
         if change in (Change.MOVE, Change.REPLACE):
             self._check_uncovered(ref, bare)
+        elif previous is not None and stranded and previous.machine in self.assignment.away:
+            self._check_uncovered(ref, tuple(evolve(each, written=True) for each in bare))  # nobody can say
         ipv6, ipv4 = (previous.ipv6, previous.ipv4) if previous else new.get(ref, ("", ""))
         return SlotPlan(
             change=change,
@@ -96,9 +102,41 @@ class SlotPlanner:
             ended=self._ended(ref, previous) if change is Change.MOVE and _is_same(previous, hashed) else None,
         )
 
+    def _is_stranded(self, wanted: WantedSlot, previous: SlotPlacement) -> bool:
+        """Its address alone is kept: an operator says that its machine is gone, or the facts do."""
+        leave = self.manifest.intent.leave
+        given_up = leave is not None and leave.gone and leave.from_machine == previous.machine != wanted.machine
+        return previous.machine in self.assignment.gone or (given_up and previous.machine in self.assignment.away)
+
+    def _waits(self, service: Service, wanted: WantedSlot, previous: SlotPlacement, hashed: str) -> bool:
+        """What an intent moves does not wait: without its source there is no move."""
+        if previous.machine not in self.assignment.away:
+            return False
+        moves = wanted.machine != previous.machine
+        return not (self.manifest.intent.moves and self._moves(service)) if moves else hashed != previous.template_hash
+
+    def _waiting(self, wanted: WantedSlot, previous: SlotPlacement, service: Service) -> SlotPlan:
+        change = Change.REPLACE if wanted.machine == previous.machine else Change.MOVE
+        self.waiting.append(Waiting(wanted.service, wanted.slot, previous.machine, change))
+        return SlotPlan(
+            change=Change.UNCHANGED,
+            service=wanted.service,
+            slot=wanted.slot,
+            machine=previous.machine,
+            ipv6=previous.ipv6,
+            ipv4=previous.ipv4,
+            template_hash=previous.template_hash,
+            image=None,
+            previous=previous,
+            volumes=self._volumes(service),
+        )
+
     def _removed(self) -> Iterator[SlotPlan]:
         before = committed.of_namespace(self.view, self.manifest.namespace)
         for slot in self.assignment.removed:
+            away = slot.machine in self.assignment.away
+            if away:
+                self.waiting.append(Waiting(slot.service, slot.slot, slot.machine, Change.REMOVE))
             service = before.service(slot.service) if before else None
             yield SlotPlan(
                 change=Change.REMOVE,
@@ -111,14 +149,14 @@ class SlotPlanner:
                 image=None,
                 previous=slot,
                 volumes=self._volumes(service) if service else (),
-                stranded=slot.machine in self.assignment.gone,
+                stranded=away or slot.machine in self.assignment.gone,
             )
 
     # ------------------------------------------------------------ images
 
     def _image(self, service: Service, wanted: WantedSlot) -> ImagePlan:
         reference = service.template.image
-        pinned = self._pinned(service, wanted.previous)
+        pinned = self._pinned(service)
         if pinned is None and service.template.pull_policy == "always":
             return ImagePlan(reference, "", ImageOrigin.PULLED, None, 0)
         image_id = pinned or self._resolved(reference)
@@ -130,15 +168,14 @@ class SlotPlanner:
                 return ImagePlan(reference, image_id, ImageOrigin.COPIED, machine, found.size_bytes)
         return ImagePlan(reference, image_id or "", ImageOrigin.PULLED, None, 0)
 
-    def _pinned(self, service: Service, previous: SlotPlacement | None) -> str | None:
+    def _pinned(self, service: Service) -> str | None:
         """A tag is resolved once: while the manifest says the same tag, a service keeps its image, by id.
 
         `always` asks for a new look with each deploy, but not with a move, which changes nothing but the place.
         """
         if service.name not in self._pins:
             self._pins[service.name] = self._pin(service)
-        pin = self._pins[service.name]
-        return previous.image_id if pin is not None and previous is not None else pin
+        return self._pins[service.name]
 
     def _pin(self, service: Service) -> str | None:
         ref = ServiceRef(self.manifest.namespace, service.name)
@@ -147,7 +184,9 @@ class SlotPlanner:
             return None
         if service.template.pull_policy == "always" and not self._moves(service):
             return None
-        return next((slot.image_id for slot in self.view.placement.of_service(ref)), None)
+        # Of the container that was made last: one that a deploy could not reach may have an older image.
+        slots = self.view.placement.of_service(ref)
+        return max(slots, key=lambda each: each.operation_id).image_id if slots else None
 
     def _resolved(self, reference: str) -> str | None:
         """One id for the whole plan, even if machines disagree about the tag: the coordinator's word goes first."""
@@ -162,9 +201,11 @@ class SlotPlanner:
         return self._hashes[key]
 
     def _kept_hash(self, service: Service, wanted: WantedSlot) -> str | None:
-        """A move changes nothing but places: a secret that was set meanwhile replaces no container beside it."""
+        """A move changes nothing but places: a secret that was set meanwhile replaces no container beside it, nor
+        does a deploy that could not be done here.
+        """
         previous = wanted.previous
-        if previous is None or not service.template.secrets or not self.manifest.intent.moves:
+        if previous is None or not self.manifest.intent.moves:
             return None
         stays = previous.machine == wanted.machine
         before = committed.service(self.view, ServiceRef(self.manifest.namespace, service.name))
@@ -219,6 +260,8 @@ class SlotPlanner:
     def _moves(self, service: Service) -> bool:
         intent = self.manifest.intent
         named = {move.service for move in intent.services}
+        if intent.leave is not None and intent.leave.services:
+            return service.name in intent.leave.services
         return service.name in named or (intent.moves and not named)
 
     def _volumes(self, service: Service) -> tuple[VolumeRef, ...]:

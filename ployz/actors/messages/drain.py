@@ -30,6 +30,13 @@ class DepartureRow:
 
 
 @frozen
+class Staying:
+    subject: str
+    """Empty: the reason names it."""
+    reason: Problem
+
+
+@frozen
 class DrainPlan:
     machine: MachineId
     rows: tuple[DepartureRow, ...]
@@ -38,8 +45,14 @@ class DrainPlan:
     """What no operation can take away."""
 
     @property
-    def blockers(self) -> tuple[Problem, ...]:
-        return (*self.stuck, *(blocker for row in self.rows for blocker in row.blockers))
+    def going(self) -> tuple[DepartureRow, ...]:
+        return tuple(row for row in self.rows if not row.blockers)
+
+    @property
+    def staying(self) -> tuple[Staying, ...]:
+        """What stays, with all of its reasons."""
+        rows = tuple(Staying(row.departure.subject, each) for row in self.rows for each in row.blockers)
+        return (*(Staying("", each) for each in self.stuck), *rows)
 
 
 @message("drain.preview", senders=READER)
@@ -50,3 +63,5 @@ class PreviewDrain(Message[DrainPlan]):
     machine: MachineId
     to_machines: tuple[MachineId, ...]
     bandwidth_bytes_s: int | None = None
+    gone: bool = False
+    """It does not answer: what has no data there is made elsewhere."""

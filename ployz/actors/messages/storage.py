@@ -24,6 +24,29 @@ class SnapshotsTaken:
     snapshots: tuple[SnapshotTaken, ...]
 
 
+@frozen
+class VolumeSize:
+    volume: VolumeRef
+    referenced_bytes: int
+    quota_bytes: int
+    """0: none."""
+    snapshots_bytes: int
+
+
+@frozen
+class Sizes:
+    volumes: tuple[VolumeSize, ...]
+    """Those of the asked ones that have a dataset there."""
+
+
+@message("storage.sizes", senders=PEER)
+@frozen
+class AskSizes(Message[Sizes]):
+    """From whoever lists many: one look at the pool for all of them."""
+
+    volumes: tuple[VolumeRef, ...]
+
+
 @message("storage.snapshot", senders=PEER)
 @frozen
 class TakeSnapshots(Message[SnapshotsTaken]):

@@ -50,6 +50,8 @@ class LookAtCopies(Message[Copies]):
 class Owners:
     owners: tuple[VolumePlacement, ...]
     """Of the asked volumes, by the facts that this machine has."""
+    elsewhere: tuple[SlotRef, ...] = ()
+    """Of the asked slots: those that newer facts than the asker's do not place on it any more."""
 
 
 @message("takeover.owners", senders=PEER)
@@ -58,6 +60,10 @@ class AskOwners(Message[Owners]):
     """From a machine that starts and does not reach the authority."""
 
     volumes: tuple[VolumeRef, ...]
+    slots: tuple[SlotRef, ...] = ()
+    """What it would start."""
+    position: int = 0
+    """Of the facts by which it would."""
 
 
 # ---------------------------------------------------------------- the operator's word

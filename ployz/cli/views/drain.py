@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ployz.actors.messages.drain import DepartureRow, DrainPlan
+from ployz.actors.messages.drain import DepartureRow, DrainPlan, Staying
 from ployz.cli import human
 from ployz.cli.blocks import Block, Heading, Lines, Table
 from ployz.cli.draining import Departed, Drained
@@ -12,19 +12,24 @@ from ployz.errors import Code, Problem
 
 
 def render_plan(plan: DrainPlan) -> Iterator[Block]:
-    yield Heading(f"drain {plan.machine}: {_operations(len(plan.rows))}")
+    yield Heading(f"drain {plan.machine}: {_operations(len(plan.going))}")
     yield Table(
         columns=("SERVICES", "SLOTS", "TO", "SIZE", "FIRST SEND", "GAP"),
-        rows=tuple(_planned(row) for row in plan.rows),
+        rows=tuple(_planned(row) for row in plan.going),
         right=frozenset({"SLOTS", "SIZE", "FIRST SEND", "GAP"}),
         empty=f"{plan.machine} has nothing that could leave it",
         indent=2,
     )
-    if plan.blockers:
-        yield Heading("In the way")
-        lines = [
-            line for each in plan.blockers for line in (str(each), *([f"     {each.advice}"] if each.advice else []))
-        ]
+    yield from _staying(plan.staying)
+
+
+def _staying(staying: Sequence[Staying]) -> Iterator[Block]:
+    if staying:
+        yield Heading("Stays")
+        lines: list[str] = []
+        for each in staying:
+            lines.append(f"{each.subject} {each.reason}".lstrip())
+            lines += [f"     {each.reason.advice}"] if each.reason.advice else []
         yield Lines.of(lines, indent=2)
 
 
@@ -52,14 +57,15 @@ def _to(row: DepartureRow) -> str:
 
 
 def obstacle(plan: DrainPlan) -> Problem | None:
-    match plan.blockers:
+    """Why the exit code is not 0 although nothing failed."""
+    match plan.staying:
         case ():
             return None
-        case (blocker,):
-            return blocker
+        case (one,):
+            return one.reason
         case several:
             return Problem(
-                Code.BLOCKED, f"{len(several)} things stand in the way: nothing was moved", "They are listed above."
+                Code.BLOCKED, f"{len(several)} things keep something on {plan.machine}", "They are listed above."
             )
 
 
@@ -73,6 +79,7 @@ def render_result(drained: Drained) -> Iterator[Block]:
         empty="there was nothing to move",
         indent=2,
     )
+    yield from _staying(drained.staying)
 
 
 def _ended(departed: Departed) -> tuple[str, ...]:

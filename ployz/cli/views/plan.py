@@ -21,6 +21,7 @@ def render(previewed: Previewed) -> Iterator[Block]:
     yield from _volumes([volume for volume in plan.volumes if volume.change is not Change.UNCHANGED])
     yield from _uncovered(plan)
     yield from _removed(plan)
+    yield from _waiting(plan)
     if not plan.changes_nothing:
         yield from _phases(previewed.phases)
         yield from _cutover(plan)
@@ -30,7 +31,8 @@ def render(previewed: Previewed) -> Iterator[Block]:
 def headline(plan: Plan) -> str:
     """`migrate in production: db/slot-1 from machine-a to machine-b`."""
     if plan.changes_nothing:
-        return f"{plan.kind} in {plan.namespace}: nothing to change"
+        rest = f", {len(plan.waiting)} slot{'s' if len(plan.waiting) > 1 else ''} wait" if plan.waiting else ""
+        return f"{plan.kind} in {plan.namespace}: nothing to change{rest}"
     if plan.kind is OperationKind.MIGRATE:
         moves = [
             f"{slot.service}/{slot.slot} from {slot.previous.machine} to {slot.machine}"
@@ -78,7 +80,7 @@ def _slot(slot: SlotPlan) -> tuple[str, ...]:
 def _from(slot: SlotPlan) -> str:
     if slot.previous is None:
         return human.NOTHING
-    return f"{slot.previous.machine} (no member any more)" if slot.stranded else slot.previous.machine
+    return f"{slot.previous.machine} (cannot be asked)" if slot.stranded else slot.previous.machine
 
 
 def _kept(slot: SlotPlan) -> str:
@@ -166,6 +168,19 @@ def _removed(plan: Plan) -> Iterator[Block]:
         asks = ["The manifest leaves them out: apply asks, unless it is given --remove."] if ended else []
         more = [f"and {len(ended) - NAMED_MAX} more"] if len(ended) > NAMED_MAX else []
         yield Lines.of([stopped, *ended[:NAMED_MAX], *more, *asks], indent=2)
+
+
+def _waiting(plan: Plan) -> Iterator[Block]:
+    if plan.waiting:
+        yield Heading("Waits: no answer from " + ", ".join(sorted({each.machine for each in plan.waiting})))
+        lines = [str(each) for each in plan.waiting[:NAMED_MAX]]
+        more = [f"and {len(plan.waiting) - NAMED_MAX} more"] if len(plan.waiting) > NAMED_MAX else []
+        yield Lines.of([*lines, *more, "Deploy the same again when it is back."], indent=2)
+
+
+def waits(plan: Plan) -> str:
+    """`web/slot-2 on machine-b stays as it is`. Empty: nothing."""
+    return shortened([str(each) for each in plan.waiting], "; ")
 
 
 def stopped_for_good(plan: Plan) -> str:

@@ -9,7 +9,7 @@ import attrs
 from ployz.actors.messages.operations import Result
 from ployz.cli import human
 from ployz.cli.blocks import Block, Fields, Heading, Table
-from ployz.cli.views.plan import headline, stopped_for_good
+from ployz.cli.views.plan import headline, stopped_for_good, waits
 from ployz.events.types import CutoverParts, RoundEvidence
 
 
@@ -20,6 +20,7 @@ def render(result: Result) -> Iterator[Block]:
         (
             ("committed", f"as fact {result.position}" if result.committed else "no"),
             ("removed", stopped_for_good(result.plan) if result.plan and result.committed else ""),
+            ("waits", waits(result.plan) if result.plan else ""),
             ("took", human.duration(result.duration_ms)),
             ("cut-over", _cutover(result)),
             ("of which", parts(result.parts) if result.cutover_ms else ""),

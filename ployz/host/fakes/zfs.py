@@ -27,7 +27,17 @@ from ployz.host.fakes.zfs_content import (
     refusal,
     total_bytes,
 )
-from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import (
+    Dataset,
+    DatasetSize,
+    DatasetState,
+    HangingMount,
+    Holder,
+    Keep,
+    PoolSpace,
+    Snapshot,
+    ZfsFeatures,
+)
 from ployz.host.zfs import failures
 from ployz.host.zfs.parse import USER_PREFIX
 
@@ -144,6 +154,17 @@ class FakeZfs:
             logical_bytes=total_bytes(its.files),
             local={key: value for key, value in its.properties.items() if not key.startswith(USER_PREFIX)},
         )
+
+    async def sizes(self, dataset: Dataset) -> Sequence[DatasetSize]:
+        self._require_pool(dataset)
+        states = [await self.state(each) for each in await self.children(dataset)]
+        return [
+            DatasetSize(
+                each.name, each.referenced_bytes, each.quota_bytes, each.total_quota_bytes, each.snapshots_bytes
+            )
+            for each in states
+            if each is not None
+        ]
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
         self._require_pool(dataset)

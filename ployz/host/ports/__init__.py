@@ -36,6 +36,7 @@ from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import (
     Dataset,
+    DatasetSize,
     DatasetState,
     HangingMount,
     Holder,
@@ -57,6 +58,7 @@ __all__ = [
     "ContainerEvent",
     "ContainerSpec",
     "Dataset",
+    "DatasetSize",
     "DatasetState",
     "Docker",
     "ExecResult",

@@ -70,6 +70,18 @@ class DatasetState:
 
 
 @frozen
+class DatasetSize:
+    """The little of a dataset that a list of many shows."""
+
+    name: Dataset
+    referenced_bytes: int
+    quota_bytes: int
+    """As in DatasetState. 0: none."""
+    total_quota_bytes: int
+    snapshots_bytes: int
+
+
+@frozen
 class PoolSpace:
     size_bytes: int
     free_bytes: int
@@ -132,6 +144,10 @@ class Zfs(Protocol):
 
     async def state(self, dataset: Dataset) -> DatasetState | None:
         """None: there is no such dataset. A failed look is `Failed`, never None."""
+        ...
+
+    async def sizes(self, dataset: Dataset) -> Sequence[DatasetSize]:
+        """Of every file system below this one, at any depth, in one look; empty if it does not exist."""
         ...
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:

@@ -16,7 +16,17 @@ import anyio
 import anyio.to_thread
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, HangingMount, Holder, Keep, PoolSpace, Snapshot, ZfsFeatures
+from ployz.host.ports import (
+    Dataset,
+    DatasetSize,
+    DatasetState,
+    HangingMount,
+    Holder,
+    Keep,
+    PoolSpace,
+    Snapshot,
+    ZfsFeatures,
+)
 from ployz.host.zfs import failures, parse, sizes
 from ployz.host.zfs.clones import Clones, is_digests
 from ployz.host.zfs.commands import BUSY_PAUSE_S, BUSY_S, Commands, no_pool
@@ -74,6 +84,15 @@ class SystemZfs:
         mounts = self._mounts(dataset)
         mounted_at = mounts[0].mountpoint if mounts else None
         return parse.state(dataset, parse.own_properties(own), tree, mounted_at, parse.local_properties(own))
+
+    async def sizes(self, dataset: Dataset) -> Sequence[DatasetSize]:
+        text = await self._zfs.look(
+            "zfs", "get", "-Hp", "-r", "-o", "name,property,value", parse.SIZE_PROPERTIES, dataset
+        )
+        if text is None:
+            await self._zfs.require_pool(dataset)
+            return ()
+        return await anyio.to_thread.run_sync(parse.sizes, text, dataset)
 
     async def children(self, dataset: Dataset) -> Sequence[Dataset]:
         text = await self._zfs.look("zfs", "list", "-H", "-o", "name", "-t", "filesystem,volume", "-r", dataset)

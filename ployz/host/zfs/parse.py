@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from ployz.errors import Code, Failed
-from ployz.host.ports import Dataset, DatasetState, Keep, Snapshot, ZfsFeatures
+from ployz.host.ports import Dataset, DatasetSize, DatasetState, Keep, Snapshot, ZfsFeatures
 
 USER_PREFIX = "ployz:"
 
@@ -150,6 +150,24 @@ def state(
         logical_bytes=logical_bytes(own),
         local=local or {},
     )
+
+
+SIZE_PROPERTIES = "referenced,refquota,quota,usedbysnapshots"
+
+
+def sizes(text: str, above: Dataset) -> list[DatasetSize]:
+    """`zfs get -Hp -r -o name,property,value` of SIZE_PROPERTIES, which also lists snapshots: file systems alone."""
+    return [
+        DatasetSize(
+            name=name,
+            referenced_bytes=number(values, "referenced"),
+            quota_bytes=number(values, "refquota"),
+            total_quota_bytes=number(values, "quota"),
+            snapshots_bytes=number(values, "usedbysnapshots"),
+        )
+        for name, values in properties(text).items()
+        if name != above and "@" not in name and values.get("quota", "-") != "-"
+    ]
 
 
 def clones(text: str, dataset: Dataset) -> list[Keep]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from ployz.actors.messages.drain import DrainPlan, PreviewDrain
@@ -53,7 +54,7 @@ def test_everything_that_can_leave_is_planned_with_its_target_and_nothing_is_cha
         before = cluster.head
         plan = await preview(cluster, by=C)
         assert cluster.head == before
-        assert plan.blockers == ()
+        assert plan.staying == ()
         assert [row.departure.subject for row in plan.rows] == [
             "production/one+two",  # the largest first
             "production/db",
@@ -128,9 +129,9 @@ def test_what_stands_in_the_way_is_said_before_anything_moves() -> None:
         await deploy(cluster, manifest(volume("data"), volume("old"), *pinned))
         await deploy(cluster, manifest(volume("data"), *pinned))
         plan = await preview(cluster, A)
-        assert [each.code for each in plan.blockers] == [Code.NOT_MOVABLE, Code.NOT_MOVABLE, Code.NO_MACHINE]
-        assert "production/db may go to none of machine-b, machine-c" in plan.blockers[0].text
-        assert "volume production/old is in no manifest any more" in plan.blockers[1].text
+        assert [each.reason.code for each in plan.staying] == [Code.NOT_MOVABLE, Code.NOT_MOVABLE, Code.NO_MACHINE]
+        assert "production/db may go to none of machine-b, machine-c" in plan.staying[0].reason.text
+        assert "volume production/old is in no manifest any more" in plan.staying[1].reason.text
 
     simulate(body)
 
@@ -165,5 +166,63 @@ def test_a_machine_that_does_not_answer_cannot_be_drained() -> None:
             await preview(cluster)
         assert caught.value.code is Code.MACHINE_UNREACHABLE
         assert "takeover" in caught.value.problem.advice
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- a machine that is gone
+
+SCATTERED = manifest(
+    volume("data"), service("db", volumes=("data",)), service("web", placement="{ replicated = { count = 3 } }")
+)
+
+
+async def b_is_gone(cluster: Cluster) -> list[Outcome]:
+    """With the database and a replica of the web service on it; that replica is made elsewhere."""
+    await deployed(cluster, SCATTERED)
+    assert (await cluster.run(A, ApplyMigration(DB, B))).exit_code == 0
+    cluster.crash(B)
+    plan = await cluster.ask(A, "drain", PreviewDrain(B, (), gone=True))
+    assert [row.departure.subject for row in plan.going] == ["production/web"]
+    assert [each.reason.code for each in plan.staying] == [Code.OWNED_ELSEWHERE]
+    await cluster.ask(A, "membership", ChangeLifecycle(B, Lifecycle.DRAINING))
+    return [await cluster.watch(A, await cluster.begin(A, ApplyDeparture(B, row.departure))) for row in plan.going]
+
+
+def slots_of(cluster: Cluster, machine: MachineId) -> list[str]:
+    return running(cluster).get(machine, [])
+
+
+def test_what_has_no_volume_on_a_machine_that_is_gone_runs_elsewhere_and_ends_there_when_it_is_back() -> None:
+    async def body(cluster: Cluster) -> None:
+        outcomes = await b_is_gone(cluster)
+        assert [each.result.committed for each in outcomes] == [True]
+        assert sorted(slots_of(cluster, A) + slots_of(cluster, C)) == ["web/slot-1", "web/slot-2", "web/slot-3"]
+        await cluster.boot(B)
+        await cluster.until(lambda: slots_of(cluster, B) == ["db/slot-1"], within_s=120, what="the database is back")
+        assert len(slots_of(cluster, A) + slots_of(cluster, C)) == 3
+
+    simulate(body)
+
+
+def test_a_machine_that_is_back_without_the_authority_starts_nothing_that_others_know_to_be_elsewhere() -> None:
+    async def body(cluster: Cluster) -> None:
+        await b_is_gone(cluster)
+        cluster.network.cut(A, B)
+        await cluster.boot(B)
+        await anyio.sleep(300)
+        assert not [each for each in slots_of(cluster, B) if each.startswith("web/")]
+        cluster.network.heal(A, B)
+        await cluster.until(lambda: slots_of(cluster, B) == ["db/slot-1"], within_s=120, what="the database is back")
+
+    simulate(body)
+
+
+def test_a_machine_that_answers_is_not_gone() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster, SCATTERED)
+        plan = await cluster.ask(A, "drain", PreviewDrain(C, (), gone=True))
+        assert plan.going == ()
+        assert Code.MACHINE_ANSWERS in [each.reason.code for each in plan.staying]
 
     simulate(body)

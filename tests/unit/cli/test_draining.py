@@ -80,12 +80,29 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing() -> None:
     golden("machine-drain-dry-run.txt", ended.out)
 
 
-def test_what_stands_in_the_way_of_one_lets_nothing_begin() -> None:
+def test_where_nothing_can_leave_nothing_begins() -> None:
     ended = drained(Node(samples.DRAIN_BLOCKED))
     assert ended.exit_code == 1
     assert list(asked(ended)) == ["PreviewDrain"]
-    assert "2 things stand in the way" in ended.err
+    assert "2 things keep something on machine-a" in ended.err
     golden("machine-drain-blocked.txt", ended.out)
+
+
+def test_what_can_leave_leaves_and_what_stays_is_listed_with_its_reason() -> None:
+    (blocked,) = samples.DRAIN_BLOCKED.rows
+    node = Node(evolve(samples.DRAIN, rows=(blocked, samples.REST_DEPARTS)))
+    ended = drained(node)
+    assert ended.exit_code == 4
+    assert node.begun == ["production/agent+web"]
+    golden("machine-drain-partly.txt", ended.out)
+
+
+def test_a_machine_that_is_gone_is_named_as_that_to_the_node() -> None:
+    node = Node(samples.DRAIN)
+    ended = ployzctl("machine", "drain", "machine-a", "--gone", answers=node.answers())
+    assert ended.exit_code == 0
+    assert isinstance(ended.asked[0][1], PreviewDrain)
+    assert ended.asked[0][1].gone
 
 
 def test_one_namespace_is_moved_one_operation_after_the_other_and_several_side_by_side() -> None:

@@ -26,7 +26,7 @@ from ployz.ids import ClusterName, MachineId, Namespace, OperationId, ServiceRef
 from ployz.manifest import Manifest, parse
 from ployz.plan import committed, names
 from ployz.plan.assign import assign
-from ployz.plan.deploy import questions, resolve
+from ployz.plan.deploy import away_of, questions, resolve
 from ployz.plan.model import Change, Plan, SlotPlan
 from ployz.plan.reports import (
     HolderReport,
@@ -119,6 +119,10 @@ class World:
     def commit(self, text: str | Manifest, coordinator: MachineId = A) -> Plan:
         """Plans, and commits what was planned."""
         plan = planned(self.view, text, coordinator=coordinator)
+        self.commit_plan(plan)
+        return plan
+
+    def commit_plan(self, plan: Plan) -> None:
         assert plan.blockers == ()
         operation_id = self.start(plan.namespace)
         evidence = [
@@ -137,7 +141,6 @@ class World:
                 evidence=tuple(evidence),
             )
         )
-        return plan
 
 
 def _placed(slot: SlotPlan, operation_id: OperationId) -> SlotPlacement:
@@ -234,7 +237,7 @@ def planned(
     manifest = parse(text) if isinstance(text, str) else text
     said = {**healthy(view, manifest), **(reports or {})}
     kind = OperationKind.MIGRATE if manifest.intent.services else OperationKind.DEPLOY
-    assignment = assign(manifest, view, coordinator)
+    assignment = assign(manifest, view, coordinator, away_of(reports or {}))
     asked = questions(manifest, assignment, coordinator)
     answers = {machine: said[machine] for machine in asked if machine in said}
     return resolve(kind, manifest, assignment, view, answers, estimates or {}, coordinator)

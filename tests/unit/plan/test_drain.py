@@ -8,9 +8,26 @@ from ployz.errors import Code
 from ployz.ids import MachineId, VolumeRef
 from ployz.manifest import parse, to_toml
 from ployz.manifest.model import Leave
-from ployz.plan.drain import Departure, manifest_of, plan_drain
+from ployz.plan.drain import Departure, manifest_of, plan_drain, plan_gone
+from ployz.plan.model import Change
 from ployz.plan.reports import MachineReport, Reports, SnapshotReport
-from tests.unit.plan.examples import GIB, PRODUCTION, A, B, C, World, cluster, dataset, report
+from tests.unit.plan.examples import (
+    GIB,
+    PRODUCTION,
+    A,
+    B,
+    C,
+    World,
+    changes,
+    cluster,
+    dataset,
+    planned,
+    report,
+    service,
+)
+
+D, E = MachineId("machine-d"), MachineId("machine-e")
+HEAD = 'namespace = "production"\n'
 
 FOUR = """
 namespace = "production"
@@ -73,6 +90,45 @@ def homes(world: World, reports: Reports, *targets: MachineId) -> dict[str, Mach
 def test_the_largest_is_placed_first_and_each_where_most_space_is_left() -> None:
     reports: Reports = {A: sized(A, one=10, two=30, three=5), B: with_free(B, 60), C: with_free(C, 50)}
     assert list(homes(on_a(), reports).items()) == [("two", B), ("one", C), ("three", C)]
+
+
+def test_five_volumes_are_spread_over_the_machines_that_have_room_and_not_sent_to_the_roomiest() -> None:
+    """The one that has no room to speak of gets nothing, whatever it runs."""
+    world = cluster(A, B, C, D, E)
+    names = ("one", "two", "three", "four", "five")
+    text = HEAD + "".join(f'[[volumes]]\nname = "{each}"\n' for each in names)
+    text += "".join(service(each, 'on = ["machine-a"]', mounts=[each]) for each in names)
+    world.commit(text)
+    world.commit(text.replace('on = ["machine-a"]\n', ""))
+    sizes = dict.fromkeys(names, 1)
+    reports: Reports = {A: sized(A, **sizes), B: with_free(B, 80), C: with_free(C, 60), D: with_free(D, 50)}
+    targets = homes(world, {**reports, E: with_free(E, 12)}, B, C, D, E)
+    assert sorted(targets.values()) == [B, B, C, C, D]
+
+
+def test_what_binds_a_folder_stays_and_the_rest_of_its_namespace_leaves() -> None:
+    world = cluster()
+    bind = 'mounts = [{ source = { bind = "/srv" }, target = "/srv" }]'
+    bound = service("bound", 'on = ["machine-a"]').replace("mounts = []", bind)
+    world.commit(HEAD + bound + service("web", 'on = ["machine-a"]'))
+    world.commit(HEAD + bound + service("web"))
+    drain = plan_drain(world.view, A, (B, C), {A: report(A), B: report(B), C: report(C)}, chosen=False)
+    assert [(each.services, each.volumes) for each in drain.departures] == [(("web",), ())]
+    assert [(each.code, "production/bound/slot-1" in each.text) for each in drain.stuck] == [(Code.BIND_MOUNT, True)]
+    left = planned(world.view, manifest_of(world.view, A, drain.departures[0]))
+    assert (left.blockers, changes(left)["bound/slot-1"]) == ((), (Change.UNCHANGED, A))
+
+
+def test_of_a_machine_that_is_gone_volumes_are_named_and_what_has_none_leaves() -> None:
+    world = cluster()
+    data = '[[volumes]]\nname = "data"\n'
+    world.commit(
+        HEAD + data + service("db", 'on = ["machine-a"]', mounts=["data"]) + service("web", 'on = ["machine-a"]')
+    )
+    drain = plan_gone(world.view, A, (B, C), chosen=False)
+    assert [(each.services, each.gone) for each in drain.departures] == [(("web",), True)]
+    assert [each.code for each in drain.stuck] == [Code.OWNED_ELSEWHERE]
+    assert "takeover production/data" in drain.stuck[0].advice
 
 
 def test_what_does_not_fit_beside_what_goes_there_already_goes_elsewhere() -> None:

@@ -4,7 +4,8 @@ from attrs import evolve
 
 from ployz.errors import Code
 from ployz.ids import MachineId, ServiceRef
-from ployz.manifest import parse
+from ployz.manifest import Manifest, parse
+from ployz.manifest.model import Intent, Leave
 from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan
 from ployz.plan.reports import Unanswered
 from tests.unit.plan.examples import (
@@ -204,10 +205,107 @@ def test_a_machine_that_is_away_does_not_stop_what_it_has_no_part_in() -> None:
     assert plan.blockers == ()
 
 
-def test_a_service_is_not_removed_from_a_machine_that_does_not_answer() -> None:
+def test_what_is_removed_from_a_machine_that_does_not_answer_waits_for_it_to_be_back() -> None:
     world = cluster()
     world.commit(HEAD + service("web", 'on = ["machine-b"]'))
-    assert codes(planned(world.view, HEAD, {B: away(B)})) == [Code.MACHINE_UNREACHABLE]
+    plan = planned(world.view, HEAD, {B: away(B)})
+    assert (codes(plan), changes(plan), plan.participants) == ([], {"web/slot-1": (Change.REMOVE, B)}, (A,))
+    assert list(map(str, plan.waiting)) == [
+        "web/slot-1 on machine-b is no slot any more; its container goes when the machine is back"
+    ]
+
+
+WEB_ON_ALL = HEAD + service("web", "placement = { replicated = { count = 3 } }")
+
+
+def test_a_deploy_does_what_it_can_and_says_what_waits() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    plan = planned(world.view, WEB_ON_ALL.replace("web:1", "postgres:17"), {B: away(B)})
+    assert (codes(plan), plan.participants) == ([], (A, C))
+    assert changes(plan) == {
+        "web/slot-1": (Change.REPLACE, A),
+        "web/slot-2": (Change.UNCHANGED, B),
+        "web/slot-3": (Change.REPLACE, C),
+    }
+    assert list(map(str, plan.waiting)) == ["web/slot-2 on machine-b stays as it is"]
+    kept = next(each for each in plan.slots if each.slot == "slot-2")
+    assert kept.previous is not None
+    assert kept.template_hash == kept.previous.template_hash
+
+
+def test_the_same_deploy_does_the_rest_when_the_machine_is_back_and_a_move_does_not() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    other = WEB_ON_ALL.replace("web:1", "postgres:17")
+    plan = planned(world.view, other, {B: away(B)})
+    world.commit_plan(plan)
+    again = planned(world.view, other)
+    assert [name for name, (change, _) in changes(again).items() if change is not Change.UNCHANGED] == ["web/slot-2"]
+    leave = evolve(parse(other), intent=Intent(leave=Leave(A)))
+    assert changes(planned(world.view, leave))["web/slot-2"] == (Change.UNCHANGED, B)
+
+
+def test_scaling_down_gives_up_the_slots_of_dead_machines_first_and_names_stay() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    two = WEB_ON_ALL.replace("count = 3", "count = 2")
+    plan = planned(world.view, two, {B: away(B)})
+    assert changes(plan) == {
+        "web/slot-1": (Change.UNCHANGED, A),
+        "web/slot-3": (Change.UNCHANGED, C),
+        "web/slot-2": (Change.REMOVE, B),
+    }
+    world.commit_plan(plan)
+    assert planned(world.view, two).changes_nothing
+    assert set(changes(planned(world.view, WEB_ON_ALL))) == {"web/slot-1", "web/slot-2", "web/slot-3"}
+
+
+def test_scaling_up_goes_past_a_machine_that_does_not_answer() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    plan = planned(world.view, WEB_ON_ALL.replace("count = 3", "count = 6"), {B: away(B)})
+    made = [machine for change, machine in changes(plan).values() if change is Change.CREATE]
+    assert (codes(plan), sorted(made)) == ([], [A, A, C])
+
+
+def test_a_global_service_is_made_where_an_answer_comes_from() -> None:
+    plan = planned(cluster().view, HEAD + service("agent", 'placement = "global"'), {B: away(B)})
+    assert (codes(plan), sorted(changes(plan))) == ([], ["agent/machine-a", "agent/machine-c"])
+    assert list(map(str, plan.waiting)) == ["agent/machine-b on machine-b is not made"]
+
+
+def leave_gone(text: str) -> Manifest:
+    return evolve(parse(text), intent=Intent(leave=Leave(B, gone=True)))
+
+
+def test_what_a_machine_had_that_is_gone_is_made_elsewhere_with_its_address() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    plan = planned(world.view, leave_gone(WEB_ON_ALL), {B: away(B)})
+    slot = next(each for each in plan.slots if each.slot == "slot-2")
+    assert (codes(plan), slot.change, slot.machine, slot.stranded) == ([], Change.CREATE, A, True)
+    assert slot.previous is not None
+    assert (slot.ipv4, slot.ipv6) == (slot.previous.ipv4, slot.previous.ipv6)
+    assert B not in plan.participants
+
+
+def test_what_has_data_on_a_machine_that_is_gone_stays_there() -> None:
+    world = cluster()
+    bound = service("web").replace("mounts = []", 'mounts = [{ source = { bind = "/srv" }, target = "/srv" }]')
+    text = 'namespace = "production"\n[[volumes]]\nname = "data"\n' + service("db", mounts=["data"]) + bound
+    world.commit(text, coordinator=B)
+    on = {each.machine for _, each in world.view.placement.slots()}
+    for machine in on:
+        gone = evolve(parse(text), intent=Intent(leave=Leave(machine, gone=True)))
+        plan = planned(world.view, gone, {machine: away(machine)}, coordinator=C)
+        assert all(change is Change.UNCHANGED for change, _ in changes(plan).values())
+
+
+def test_a_machine_that_answers_is_not_gone() -> None:
+    world = cluster()
+    world.commit(WEB_ON_ALL)
+    assert Code.MACHINE_ANSWERS in codes(planned(world.view, leave_gone(WEB_ON_ALL)))
 
 
 def test_a_move_from_a_machine_that_is_away_is_still_shown_as_a_move() -> None:
