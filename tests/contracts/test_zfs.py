@@ -101,6 +101,24 @@ def test_children_of_an_absent_dataset_are_none(bench: Bench, top: Dataset) -> N
     assert list(go(lambda: bench.zfs.children(top))) == []
 
 
+def test_the_sizes_of_all_below_come_in_one_look_without_snapshots(bench: Bench, top: Dataset) -> None:
+    async def main() -> None:
+        assert list(await bench.zfs.sizes(top)) == []
+        await bench.zfs.create(f"{top}/one", {"refquota": str(64 << 20)})
+        await bench.zfs.create(f"{top}/two", {})
+        await bench.zfs.snapshot([f"{top}/one"], "one")
+        sizes = {each.name: each for each in await bench.zfs.sizes(top)}
+        assert sizes.keys() == {f"{top}/one", f"{top}/two"}
+        for name, found in sizes.items():
+            state = await bench.zfs.state(name)
+            assert state is not None
+            assert (found.referenced_bytes, found.quota_bytes) == (state.referenced_bytes, state.quota_bytes)
+            assert (found.total_quota_bytes, found.snapshots_bytes) == (state.total_quota_bytes, state.snapshots_bytes)
+        assert sizes[f"{top}/one"].quota_bytes == 64 << 20
+
+    go(main)
+
+
 def test_destroying_takes_the_snapshots_along_and_absent_is_done(bench: Bench, top: Dataset) -> None:
     async def main() -> None:
         await bench.zfs.create(top, {})
