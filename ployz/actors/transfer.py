@@ -321,7 +321,7 @@ class Transfer:
 
     async def _report(self, number: int, volume: VolumePlan) -> None:
         expected = volume.first_send_bytes if number == 1 else self.rounds[-1].sent_bytes
-        began_s = anyio.current_time()
+        looked_s, moving_s = anyio.current_time(), 0.0  # what is left goes by the time in which there was a link
         while True:
             await anyio.sleep(PROGRESS_EVERY_S)
             try:
@@ -329,7 +329,11 @@ class Transfer:
                     ReadProgress(self.operation_id), timeout_s=ASK_TIMEOUT_S
                 )
             except PloyzError:
+                looked_s = anyio.current_time()
                 continue
+            now_s = anyio.current_time()
+            moving_s += 0.0 if progress.lost else now_s - looked_s
+            looked_s = now_s
             self._progress_bytes[volume.volume] = progress.sent_bytes
             waiting = f", and waiting: the link is lost ({progress.lost})" if progress.lost else ""
             self.story.tell(
@@ -337,7 +341,7 @@ class Transfer:
                 round_number=number,
                 sent_bytes=progress.sent_bytes,
                 total_bytes=max(expected, progress.sent_bytes),
-                elapsed_ms=round((anyio.current_time() - began_s) * 1000),
+                elapsed_ms=round(moving_s * 1000),
             )
 
     def _volume(self, machine: MachineId, volume: VolumePlan) -> Ref:

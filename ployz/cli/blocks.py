@@ -44,6 +44,8 @@ class Table:
     empty: str = ""
     """What is said instead of a table without rows."""
     indent: int = 0
+    spare: tuple[str, ...] = ()
+    """Columns that a narrow terminal can do without, the first one first."""
 
 
 Block = Heading | Lines | Fields | Table

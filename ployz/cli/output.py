@@ -123,8 +123,8 @@ class Output:
         from ployz.cli.styled import styled
 
         console = self._rich()
-        for renderable in styled(blocks):
-            console.print(renderable, soft_wrap=False)
+        for renderable in styled(blocks, console.width):
+            console.print(renderable, soft_wrap=False, crop=False)
 
     def _rich(self) -> Console:
         if self._console is None:

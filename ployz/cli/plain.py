@@ -33,10 +33,11 @@ def _lines(block: Block) -> list[str]:
             width = max((len(label) for label, _ in shown), default=0)
             return [" " * indent + label.ljust(width) + GAP + value for label, value in shown]
         case Table():
-            return _table(block) if block.rows else [" " * block.indent + block.empty] if block.empty else []
+            return table_lines(block) if block.rows else [" " * block.indent + block.empty] if block.empty else []
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """The names of its columns, and a line for each row."""
     rows = [table.columns, *table.rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(table.columns))]
     right = [column in table.right for column in table.columns]
@@ -46,6 +47,6 @@ def _table(table: Table) -> list[str]:
             cell.rjust(width) if at_right else cell.ljust(width)
             for cell, width, at_right in zip(row, widths, right, strict=True)
         )
-        return " " * table.indent + GAP.join(cells)
+        return (" " * table.indent + GAP.join(cells)).rstrip()
 
     return [line(row) for row in rows]

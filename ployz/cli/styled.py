@@ -1,4 +1,4 @@
-"""Blocks for a terminal, by rich: the same words in the same order as plain.py, with bold headings and folding cells.
+"""Blocks for a terminal, by rich: the same words in the same order as plain.py, with bold headings; tables fit it.
 
 Imported only where there is a terminal to print to.
 """
@@ -6,7 +6,6 @@ Imported only where there is a terminal to print to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
 
 from rich import table
 from rich.console import RenderableType
@@ -14,16 +13,15 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
-from ployz.cli.plain import GAP
-
-WHOLE: Final = frozenset({"OPERATION"})
-"""Columns of what is copied into the next command: never folded, however narrow the terminal is."""
+from ployz.cli.fitting import fit
+from ployz.cli.plain import GAP, table_lines
 
 
-def styled(blocks: Iterable[Block]) -> Iterator[RenderableType]:
+def styled(blocks: Iterable[Block], width: int) -> Iterator[RenderableType]:
+    """`width`: of the terminal, in characters."""
     after_heading = True
     for block in blocks:
-        rendered = _one(block)
+        rendered = _one(block, width)
         if rendered is not None:
             if not after_heading:
                 yield Text()
@@ -31,7 +29,7 @@ def styled(blocks: Iterable[Block]) -> Iterator[RenderableType]:
             after_heading = isinstance(block, Heading)
 
 
-def _one(block: Block) -> RenderableType | None:
+def _one(block: Block, width: int) -> RenderableType | None:
     match block:
         case Heading(text):
             return Text(text, style="bold")
@@ -40,7 +38,7 @@ def _one(block: Block) -> RenderableType | None:
         case Fields(rows, indent):
             return _fields([(label, value) for label, value in rows if value], indent)
         case Table():
-            return _table(block)
+            return _table(block, width)
 
 
 def _fields(rows: list[tuple[str, str]], indent: int) -> RenderableType | None:
@@ -54,13 +52,13 @@ def _fields(rows: list[tuple[str, str]], indent: int) -> RenderableType | None:
     return Padding(grid, (0, 0, 0, indent), expand=False)
 
 
-def _table(block: Table) -> RenderableType | None:
+def _table(block: Table, width: int) -> RenderableType | None:
     if not block.rows:
         return Padding(Text(block.empty), (0, 0, 0, block.indent), expand=False) if block.empty else None
-    made = table.Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="bold")
-    for column in block.columns:
-        justify: Literal["left", "right"] = "right" if column in block.right else "left"
-        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in WHOLE)
-    for row in block.rows:
-        made.add_row(*map(Text, row))
-    return Padding(made, (0, 0, 0, block.indent), expand=False)
+    fitted = fit(block, width)
+    head, *rows = table_lines(fitted.table)
+    text = Text("\n".join((head, *rows)), no_wrap=True, overflow="ignore")
+    text.stylize("bold", 0, len(head))
+    if fitted.note:
+        text.append(f"\n{' ' * block.indent}{fitted.note}", style="dim")
+    return text

@@ -6,13 +6,17 @@ Without a terminal every line is printed as it comes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ployz.actors.messages.operations import Progress
 from ployz.cli import human
 
 if TYPE_CHECKING:
     from ployz.cli.live import StatusArea
+
+
+LEFT_MAX_H: Final = 100
+"""What is said of longer ones would be no more than that a link is hardly there."""
 
 
 class Transfers:
@@ -64,8 +68,12 @@ def numbers(progress: Progress) -> str:
     speed = human.rate(sent, elapsed_ms)
     if _whole(progress):
         return f"{human.size(sent)} in {human.duration(elapsed_ms)}, {speed}"
-    left = f", {human.duration(round((total - sent) * elapsed_ms / sent))} left" if sent else ""
+    left = f", {_left(round((total - sent) * elapsed_ms / sent))} left" if sent else ""
     return f"{human.size(sent)} of {human.size(total)}, {speed}{left}"
+
+
+def _left(left_ms: int) -> str:
+    return human.duration(left_ms) if left_ms <= LEFT_MAX_H * 3_600_000 else f"more than {LEFT_MAX_H} h"
 
 
 def _whole(progress: Progress) -> bool:

@@ -15,6 +15,7 @@ def render_plan(plan: DrainPlan) -> Iterator[Block]:
     yield Heading(f"drain {plan.machine}: {_operations(len(plan.going))}")
     yield Table(
         columns=("SERVICES", "SLOTS", "TO", "SIZE", "FIRST SEND", "GAP"),
+        spare=("FIRST SEND", "SLOTS"),
         rows=tuple(_planned(row) for row in plan.going),
         right=frozenset({"SLOTS", "SIZE", "FIRST SEND", "GAP"}),
         empty=f"{plan.machine} has nothing that could leave it",
@@ -74,6 +75,7 @@ def render_result(drained: Drained) -> Iterator[Block]:
     yield Heading(f"drained {drained.machine}: {moved} of {_operations(len(drained.departed))} done")
     yield Table(
         columns=("SERVICES", "TO", "SENT", "TIME", "GAP", "PREDICTED", "OPERATION", "ENDED"),
+        spare=("PREDICTED", "SENT", "TIME"),
         rows=tuple(_ended(each) for each in drained.departed),
         right=frozenset({"SENT", "TIME", "GAP", "PREDICTED"}),
         empty="there was nothing to move",

@@ -60,6 +60,7 @@ def _slots(slots: list[SlotPlan]) -> Iterator[Block]:
         yield Heading("Slots")
         yield Table(
             columns=("SLOT", "CHANGE", "FROM", "TO", "ADDRESSES", "IMAGE"),
+            spare=("ADDRESSES",),
             rows=tuple(_slot(slot) for slot in slots),
             indent=2,
         )

@@ -87,6 +87,7 @@ def render(replayed: Replayed) -> Iterator[Block]:
     yield Heading("Placement")
     yield Table(
         columns=("SLOT", "MACHINE", "OPERATION", "IMAGE"),
+        spare=("IMAGE",),
         rows=tuple(
             (str(_ref(each)), each.placement.machine, each.placement.operation_id, each.placement.image_id)
             for each in replayed.slots
@@ -105,6 +106,7 @@ def render(replayed: Replayed) -> Iterator[Block]:
     yield Heading("Routes")
     yield Table(
         columns=("SLOT", "IPV4", "IPV6", "MACHINE"),
+        spare=("IPV6",),
         rows=tuple((str(each.slot), each.ipv4, each.ipv6, each.machine) for each in replayed.routes),
         empty="none",
         indent=2,

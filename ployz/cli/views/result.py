@@ -49,6 +49,7 @@ def rounds(evidence: Sequence[RoundEvidence]) -> Iterator[Block]:
                 for each in evidence
             ),
             right=frozenset({"ROUND", "SENT", "TIME", "RATE"}),
+            spare=("RATE", "TIME"),
             indent=2,
         )
 

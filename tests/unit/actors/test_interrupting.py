@@ -75,7 +75,9 @@ def test_a_stream_that_is_cut_goes_on_in_the_same_round(percent: int, for_s: flo
         assert sends(cluster) == len(outcome.result.rounds), "no round was sent from its beginning again"
         if for_s > 8:
             again_bytes = min(WINDOW_BYTES, SIZE * (100 - percent) // 100)
-            assert "waiting: the link is lost" in told(outcome)
+            waited = [each.elapsed_ms for each in outcome.progress if "waiting: the link is lost" in each.text]
+            assert len(waited) > 1
+            assert len(set(waited)) == 1, "the time that is left does not grow while nothing can be sent"
             assert again_bytes <= WINDOW_BYTES
 
     simulate(body)

@@ -23,6 +23,7 @@ def run(call: Call) -> None:
 def render(listed: DeployList) -> Iterator[Block]:
     yield Table(
         columns=("OPERATION", "KIND", "NAMESPACE", "STATUS", "STARTED", "DECIDED", "FACT", "COORDINATOR", "REASON"),
+        spare=("DECIDED", "FACT", "KIND", "COORDINATOR", "STARTED"),
         rows=tuple(_row(row) for row in listed.deploys),
         right=frozenset({"FACT"}),
         empty="nothing was deployed yet",

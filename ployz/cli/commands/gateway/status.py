@@ -38,6 +38,7 @@ def render(status: GatewayList) -> Iterator[Block]:
         if row.answers and row.runs:
             yield Table(
                 columns=("BACKEND", "STATE", "SESSIONS", "HELD", "HELD EVER", "REFUSED", "ERRORS"),
+                spare=("HELD EVER", "ERRORS"),
                 rows=tuple(_backend(each) for each in row.backends),
                 right=frozenset({"SESSIONS", "HELD", "HELD EVER", "REFUSED", "ERRORS"}),
                 empty="it serves no route",

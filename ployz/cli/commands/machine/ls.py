@@ -36,6 +36,7 @@ def render(listed: MachineList) -> Iterator[Block]:
             "VERSION",
             "SETTINGS",
         ),
+        spare=("SETTINGS", "OVERLAY", "VERSION", "ENDPOINT"),
         rows=tuple(_row(machine) for machine in listed.machines),
         right=frozenset({"FACTS", "SLOTS", "VOLUMES"}),
         empty="this machine is in no cluster",

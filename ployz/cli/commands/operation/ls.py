@@ -23,6 +23,7 @@ def run(call: Call) -> None:
 def render(listed: OperationList) -> Iterator[Block]:
     yield Table(
         columns=("OPERATION", "KIND", "NAMESPACE", "STATUS", "PHASE", "COORDINATOR", "STARTED", "DECIDED", "REASON"),
+        spare=("DECIDED", "KIND", "COORDINATOR", "PHASE", "STARTED"),
         rows=tuple(_row(row) for row in listed.operations),
         empty="there was no operation yet",
     )

@@ -22,6 +22,7 @@ def run(call: Call) -> None:
 def render(listed: SecretList) -> Iterator[Block]:
     yield Table(
         columns=("SECRET", "VERSION", "SET", "USED BY", "READ BY"),
+        spare=("SET", "READ BY"),
         rows=tuple(_row(row) for row in listed.secrets),
         right=frozenset({"VERSION"}),
         empty="there is no secret",

@@ -26,6 +26,7 @@ def render(listed: ServiceList) -> Iterator[Block]:
 def slots(rows: Sequence[SlotRow]) -> Table:
     return Table(
         columns=("SERVICE", "SLOT", "MACHINE", "STATE", "SINCE", "RESTARTS", "IPV4", "IPV6", "IMAGE"),
+        spare=("IPV6", "IMAGE", "SINCE", "RESTARTS"),
         rows=tuple(
             (
                 str(row.service),
