@@ -40,6 +40,7 @@ from ployz.plan.doctor.readings import (
     PeerReading,
     PoolReading,
     Readings,
+    StateReading,
     Trouble,
     VolumeReading,
 )
@@ -69,7 +70,7 @@ class Examination:
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
-        missing, pool, hanging, peers, log, identity, certificates, *_ = await together(
+        missing, pool, hanging, peers, log, identity, certificates, state, *_ = await together(
             partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
             partial(self._look, Look.POOL, self._pool),
             partial(self._look, Look.MOUNTS, self._hanging),
@@ -77,6 +78,7 @@ class Examination:
             partial(self._look, Look.LOG, self._log, LOG_S),
             partial(self._look, Look.CERTIFICATES, self._identity),
             partial(self._look, Look.CERTIFICATES, self._certificates),
+            partial(self._look, Look.STATE, self._state),
             partial(self._look, Look.CONTAINERS, self._containers),
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
@@ -108,6 +110,7 @@ class Examination:
             unsettled=tuple(parts.unsettled.readings()),
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
             contests=taken_away,
+            state=state,
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -170,6 +173,11 @@ class Examination:
     async def _certificates(self) -> list[CertificateReading]:
         found = await self.parts.premises.certificates()
         return [CertificateReading(each.path, each.not_after_ms, each.problem) for each in found]
+
+    async def _state(self) -> StateReading:
+        room = await self.parts.premises.state_room()
+        folder = str(self.parts.config.state_dir)
+        return StateReading(folder, room.mount, room.size_bytes, room.free_bytes, room.files, room.files_free)
 
     # ------------------------------------------------------------ what should run
 

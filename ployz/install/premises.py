@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from attrs import field, frozen
 from cryptography import x509
 
 from ployz.config import Config
-from ployz.host.ports import ExpiringCertificate
+from ployz.errors import Code, Failed
+from ployz.host.ports import ExpiringCertificate, StateRoom
 from ployz.ids import Certificate
 from ployz.install.identity import read_identity
 from ployz.install.requirements import find_missing
@@ -32,6 +34,28 @@ class SystemPremises:
 
     async def certificates(self) -> Sequence[ExpiringCertificate]:
         return await to_thread.run_sync(lambda: tuple(_certificates(self.config.certificates_dir)))
+
+    async def state_room(self) -> StateRoom:
+        return await to_thread.run_sync(state_room, self.config.state_dir)
+
+
+def state_room(folder: Path) -> StateRoom:
+    """What only root may use counts as used: the rest of the machine fails before ployzd does."""
+    try:
+        mount = folder.resolve(strict=True)
+        while not mount.is_mount():
+            mount = mount.parent
+        said = os.statvfs(folder)
+    except OSError as error:
+        raise Failed(Code.LOG_FAILED, f"{folder}: {error}", "check that the disk works and has room") from error
+    reserved = said.f_bfree - said.f_bavail
+    return StateRoom(
+        mount=str(mount),
+        size_bytes=(said.f_blocks - reserved) * said.f_frsize,
+        free_bytes=said.f_bavail * said.f_frsize,
+        files=said.f_files,
+        files_free=said.f_favail,
+    )
 
 
 def _certificates(folder: Path) -> Iterator[ExpiringCertificate]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from ployz.host.ports import ExpiringCertificate
+from ployz.host.ports import ExpiringCertificate, StateRoom
 from ployz.ids import Certificate
 
 
@@ -15,6 +15,7 @@ class FakePremises:
     own: Certificate
     lacks: list[str] = field(factory=list, init=False)
     expiring: list[ExpiringCertificate] = field(factory=list, init=False)
+    room: StateRoom = field(default=StateRoom("/", 1 << 30, 1 << 29, 1000, 500), init=False)
 
     async def missing(self) -> Sequence[str]:
         return tuple(self.lacks)
@@ -24,3 +25,6 @@ class FakePremises:
 
     async def certificates(self) -> Sequence[ExpiringCertificate]:
         return tuple(self.expiring)
+
+    async def state_room(self) -> StateRoom:
+        return self.room

@@ -31,7 +31,16 @@ from ployz.host.ports.gateway import (
     ServerStatus,
     TcpEntry,
 )
-from ployz.host.ports.machine import ExpiringCertificate, Folders, Guards, Looks, Premises, SecretFile, SecretFiles
+from ployz.host.ports.machine import (
+    ExpiringCertificate,
+    Folders,
+    Guards,
+    Looks,
+    Premises,
+    SecretFile,
+    SecretFiles,
+    StateRoom,
+)
 from ployz.host.ports.names import HostRecord, NameServer
 from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
 from ployz.host.ports.zfs import (
@@ -91,6 +100,7 @@ __all__ = [
     "SecretFiles",
     "ServerStatus",
     "Snapshot",
+    "StateRoom",
     "TcpEntry",
     "Zfs",
     "ZfsFeatures",

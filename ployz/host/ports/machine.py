@@ -107,6 +107,18 @@ class ExpiringCertificate:
     """Why not."""
 
 
+@frozen
+class StateRoom:
+    """The file system that the state folder is on, as `df` counts it."""
+
+    mount: str
+    size_bytes: int
+    free_bytes: int
+    files: int
+    """Inodes. 0: this file system has no limit of them."""
+    files_free: int
+
+
 class Premises(Protocol):
     """What a machine must have before ployz can do anything on it, looked at while it does."""
 
@@ -120,4 +132,8 @@ class Premises(Protocol):
 
     async def certificates(self) -> Sequence[ExpiringCertificate]:
         """Those that somebody else signed, and that end: of a gateway."""
+        ...
+
+    async def state_room(self) -> StateRoom:
+        """`Failed` (LOG_FAILED): the state folder cannot be looked at."""
         ...

@@ -22,6 +22,7 @@ from ployz.plan.doctor.readings import (
     Look,
     PoolReading,
     Readings,
+    StateReading,
     VolumeReading,
 )
 from ployz.plan.doctor.versions import is_one_minor
@@ -34,12 +35,21 @@ QUOTA_NEAR: Final = 0.85
 QUOTA_REACHED: Final = 0.97
 SPACE_LOW: Final = 0.15
 """Of a pool: copy-on-write begins to suffer, and the reserve is near."""
+STATE_NEAR: Final = 0.90
+"""Of the file system that the state folder is on, in bytes or in inodes: what cannot write its log ends."""
+STATE_REACHED: Final = 0.97
 HANDSHAKE_OLD_MS: Final = 180_000
 """WireGuard shakes hands every 2 minutes while anything is sent, and every peer sends; after 3, its keys have ended."""
 CLOCK_OFF_MS: Final = 1_000
 """Times of events and ages of copies are compared across machines. No lease is: those are counted on one clock each."""
 CERTIFICATE_SOON_MS: Final = 21 * 24 * 3_600_000
 DAY_MS: Final = 24 * 3_600_000
+
+
+FREES: Final = (
+    "Delete data of its volumes, or snapshots that nobody needs (zfs list -t snapshot), or add disks to it. "
+    "Moving a volume away frees nothing: its copy stays."
+)
 
 
 class Severity(StrEnum):
@@ -179,6 +189,8 @@ def _of_parts(on: _On, said: Readings) -> Iterator[Finding]:
         )
     if said.pool is not None:
         yield from _of_pool(on, said.pool)
+    if said.state is not None:
+        yield from _of_state(on, said.state)
     if said.hanging:
         yield _of_hanging(on, said.hanging[0], len(said.hanging) - 1)
     for failed in said.failed:
@@ -227,9 +239,24 @@ def _of_pool(on: _On, pool: PoolReading) -> Iterator[Finding]:
     free = pool.free_bytes / pool.size_bytes if pool.size_bytes else 0.0
     text = f"pool {pool.pool} has {free:.0%} of its {pool.size_bytes >> 20} MiB free"
     if free <= SPACE_RESERVE:
-        yield on.error("pool-full", f"{text}: nothing can be moved there", "Free space, or add disks to it.")
+        yield on.error("pool-full", f"{text}: nothing can be moved there", FREES)
     elif free <= SPACE_LOW:
-        yield on.warning("pool-nearly-full", text, "Free space, move volumes away, or add disks to it.")
+        yield on.warning("pool-nearly-full", text, FREES)
+
+
+def _of_state(on: _On, state: StateReading) -> Iterator[Finding]:
+    """The limit that is nearer: a file system without inodes takes no new file, however much room it has."""
+    by_bytes = 1 - state.free_bytes / state.size_bytes if state.size_bytes else 0.0
+    by_files = 1 - state.files_free / state.files if state.files else 0.0
+    of = f"{state.size_bytes >> 20} MiB" if by_bytes >= by_files else f"{state.files} inodes"
+    used, count = max(by_bytes, by_files), "" if by_bytes >= by_files else "--inodes "
+    text = f"file system {state.mount}, with the state folder {state.folder}, has {used:.0%} of its {of} in use"
+    what = f"du -x {count}{state.mount} | sort -n | tail"
+    remedy = f"Delete there what nobody needs, or make it larger. What takes it: {what}"
+    if used >= STATE_REACHED:
+        yield on.error("state-folder-full", f"{text}: ployzd ends when it cannot write its log", remedy)
+    elif used >= STATE_NEAR:
+        yield on.warning("state-folder-nearly-full", text, remedy)
 
 
 def _of_unsettled(on: _On, said: Readings) -> Iterator[Finding]:

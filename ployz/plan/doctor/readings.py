@@ -20,6 +20,7 @@ class Look(StrEnum):
     POOL = "pool"
     OVERLAY = "overlay"
     LOG = "log"
+    STATE = "state folder"
     CERTIFICATES = "certificates"
     CONTAINERS = "containers"
     DATASETS = "datasets"
@@ -69,6 +70,19 @@ class LogReading:
     head: int
     wrong: tuple[str, ...]
     """`event 17: …`, the first ones."""
+
+
+@frozen
+class StateReading:
+    """The file system that the state folder is on."""
+
+    folder: str
+    mount: str
+    size_bytes: int
+    free_bytes: int
+    files: int
+    """Inodes. 0: there is no limit of them."""
+    files_free: int
 
 
 @frozen
@@ -171,6 +185,7 @@ class Readings:
     volumes: tuple[VolumeReading, ...] = ()
     unsettled: tuple[UnsettledReading, ...] = ()
     contests: tuple[ContestReading, ...] = ()
+    state: StateReading | None = None
 
 
 @frozen

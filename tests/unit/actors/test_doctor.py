@@ -10,7 +10,7 @@ from ployz.actors.messages.machine import SetMachine
 from ployz.actors.messages.operations import AbortOperation, ApplyDeploy, ApplyMigration
 from ployz.errors import Code, Failed
 from ployz.host.fakes.docker import Program
-from ployz.host.ports import ContainerSpec, ExpiringCertificate, HangingMount
+from ployz.host.ports import ContainerSpec, ExpiringCertificate, HangingMount, StateRoom
 from ployz.ids import Certificate, MachineId, OperationId, SlotName, SlotRef
 from ployz.plan import names
 from ployz.plan.doctor.findings import DAY_MS
@@ -126,6 +126,16 @@ def test_keys_and_certificates_are_looked_at_on_the_disk() -> None:
             "certificate /a.pem ends in 5 days",
             "Put a new one in its place: the gateway takes it by itself.",
         )
+
+    simulate(body)
+
+
+def test_a_state_folder_that_fills_up_is_told_of_by_its_file_system() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        cluster[B].premises.room = StateRoom("/var", 100 << 20, 9 << 20, 1000, 500)
+        cluster[C].premises.room = StateRoom("/", 100 << 20, 50 << 20, 1000, 0)
+        assert await told(cluster) == {("state-folder-nearly-full", B), ("state-folder-full", C)}
 
     simulate(body)
 

@@ -18,6 +18,7 @@ from ployz.plan.doctor.readings import (
     LogReading,
     Look,
     PeerReading,
+    StateReading,
     UnsettledReading,
     VolumeReading,
 )
@@ -64,6 +65,35 @@ def test_errors_come_first() -> None:
 )
 def test_a_pool_is_full_where_moves_are_refused(free_gib: int, expected: list[str]) -> None:
     assert [kind for _, kind, _ in kinds(examined(A, pool=evolve(POOL, free_bytes=free_gib * GIB)))] == expected
+
+
+def test_what_is_advised_for_a_pool_frees_something() -> None:
+    """A volume that moved away leaves its copy."""
+    (full,) = found(examined(A, pool=evolve(POOL, free_bytes=GIB)))
+    assert "Moving a volume away frees nothing" in full.remedy
+
+
+@pytest.mark.parametrize(
+    ("free", "files_free", "expected"),
+    [
+        (500, 500, []),
+        (101, 500, []),
+        (100, 500, ["state-folder-nearly-full"]),
+        (30, 500, ["state-folder-full"]),
+        (0, 500, ["state-folder-full"]),
+        (500, 80, ["state-folder-nearly-full"]),
+        (500, 0, ["state-folder-full"]),
+    ],
+)
+def test_a_state_folder_is_told_of_before_nothing_can_be_written(
+    free: int, files_free: int, expected: list[str]
+) -> None:
+    state = StateReading("/var/lib/ployz", "/var", 1000 << 20, free << 20, 1000, files_free)
+    said = found(examined(A, state=state))
+    assert [each.kind for each in said] == expected
+    assert all("file system /var," in each.text and "/var" in each.remedy for each in said)
+    no_limit = evolve(state, files=0, files_free=0, free_bytes=500 << 20)
+    assert kinds(examined(A, state=no_limit)) == []
 
 
 def test_a_degraded_pool_is_a_warning_and_a_suspended_one_an_error() -> None:
