@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ployz.lab.preloaded.programs import VARIABLE
 from tests.labs import REPOSITORY, Lab
 from tests.real import need
 
@@ -28,6 +30,7 @@ def demo() -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={name: value for name, value in os.environ.items() if name != VARIABLE},  # it starts all that it runs
     ) as running:
         try:
             yield running
