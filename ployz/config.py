@@ -58,6 +58,8 @@ MACHINES_MAX: Final = 200
 PRECOPY_ROUNDS_MAX: Final = 8
 PRECOPY_TARGET_BYTES: Final = 1 << 20
 """What rounds aim to leave for the cut-over: sending it takes less than anything else there."""
+ANYWAY_S: Final = 86_400.0
+"""More than any cut-over: what somebody asks for who wants it however long it takes."""
 SPACE_RESERVE: Final = 0.05
 """Of a target pool's size: kept free, since a full copy-on-write pool cannot even delete."""
 

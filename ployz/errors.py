@@ -171,6 +171,8 @@ class Code(StrEnum):
     """What arrived is not the snapshot that was sent, or source and target voted differently."""
     DIGEST_MISMATCH = "digest-mismatch"
     """A snapshot has the right guid and other content than its source: what arrived is damaged."""
+    CUTOVER_TOO_LONG = "cutover-too-long"
+    """The cut-over would take longer than was previewed or asked for: nothing was stopped."""
     CLEANUP_PENDING = "cleanup-pending"
     """It is committed; the machines that have not finished are named, and finish by themselves."""
     OUTCOME_UNKNOWN = "outcome-unknown"

@@ -12,6 +12,7 @@ from ployz.events.types import Cutover, CutoverParts
 from ployz.ids import ServiceRef
 from ployz.plan import precopy
 from ployz.plan.model import Plan
+from ployz.plan.patience import patience, require_patience
 from ployz.plan.precopy import Expected, Prediction, Round
 
 MIB = 1 << 20
@@ -44,7 +45,14 @@ class Measuring:
         """By the warm rounds of each machine that volumes leave: the slowest counts."""
         each = [precopy.predicted(sent, self._around) for sent in rounds if sent]
         if each:
-            self.prediction = Prediction(sum(one.last_bytes for one in each), max(one.cutover_ms for one in each))
+            slowest = max(each, key=lambda one: one.cutover_ms)
+            self.prediction = evolve(slowest, last_bytes=sum(one.last_bytes for one in each))
+
+    def require_patience(self) -> None:
+        """`Failed` (CUTOVER_TOO_LONG): it is expected to take longer than anybody has agreed to."""
+        verified = any(each.verify for each in self.plan.moved_volumes)
+        allowed = patience(self.plan.max_cutover_s, self.plan.predicted_cutover_ms)
+        require_patience(allowed, self.prediction, verified=verified)
 
     def tell(self, story: Story) -> None:
         """What it is expected to take, and what that goes by."""

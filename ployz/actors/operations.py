@@ -113,6 +113,7 @@ class OperationsActor(Actor):
             message.to_machine,
             verify=message.verify,
             bandwidth_bytes_s=message.bandwidth_bytes_s,
+            max_cutover_s=message.max_cutover_s,
         )
 
     async def _read(self, text: str) -> Manifest:

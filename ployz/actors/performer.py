@@ -100,6 +100,10 @@ class Performer:
             moved = ", ".join(str(each.volume) for each in self.work.plan.moved_volumes)
             self.work.story.enter(Phase.PRECOPY, f"send {moved} while it is in use")
         await together(*(each.warm for each in self.transfers))
+        if self.steps.departures:
+            self.measuring.predict(each.rounds for each in self.transfers)
+            self.measuring.tell(self.work.story)
+            self.measuring.require_patience()
 
     async def start_in_place(self) -> None:
         """One slot after the other: the others of its service go on serving, and what has no other waits."""
@@ -112,9 +116,6 @@ class Performer:
 
     async def open_last_round(self) -> None:
         await together(*(each.open_last for each in self.transfers))
-        if self.steps.departures:
-            self.measuring.predict(each.rounds for each in self.transfers)
-            self.measuring.tell(self.work.story)
 
     async def quiesce(self) -> None:
         """The services still run, and go on doing so if a hook fails."""

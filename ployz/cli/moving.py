@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ployz.cli.arguments import Parser, named
+from ployz.config import ANYWAY_S
 from ployz.errors import Code, Usage
 from ployz.ids import MachineId, ServiceRef
-from ployz.manifest.quantities import InvalidQuantity, parse_size, size_text
+from ployz.manifest.quantities import InvalidQuantity, parse_duration, parse_size, size_text
 from ployz.projections.settings import BANDWIDTH_BYTES_S_MIN
 
 M = TypeVar("M")
@@ -34,6 +35,18 @@ def add_move_arguments(parser: Parser) -> None:
         help="what the volumes of this move may be sent with, all together, in bytes a second, such as 20M; in the "
         "cut-over too",
     )
+    patience = parser.add_mutually_exclusive_group()
+    patience.add_argument(
+        "--max-cutover",
+        type=duration,
+        dest="max_cutover_s",
+        metavar="TIME",
+        help="what the cut-over may take, such as 5s: if it is expected to take longer when all that can be sent "
+        "before was sent, nothing is stopped (default: three times the preview, and 10s at least)",
+    )
+    patience.add_argument(
+        "--anyway", action="store_const", const=ANYWAY_S, dest="max_cutover_s", help="however long the cut-over takes"
+    )
 
 
 def move(message: Callable[..., M], arguments: Namespace) -> M:
@@ -43,7 +56,16 @@ def move(message: Callable[..., M], arguments: Namespace) -> M:
         to_machine=arguments.to_machine,
         verify=arguments.verify,
         bandwidth_bytes_s=arguments.bandwidth_bytes_s,
+        max_cutover_s=arguments.max_cutover_s,
     )
+
+
+def duration(text: str) -> float:
+    """Of an argument, in seconds."""
+    try:
+        return parse_duration(text)
+    except InvalidQuantity as error:
+        raise Usage(Code.USAGE, str(error)) from None
 
 
 def bandwidth(text: str) -> int:

@@ -350,6 +350,9 @@ class Intent:
     """What each machine sends the volumes with that leave it, all together, in every round; unset: as fast as it goes.
     The machine's own `bandwidth` limits it too."""
     leave: Leave | None = None
+    max_cutover_s: float | None = None
+    """What the cut-over may be expected to take, when all that can be sent before it was sent: with more than that
+    nothing is stopped, and it is undone. Unset: three times what was previewed, and 10 s at least."""
 
     @property
     def moves(self) -> bool:

@@ -236,6 +236,7 @@ _INTENT = Table(
         ),
     ),
     Field("bandwidth", s.BANDWIDTH, "bandwidth_bytes_s"),
+    Field("max_cutover", s.duration(0.1), "max_cutover_s"),
     Field(
         "leave",
         Table(

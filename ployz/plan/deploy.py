@@ -130,6 +130,7 @@ def resolve(
         blockers=(),
         secrets=secrets,
         waiting=(*assignment.waiting, *planner.waiting),
+        max_cutover_s=manifest.intent.max_cutover_s,
     )
     plan = evolve(_with_prediction(plan, cutovers), holds=plan_holds(plan, manifest, view))
     return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())

@@ -22,6 +22,7 @@ def render(
     *,
     verify: bool = False,
     bandwidth_bytes_s: int | None = None,
+    max_cutover_s: float | None = None,
 ) -> Manifest:
     """The namespace as committed, and the intent that moves `ref` with its volumes to `target`.
 
@@ -46,6 +47,7 @@ def render(
             ),
             services=(ServiceMove(service=service.name, to_machine=target),),
             bandwidth_bytes_s=bandwidth_bytes_s,
+            max_cutover_s=max_cutover_s,
         ),
     )
 

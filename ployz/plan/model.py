@@ -191,6 +191,8 @@ class Plan:
     holds: tuple[HoldPlan, ...] = ()
     secrets: tuple[SecretPlan, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    max_cutover_s: float | None = None
+    """What its cut-over may be expected to take when it is about to begin. None: what `plan/patience` says."""
 
     @property
     def participants(self) -> tuple[MachineId, ...]:

@@ -68,6 +68,11 @@ class Prediction:
     last_bytes: int
     """Of the last round."""
     cutover_ms: int
+    stop_ms: int = 0
+    """Of that, until the services are stopped; as the next two, for whoever wants to know what it is made of."""
+    bytes_ms: int = 0
+    round_ms: int = 0
+    """Of the last round, beside its bytes."""
 
 
 def worth_another(rounds: Sequence[Round]) -> bool:
@@ -128,8 +133,9 @@ def predicted(rounds: Sequence[Round], around: Expected) -> Prediction:
     """Of the last round and the cut-over, after these warm ones. No round: before the first."""
     written_bytes = _left_bytes(rounds) + _rate(rounds) * around.stop_ms
     last_bytes = round(written_bytes) + around.stop_bytes
-    sending_ms = _round_ms(rounds, around) + last_bytes / _link(rounds)
-    return Prediction(last_bytes, around.stop_ms + around.rest_ms + round(sending_ms))
+    round_ms, bytes_ms = _round_ms(rounds, around), last_bytes / _link(rounds)
+    cutover_ms = around.stop_ms + around.rest_ms + round(round_ms + bytes_ms)
+    return Prediction(last_bytes, cutover_ms, around.stop_ms, round(bytes_ms), round(round_ms))
 
 
 def predicted_without_data(around: Expected) -> Prediction:

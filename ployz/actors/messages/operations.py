@@ -42,6 +42,7 @@ class PreviewMigration(Message[Previewed]):
     verify: bool = False
     """Also compare the digests of every file."""
     bandwidth_bytes_s: int | None = None
+    max_cutover_s: float | None = None
 
 
 @frozen
@@ -71,6 +72,7 @@ class ApplyMigration(Message[Accepted]):
     to_machine: MachineId
     verify: bool = False
     bandwidth_bytes_s: int | None = None
+    max_cutover_s: float | None = None
     message: str = ""
     operation_id: OperationId | None = None
 
@@ -98,6 +100,7 @@ class RenderMigration(Message[Rendered]):
     to_machine: MachineId
     verify: bool = False
     bandwidth_bytes_s: int | None = None
+    max_cutover_s: float | None = None
 
 
 @message("service.remove", senders=OPERATOR)

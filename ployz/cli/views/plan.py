@@ -10,6 +10,7 @@ from ployz.cli.blocks import Block, Fields, Heading, Lines, Table
 from ployz.errors import Code, Problem
 from ployz.events.types import OperationKind
 from ployz.plan.model import Change, ImageOrigin, ImagePlan, Plan, SlotPlan, VolumePlan
+from ployz.plan.patience import patience
 from ployz.plan.removal import NAMED_MAX, removals, removed_slots, shortened, uncovered_words
 
 
@@ -207,7 +208,14 @@ def _cutover(plan: Plan) -> Iterator[Block]:
         yield Lines.of([f"none: {stopped} is stopped"], indent=2)
         return
     last = f", {human.size(plan.predicted_bytes)} of data left to send in it" if plan.predicted_bytes else ""
-    yield Lines.of([f"about {human.duration(plan.predicted_cutover_ms)}{last}, by {plan.expected.basis}"], indent=2)
+    lines = [f"about {human.duration(plan.predicted_cutover_ms)}{last}, by {plan.expected.basis}"]
+    limit_ms = patience(plan.max_cutover_s, plan.predicted_cutover_ms).limit_ms
+    lines.append(f"if more than {human.duration(limit_ms)} are expected when it is about to begin, nothing is stopped")
+    verified_bytes = sum(each.size_bytes for each in plan.moved_volumes if each.verify)
+    if verified_bytes:
+        read = human.size(verified_bytes)
+        lines.append(f"{read} are read on both sides before it, and in it again each file that changed since")
+    yield Lines.of(lines, indent=2)
 
 
 def _blockers(blockers: tuple[Problem, ...]) -> Iterator[Block]:

@@ -6,6 +6,7 @@ unless it came in the same tick of the clock as the one before. What had just ch
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -88,13 +89,42 @@ class TreeDigests:
 
 
 def _read(file: bytes, nobody_waits: Event) -> bytes:
+    """Zeros are passed over: where they are stored as such, and where the file has a hole, which is not even read. One
+    file has holes here and zeros there, by what compression makes of it.
+    """
     digest = hashlib.sha256()
     with Path(os.fsdecode(file)).open("rb", buffering=0) as opened:
-        while chunk := opened.read(CHUNK_BYTES):
-            digest.update(chunk)
+        at, size_bytes = 0, os.fstat(opened.fileno()).st_size
+        while (at := _next_data(opened.fileno(), at, size_bytes)) < size_bytes:
+            chunk = _chunk(opened.fileno(), at)
+            if not chunk:
+                break
+            if chunk.strip(b"\0"):
+                digest.update(b"%d %d\n" % (at, len(chunk)))
+                digest.update(chunk)
+            at += len(chunk)
             if nobody_waits.is_set():
                 raise InterruptedError
     return digest.digest()
+
+
+def _chunk(file: int, at: int) -> bytes:
+    """All of it, unless the file ends before."""
+    found = bytearray()
+    while len(found) < CHUNK_BYTES and (more := os.pread(file, CHUNK_BYTES - len(found), at + len(found))):
+        found += more
+    return bytes(found)
+
+
+def _next_data(file: int, at: int, size_bytes: int) -> int:
+    """Where the next chunk begins in which there is any: at a multiple of their size, so that both sides see the same."""
+    try:
+        found = os.lseek(file, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size_bytes  # a hole to its end
+        return at  # a file system that does not know
+    return max(at, found - found % CHUNK_BYTES)
 
 
 def _walk(folder: bytes, below: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:

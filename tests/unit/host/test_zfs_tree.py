@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,41 @@ def test_a_file_that_had_just_changed_is_read_again(tree: Path) -> None:
     file.write_bytes(b"CONTENT" * 1000)
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert digest(tree, remembering) != before
+
+
+def sparse(file: Path, size_bytes: int, at: int, *, stored: bool) -> None:
+    """A block of data somewhere in zeros, which are a hole, or stored."""
+    with file.open("wb") as opened:
+        if stored:
+            opened.write(bytes(size_bytes))
+        opened.truncate(size_bytes)
+        opened.seek(at)
+        opened.write(b"block")
+
+
+def test_zeros_are_the_same_whether_they_are_stored_or_a_hole(tree: Path) -> None:
+    digests = set()
+    for stored in (True, False):
+        sparse(tree / "disk", 9 << 20, (5 << 20) + 4096, stored=stored)
+        digests.add(digest(tree))
+    assert len(digests) == 1
+    sparse(tree / "disk", 9 << 20, (6 << 20) + 4096, stored=False)
+    assert digest(tree) not in digests
+
+
+def test_a_hole_is_passed_over_and_not_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terabytes of it: read, they would take an hour."""
+    sparse(tree / "disk", 1 << 42, 1 << 41, stored=False)
+    assert len(digest(tree)) == 64
+    (tree / "disk").unlink()
+    sparse(tree / "disk", 3 << 20, 1 << 20, stored=False)
+    known = digest(tree)
+
+    def unknown(file: int, at: int, how: int) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "lseek", unknown)
+    assert digest(tree) == known  # a file system that knows of no holes
 
 
 def test_it_ends_when_nobody_waits_for_it(tree: Path) -> None:
