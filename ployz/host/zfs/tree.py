@@ -117,7 +117,7 @@ def _chunk(file: int, at: int) -> bytes:
 
 
 def _next_data(file: int, at: int, size_bytes: int) -> int:
-    """Where the next chunk begins in which there is any: at a multiple of their size, so that both sides see the same."""
+    """Where the next chunk with any begins: at multiples of their size, so that both sides see the same."""
     try:
         found = os.lseek(file, at, os.SEEK_DATA)
     except OSError as error:
