@@ -241,6 +241,7 @@ class Template:
     """The container has the values that they have when it starts."""
     labels: Mapping[str, str] = field(factory=dict)
     cap_add: tuple[str, ...] = ()
+    """Beside what Docker gives. That is without NET_RAW here, by which it could take other slots' addresses."""
     cap_drop: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = field(factory=dict)
     resources: Resources = Resources()

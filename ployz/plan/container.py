@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ployz.events.types import SlotPlacement
 from ployz.host.ports import BindMount, ContainerSpec, PublishedPort
 from ployz.ids import MachineId, Namespace, ServiceName, ServiceRef, SlotRef, VolumeRef
-from ployz.manifest.model import BindSource, Manifest, Mount, Service, TmpfsSource, VolumeSource
+from ployz.manifest.model import BindSource, Manifest, Mount, Service, Template, TmpfsSource, VolumeSource
 from ployz.plan import names
 from ployz.plan.naming import SEARCH_NDOTS, search_domains
+
+_RAW: Final = "NET_RAW"
 
 
 def service_of(manifest: Manifest, service: ServiceName) -> Service:
@@ -62,13 +65,21 @@ def container_spec(
         search_domains=search_domains(manifest.namespace),
         ndots=SEARCH_NDOTS,
         cap_add=template.cap_add,
-        cap_drop=template.cap_drop,
+        cap_drop=_dropped(template),
         sysctls=template.sysctls,
         cpu_millicores=template.resources.cpu_millicores or 0,
         memory_bytes=template.resources.memory_bytes or 0,
         stop_signal=template.stop_signal,
         restart="no",
     )
+
+
+def _dropped(template: Template) -> tuple[str, ...]:
+    """With raw sockets a program forges ARP and neighbour discovery, and takes what is meant for other slots; Docker
+    gives them to all. `ping` needs none: Docker lets everybody in a container send echo requests.
+    """
+    asked = {name.removeprefix("CAP_") for name in (*template.cap_add, *template.cap_drop)}
+    return template.cap_drop if asked & {_RAW, "ALL"} else (*template.cap_drop, _RAW)
 
 
 def volumes_of(manifest: Manifest, service: ServiceName) -> tuple[VolumeRef, ...]:

@@ -275,6 +275,29 @@ def test_what_is_for_machines_is_reached_by_machines_and_by_no_container_here_or
     assert first.namespace.run("nft", "list", "table", "inet", "ployz_ports").count("reject") == 3
 
 
+def test_a_neighbour_on_the_underlay_reaches_no_overlay_address_of_a_machine(bridged: Rig) -> None:
+    first, second, third = bridged.machines
+    bridged.place(WEB, first)
+    bridged.follow()
+    with listening(first.namespace, 53):
+        for address in sorted(first.own):
+            assert connects(second.namespace, address, port=53), "by the overlay it is reached"
+        third.namespace.run("ip", "link", "del", "wg0")
+        third.namespace.ip(
+            "route replace 10.77.0.1/32 via 192.0.2.1",
+            "route replace 10.78.0.1/32 via 192.0.2.1",
+            "neigh replace fd77:7::1 dev eth0 lladdr " + hardware_address_of(first.namespace),
+            "route replace fd77:7::1/128 dev eth0",
+        )
+        assert connects(third.namespace, "192.0.2.1", port=53), "the machine itself is"
+        for address in (*sorted(first.own), "10.78.0.1"):
+            assert not connects(third.namespace, address, port=53), address
+
+
+def hardware_address_of(machine: NetworkNamespace) -> str:
+    return machine.run("cat", "/sys/class/net/eth0/address").strip()
+
+
 def test_containers_see_each_other_under_their_own_addresses_through_a_closed_firewall(bridged: Rig) -> None:
     first, second, _ = bridged.machines
     for each in (first, second):
@@ -303,6 +326,9 @@ MEDDLING = {
     "routes of the bridge": "ip route flush dev br0; ip -6 route flush dev br0",
     "addresses": "ip addr flush dev br0; ip addr flush dev wg0",
     "down": "ip link set br0 down; ip link set wg0 down",
+    "ports": "nft delete table inet ployz_ports",
+    "one of its rules": "nft delete rule inet ployz_ports input handle $(nft -a list table inet ployz_ports"
+    " | sed -n 's/.* drop # handle //p' | head -1)",
     "peers": "for key in $(wg show wg0 peers); do wg set wg0 peer $key remove; done",
 }
 """What others do to one machine."""

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.manifests import counter
+from tests.e2e.manifests import counter, web
 
 pytestmark = pytest.mark.lab
 
@@ -95,6 +95,29 @@ def test_a_container_on_the_overlay_is_no_machine(cluster: Cluster, namespace: s
         ).strip()
         assert said == "no connection" or b"refusal" in bytes.fromhex(said) or said == ""
         assert b"hello" not in bytes.fromhex("" if said == "no connection" else said)
+
+
+RIGHTS = """
+socket(RAW, PF_INET, SOCK_RAW, 1) and print "raw ";
+socket(PACKET, 17, SOCK_RAW, 0x0608) and print "packet ";
+socket(ECHO, PF_INET, SOCK_DGRAM, 1) and print "echo";
+"""
+
+
+def test_a_container_forges_no_frame_unless_its_manifest_gives_it_raw_sockets(cluster: Cluster, namespace: str) -> None:
+    asking = web() | {"name": "asking"}
+    asking["template"] = {**web()["template"], "cap_add": ["NET_RAW"], "mounts": []}
+    plain = web() | {"name": "plain"}
+    plain["template"] = {**web()["template"], "mounts": []}
+    cluster.deploy({"namespace": namespace, "services": [asking, plain]})
+
+    def may(name: str) -> list[str]:
+        service = f"{namespace}/{name}"
+        machine = cluster.slot(service)["machine"]
+        return cluster.in_container(machine, service, "perl", "-MSocket", "-e", RIGHTS).split()
+
+    assert may("plain") == ["echo"]
+    assert may("asking") == ["raw", "packet", "echo"]
 
 
 def hello_of(machine: str, cluster: str) -> bytes:

@@ -114,6 +114,13 @@ class Commands:
                 raise Failed(Code.OVERLAY_FAILED, f"nft list table: {each.words}")
         return parse_doors("\n".join(each.text for each in outputs if each.exit_code == 0))
 
+    async def table(self, name: str) -> str:
+        """Of the `inet` family, as nft prints it. Empty: it is not there."""
+        output = await self._try("nft", "list", "table", "inet", name)
+        if output.exit_code != 0 and _NO_TABLE not in output.words:
+            raise Failed(Code.OVERLAY_FAILED, f"nft list table: {output.words}")
+        return output.text if output.exit_code == 0 else ""
+
     async def announce(self, bridge: str, addresses: Sequence[str]) -> None:
         """A process, because a socket belongs to the network namespace that it was opened in."""
         await self._do(sys.executable, "-I", "-S", announce.__file__, bridge, *addresses)

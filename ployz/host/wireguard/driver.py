@@ -20,6 +20,7 @@ from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.drift import bridge_lines, drift
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
+from ployz.host.wireguard.ports import TABLE as PORTS
 from ployz.host.wireguard.ports import ports_script
 from ployz.host.wireguard.settings import (
     FORWARDING,
@@ -43,6 +44,8 @@ class WireGuard:
         self._commands = Commands(tuple(prefix))
         self._config: OverlayConfig | None = None
         self._settled_bridge: int | None = None
+        self._ports = ""
+        """The rules of `ports`, as the kernel prints what was written."""
         self._doors: str | None = None
         """As they were closed last. None: what a ployzd before this one closed is not known."""
 
@@ -63,7 +66,7 @@ class WireGuard:
         To be called again when anything of it may be lost.
         """
         self._config = config
-        await self._commands.rules(ports_script(config))
+        await self._settle_ports(config)
         device = await self._living_device(config)
         key = await self.public_key()
         if (device.public_key, device.listen_port) != (key, config.listen_port):
@@ -104,7 +107,9 @@ class WireGuard:
         seen = await self._commands.see(config)
         if seen is None:
             return {"interface": (f"no WireGuard answers on {config.interface}",)}
-        return drift(config, state, seen)
+        found = drift(config, state, seen)
+        ports = await self._commands.table(PORTS)
+        return found if ports == self._ports else {**found, "ports": (f"nft: table inet {PORTS}",)}
 
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
         """What a whole `up` does is done for an interface alone: the rest is put back by itself."""
@@ -121,6 +126,8 @@ class WireGuard:
                 await self._restore_rules(config)
         if "switches" in kinds:
             await self._switch_forwarding_on()
+        if "ports" in kinds:
+            await self._settle_ports(config)
         if "doors" in kinds:
             self._doors = None
         if {"peers", "routes", "doors"}.intersection(kinds):
@@ -203,6 +210,10 @@ class WireGuard:
             await self._commands.ip(lines)
         await self._restore_rules(config)
         self._settled_bridge = index
+
+    async def _settle_ports(self, config: OverlayConfig) -> None:
+        await self._commands.rules(ports_script(config))
+        self._ports = await self._commands.table(PORTS)
 
     async def _restore_rules(self, config: OverlayConfig) -> None:
         for program, saved in (await self._commands.saved_rules()).items():

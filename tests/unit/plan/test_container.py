@@ -150,3 +150,21 @@ def test_the_volumes_of_a_service_are_told_in_full() -> None:
 def test_a_service_that_is_not_there_is_a_bug() -> None:
     with pytest.raises(AssertionError, match="is not in the manifest"):
         service_of(parse(FULL), ServiceName("other"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "dropped"),
+    [
+        ("", ("NET_RAW",)),
+        ('cap_drop = ["CHOWN"]', ("CHOWN", "NET_RAW")),
+        ('cap_add = ["SYS_NICE"]', ("NET_RAW",)),
+        ('cap_add = ["NET_RAW"]', ()),
+        ('cap_add = ["CAP_NET_RAW"]', ()),
+        ('cap_add = ["ALL"]', ()),
+        ('cap_drop = ["ALL"]', ("ALL",)),
+        ('cap_drop = ["NET_RAW"]', ("NET_RAW",)),
+    ],
+)
+def test_raw_sockets_are_for_who_asks_for_them(asked: str, dropped: tuple[str, ...]) -> None:
+    text = f'namespace = "production"\n[[services]]\nname = "web"\n[services.template]\nimage = "web:1"\n{asked}\n'
+    assert spec(text).cap_drop == dropped
