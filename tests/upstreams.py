@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Final, Self
+
+PORTS: Final = (10_000, 32_000)
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+    """Below those that the kernel gives to whoever connects: one of these may be taken before it is listened on."""
+    while True:
+        port = random.randint(*PORTS)  # noqa: S311 - no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Upstream:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import anyio
@@ -41,6 +42,7 @@ class Front:
     http_port: int = field(factory=free_port)
     https_port: int = field(factory=free_port)
     tcp_port: int = field(factory=free_port)
+    connections: int = 2_000
 
     @property
     def certificates(self) -> Path:
@@ -49,7 +51,7 @@ class Front:
     @property
     def gateway(self) -> HaproxyGateway:
         """A new ployzd's, each time."""
-        return HaproxyGateway(self.folder / "run", self.certificates, self.http_port, self.https_port)
+        return HaproxyGateway(self.folder / "run", self.certificates, self.http_port, self.https_port, self.connections)
 
     def apply(self, state: GatewayState) -> GatewayStatus:
         gateway = self.gateway
@@ -63,9 +65,9 @@ class Front:
     def status(self) -> GatewayStatus:
         return anyio.run(self.gateway.status, backend="trio")
 
-    def get(self, path: str = "/", host: str = "www.example.com") -> tuple[int, str, str]:
+    def get(self, path: str = "/", host: str = "www.example.com", source: str = "127.0.0.1") -> tuple[int, str, str]:
         """(Status, body, Retry-After)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30, source_address=(source, 0))
         try:
             connection.request("GET", path, headers={"Host": host})
             answer = connection.getresponse()
@@ -393,3 +395,43 @@ def test_who_asked_is_said_by_the_gateway_alone(front: Front, one: Upstream) -> 
     connection.close()
     assert one.told["x-forwarded-for"] in {"127.0.0.1", "::ffff:127.0.0.1"}
     assert not {"x-forwarded-host", "forwarded"} & one.told.keys()
+
+
+# ---------------------------------------------------------------- who takes too much
+
+
+def idle(stack: ExitStack, port: int, source: str, number: int) -> None:
+    """Connections that say nothing, as many as are not turned away."""
+    for _ in range(number):
+        with suppress(ConnectionResetError):
+            opened = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+            stack.callback(opened.close)
+
+
+def test_a_source_that_opens_connections_and_says_nothing_keeps_nobody_else_away(front: Front, one: Upstream) -> None:
+    front.connections = 400  # 200 for HTTP, of which one source has 50, and as many for the port of TCP
+    front.apply(web(front, one))
+    with ExitStack() as stack:
+        for port in (front.http_port, front.tcp_port):
+            idle(stack, port, "127.0.0.2", 300)
+        for _ in range(20):
+            assert front.get()[0] == 200
+        with socket.create_connection(("127.0.0.1", front.tcp_port), timeout=5) as other:
+            other.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.")
+        said = front.status().problems
+        assert [words.partition(" ")[0] for words in said] == ["http", f"port-{front.tcp_port}"]
+        assert all("sources that have too many" in words for words in said)
+
+
+def test_many_sources_that_fill_a_port_of_tcp_leave_http_its_share_and_it_is_said_to_be_full(
+    front: Front, one: Upstream
+) -> None:
+    front.connections = 400
+    front.apply(web(front, one))
+    with ExitStack() as stack:
+        for number in range(2, 7):
+            idle(stack, front.tcp_port, f"127.0.0.{number}", 45)
+        for _ in range(20):
+            assert front.get()[0] == 200
+        assert any(f"port-{front.tcp_port} is full: 200 of 200" in words for words in front.status().problems)

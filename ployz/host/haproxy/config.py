@@ -7,12 +7,13 @@ are changed by runtime commands, and `structure` is what has to change for a rel
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from attrs import evolve, frozen
 
+from ployz.host.haproxy.shares import HTTP, HTTPS, SOURCE_PART, shares, tcp_name
 from ployz.host.ports import GatewayBackend, GatewayState, Mode
 
 HOLD_LUA: Final = Path(__file__).with_name("hold.lua")
@@ -78,6 +79,8 @@ class Setting:
     """A folder of PEM files, each with a chain and its key; None: it has none, and nothing listens for TLS."""
     user: str | None
     """Whom the workers run as; None: as root, since there is no such user."""
+    connections_max: int
+    """At once, of all frontends."""
     http_port: int = HTTP_PORT
     https_port: int = HTTPS_PORT
 
@@ -122,8 +125,9 @@ def listen_ports(state: GatewayState, setting: Setting) -> frozenset[int]:
 
 def _config(state: GatewayState, setting: Setting, name: str) -> Iterator[str]:
     yield from _global(setting, name)
-    yield from _http(state, setting)
-    yield from _tcp(state, setting.files)
+    allowed = shares(state, setting.connections_max, tls=setting.certificates is not None)
+    yield from _http(state, setting, allowed)
+    yield from _tcp(state, setting.files, allowed)
 
 
 def _global(setting: Setting, name: str) -> Iterator[str]:
@@ -133,6 +137,7 @@ def _global(setting: Setting, name: str) -> Iterator[str]:
         "global",
         "    master-worker",
         f"    node {name or '-'}",
+        f"    maxconn {setting.connections_max}",
         f"    stats socket {files.worker} mode 600 level admin expose-fd listeners",
         f"    lua-load {files.hold_lua}",
     )
@@ -155,7 +160,20 @@ def _defaults(name: str, mode: Mode) -> Iterator[str]:
     )
 
 
-def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
+def _limited(share: int) -> Iterator[str]:
+    """What a source has too many of is closed at once, before anything is read. Counted for connections, never for
+    requests.
+    """
+    most = max(1, share // SOURCE_PART)
+    yield from (
+        f"    maxconn {share}",
+        "    stick-table type ipv6 size 100k expire 1m store conn_cur",
+        "    tcp-request connection track-sc0 src",
+        f"    tcp-request connection reject if {{ sc0_conn_cur gt {most} }}",
+    )
+
+
+def _http(state: GatewayState, setting: Setting, allowed: Mapping[str, int]) -> Iterator[str]:
     yield from _defaults("http", Mode.HTTP)
     yield from (
         "    timeout client 10m",
@@ -168,16 +186,18 @@ def _http(state: GatewayState, setting: Setting) -> Iterator[str]:
         # What every request passes is counted in instructions: a condition costs some 300, a header some 1,000.
         yield from (
             "",
-            "frontend http from http",
+            f"frontend {HTTP} from http",
             f"    bind :::{setting.http_port} v4v6",
+            *_limited(allowed[HTTP]),
             *_believed(),
             *_routing(state, setting),
         )
         if setting.certificates:
             yield from (
                 "",
-                "frontend https from http",
+                f"frontend {HTTPS} from http",
                 f"    bind :::{setting.https_port} v4v6 ssl crt {setting.certificates} alpn h2,http/1.1",
+                *_limited(allowed[HTTPS]),
                 *_believed(),
                 "    http-request set-header X-Forwarded-Proto https",
                 *_routing(state, setting),
@@ -227,7 +247,7 @@ def _routing(state: GatewayState, setting: Setting) -> Iterator[str]:
     yield "    default_backend nowhere"
 
 
-def _tcp(state: GatewayState, files: Files) -> Iterator[str]:
+def _tcp(state: GatewayState, files: Files, allowed: Mapping[str, int]) -> Iterator[str]:
     yield from _defaults("tcp", Mode.TCP)
     yield from (
         "    timeout client 24h",
@@ -240,8 +260,9 @@ def _tcp(state: GatewayState, files: Files) -> Iterator[str]:
     for entry in state.tcp:
         yield from (
             "",
-            f"frontend port-{entry.listen_port} from tcp",
+            f"frontend {tcp_name(entry.listen_port)} from tcp",
             f"    bind :::{entry.listen_port} v4v6",
+            *_limited(allowed[tcp_name(entry.listen_port)]),
             f"    default_backend {entry.backend}",
         )
     for backend in (each for each in state.backends if each.mode is Mode.TCP):

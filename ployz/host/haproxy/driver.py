@@ -10,6 +10,7 @@ import hashlib
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -25,7 +26,8 @@ from ployz.errors import Code, Failed
 from ployz.host import program
 from ployz.host.haproxy import config, runtime
 from ployz.host.haproxy.config import Files, Setting
-from ployz.host.haproxy.runtime import HoldRow, Runtime, ServerRow
+from ployz.host.haproxy.runtime import FrontendRow, HoldRow, Runtime, ServerRow
+from ployz.host.haproxy.shares import connections_max
 from ployz.host.outliving import Outliving
 from ployz.host.ports import BackendStatus, GatewayState, GatewayStatus, ServerStatus
 
@@ -35,6 +37,8 @@ TAKE_OVER_S: Final = 10.0
 """From a reload to the answer of the new worker."""
 LOOK_EVERY_S: Final = 0.02
 STOP_GRACE_S: Final = 5.0
+FULL: Final = 0.95
+"""Of a frontend's share: from here on who comes may have to wait."""
 
 _BIND: Final = re.compile(r"^    bind :::(\d+) ", re.MULTILINE)
 _ALERT: Final = re.compile(r"\[ALERT\]\s+\(\d+\) : (.*?)(?=\s*\[[A-Z]+\]\s+\(|$)")
@@ -48,6 +52,8 @@ class HaproxyGateway:
     certificates: Path
     http_port: int = config.HTTP_PORT
     https_port: int = config.HTTPS_PORT
+    connections: int = field(factory=lambda: connections_max(resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    """At once, all together: what the kernel lets HAProxy have."""
     _problems: tuple[str, ...] = field(default=(), init=False)
     _looked_at: str = field(default="", init=False)
     """Fingerprint of the certificates that `_verdict` is about."""
@@ -90,7 +96,8 @@ class HaproxyGateway:
                 holds, servers = _together(holds, older.holds), _added(servers, older.servers)
         names = dict.fromkeys(each.backend for each in servers)
         backends = tuple(_backend(name, servers, look.held.get(name), holds.get(name)) for name in names)
-        return GatewayStatus(runs=True, backends=backends, problems=self._problems)
+        crowded = [words for each in look.frontends if (words := crowding(each)) is not None]
+        return GatewayStatus(runs=True, backends=backends, problems=(*self._problems, *crowded))
 
     async def stop(self) -> None:
         await self._program.stop(grace_s=STOP_GRACE_S)
@@ -185,7 +192,7 @@ class HaproxyGateway:
             user: str | None = pwd.getpwnam(USER).pw_name if os.geteuid() == 0 else None
         except KeyError:
             user = None
-        return Setting(self._files, pems, user, self.http_port, self.https_port)
+        return Setting(self._files, pems, user, self.connections, self.http_port, self.https_port)
 
     async def _broken_certificate(self, setting: Setting) -> str | None:
         """One bad file must not take the plain routes down with it. Looked at once for each state of the folder."""
@@ -247,6 +254,15 @@ def _fingerprint(certificates: Path | None) -> str:
         return ""
     found = sorted((each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in certificates.glob("*.pem"))
     return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def crowding(row: FrontendRow) -> str | None:
+    """Of a frontend that is full, or of which a source wants more than its part. None: there is room for all."""
+    if row.sessions_max and row.sessions >= FULL * row.sessions_max:
+        return f"{row.frontend} is full: {row.sessions} of {row.sessions_max} connections"
+    if row.turned_away:
+        return f"{row.frontend} turned {row.turned_away} connections away, of sources that have too many"
+    return None
 
 
 def _backend(name: str, servers: Sequence[ServerRow], until_ms: int | None, hold: HoldRow | None) -> BackendStatus:

@@ -17,8 +17,11 @@ from attrs import frozen
 from ployz.errors import Code, Failed
 
 ANSWER_S: Final = 5.0
+_FRONTEND_ROW: Final = "0"
 _SERVER_ROW: Final = "2"
-"""`type` of a line of `show stat` that is about a server."""
+"""`type` of a line of `show stat` that is about a frontend, or a server."""
+_WANTED_ROWS: Final = 1 + 4
+"""What `show stat` is asked for: both."""
 
 
 @frozen
@@ -30,6 +33,17 @@ class ServerRow:
     is_out: bool
     sessions: int
     errors: int
+
+
+@frozen
+class FrontendRow:
+    """A frontend's line of `show stat`."""
+
+    frontend: str
+    sessions: int
+    sessions_max: int
+    turned_away: int
+    """Connections, since it runs, of sources that had too many."""
 
 
 @frozen
@@ -48,6 +62,7 @@ class Look:
     """What its map of holds has: until when, in ms of wall time."""
     holds: Mapping[str, HoldRow]
     servers: Sequence[ServerRow]
+    frontends: Sequence[FrontendRow] = ()
 
 
 @frozen
@@ -64,7 +79,7 @@ class Runtime:
 
     async def look(self, worker: int, holds_map: Path) -> Look:
         """All in one question: what is asked in a cut-over is waited for."""
-        answer = await self.ask(worker, f"show map {holds_map}", "show holds", "show stat -1 4 -1")
+        answer = await self.ask(worker, f"show map {holds_map}", "show holds", f"show stat -1 {_WANTED_ROWS} -1")
         return look_of(answer)
 
     async def ask(self, worker: int, *commands: str) -> str:
@@ -100,11 +115,21 @@ def generation_of(answer: str) -> str:
 def look_of(answer: str) -> Look:
     """Of the three together: lines are told apart by their shape, and the statistics, which are last, by their head."""
     lines, _, statistics = answer.partition("# ")
-    return Look(map_of(lines), holds_of(lines), list(servers_of(statistics)))
+    return Look(map_of(lines), holds_of(lines), list(servers_of(statistics)), list(frontends_of(statistics)))
+
+
+def frontends_of(answer: str) -> Iterator[FrontendRow]:
+    for row in _rows(answer):
+        if row.get("type") == _FRONTEND_ROW:
+            yield FrontendRow(row["pxname"], int(row["scur"] or 0), int(row["slim"] or 0), int(row.get("dcon") or 0))
+
+
+def _rows(answer: str) -> Iterator[dict[str, str]]:
+    yield from csv.DictReader(StringIO(answer.removeprefix("# ").strip()))
 
 
 def servers_of(answer: str) -> Iterator[ServerRow]:
-    for row in csv.DictReader(StringIO(answer.removeprefix("# ").strip())):
+    for row in _rows(answer):
         if row.get("type") == _SERVER_ROW:
             yield ServerRow(
                 backend=row["pxname"],

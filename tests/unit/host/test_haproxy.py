@@ -22,7 +22,7 @@ from ployz.host.haproxy.runtime import (
 from ployz.host.ports import GatewayBackend, GatewayServer, GatewayState, HttpEntry, Mode, TcpEntry
 
 WEB, DB = "http.production.web.main", "tcp.production.db.pg"
-SETTING = Setting(Files(Path("/run/ployz/gateway")), Path("/var/lib/ployz/certificates"), "haproxy")
+SETTING = Setting(Files(Path("/run/ployz/gateway")), Path("/var/lib/ployz/certificates"), "haproxy", 8000)
 STATE = GatewayState(
     http=(HttpEntry("www.example.com", "/", WEB), HttpEntry("www.example.com", "/api", DB), HttpEntry("", "/", WEB)),
     tcp=(TcpEntry(5432, DB),),
