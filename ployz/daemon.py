@@ -20,6 +20,8 @@ from ployz.config import CONFIG_PATH, Config
 from ployz.errors import PloyzError
 from ployz.host.supervisor import Supervisor
 from ployz.node import run_node
+from ployz.surroundings import SOCKET_PATH
+from ployz.wire import last_words
 
 
 def main() -> int:
@@ -66,11 +68,23 @@ def keep_to_itself() -> None:
 
 async def _run_until_signalled(path: Path) -> None:
     """SIGTERM and SIGINT end the node, and nothing that it runs: containers and the overlay stay."""
-    config = Config.load(path)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
-        await run_node(config, Supervisor.taken_from())
-        tasks.cancel_scope.cancel()
+    try:
+        config = Config.load(path)
+    except PloyzError as error:
+        if path == CONFIG_PATH:
+            last_words.leave(SOCKET_PATH, f"it ended: {error.problem}", error.problem.advice)
+        raise
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+            await run_node(config, Supervisor.taken_from())
+            tasks.cancel_scope.cancel()
+    except BaseException as error:
+        declared = declared_error(error)
+        words = str(declared.problem) if declared else repr(error)
+        last_words.leave(config.socket, f"it ended: {words}", declared.problem.advice if declared else "")
+        raise
+    last_words.take_back(config.socket)
 
 
 async def _cancel_on_signal(scope: anyio.CancelScope) -> None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -81,6 +82,7 @@ from ployz.plan.belonging import require_belonging
 from ployz.plan.naming import DOMAIN
 from ployz.projections.folded import Folded
 from ployz.projections.view import ClusterView
+from ployz.wire import last_words
 from ployz.wire.aside import ThreadAside
 from ployz.wire.certificates import name_of
 from ployz.wire.client import PeerClient
@@ -133,8 +135,10 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 stall_s=STALL_S, patience_s=LINK_PATIENCE_S, bytes_per_s=partial(_bandwidth, config, view)
             )
             parts = _parts(config, clock, log, docker, facts, folded, streams)
-            await _wait_for(f"Docker at {config.docker_socket}", docker.version, supervisor)
-            await _wait_for(f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor)
+            await _wait_for(f"Docker at {config.docker_socket}", docker.version, supervisor, config.socket)
+            await _wait_for(
+                f"the pool {config.pool}", partial(parts.zfs.pool_space, config.pool), supervisor, config.socket
+            )
             await docker.ensure_network(subnets.bridge(config.bridge))
             await parts.overlay.up(overlay_config(config, own_ipv6, own_ipv4, subnets))
             witness = Witness(parts.journal, system.deliver, parts.new_operation_id)
@@ -158,6 +162,7 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
                 await tasks.start(server.serve_local, config.socket, LocalGroups.of_this_machine())
                 await parts.journal.record("node", NodeStarted(config.machine, __version__))
                 _log.info("%s is up, at fact %d", config.machine, view.position)
+                last_words.take_back(config.socket)
                 supervisor.ready()
 
 
@@ -373,7 +378,7 @@ def _workload_maker(parts: Parts, address: str) -> Make:
     return partial(WorkloadActor, parts, Namespace(address.partition("/")[2]))
 
 
-async def _wait_for(what: str, look: Callable[[], Awaitable[object]], supervisor: Supervisor) -> None:
+async def _wait_for(what: str, look: Callable[[], Awaitable[object]], supervisor: Supervisor, socket: Path) -> None:
     for attempt in range(PART_TRIES):
         try:
             await look()
@@ -381,6 +386,7 @@ async def _wait_for(what: str, look: Callable[[], Awaitable[object]], supervisor
             if attempt == 0:
                 _log.warning("waiting for %s: %s", what, error)
                 supervisor.status(f"waiting for {what}: {error}")
+                last_words.leave(socket, f"it waits for {what}: {error}", error.problem.advice)
             await anyio.sleep(PART_PAUSE_S)
         else:
             return

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ployz.errors import Code, Refused, Unreachable
+from ployz.wire import last_words
 from ployz.wire.codec import decode_reply, encode
 from ployz.wire.message import Message
 from ployz.wire.session import PROTOCOL_VERSION, Frame, Hello, Pong, Refusal, Reply, Request, Role, Session
@@ -122,8 +123,16 @@ class LocalNode:
             raise Refused(Code.NOT_ALLOWED, text, WHO_MAY) from None
         except (OSError, Unreachable) as error:
             words = error.problem.text if isinstance(error, Unreachable) else error.strerror or str(error)
-            text = f"no node answers on {self._path}: {words}"
-            raise Unreachable(Code.NODE_UNREACHABLE, text, ADVICE) from None
+            raise _nobody_answers(self._path, words) from None
+
+
+def _nobody_answers(path: Path, words: str) -> Unreachable:
+    """With ployzd's own words, where it left any: why it ended, or what it waits for."""
+    last = last_words.read(path)
+    if last is None:
+        return Unreachable(Code.NODE_UNREACHABLE, f"no node answers on {path}: {words}", ADVICE)
+    text = f"no node answers on {path}: {words}. At {last.at} ployzd said: {last.text}"
+    return Unreachable(Code.NODE_UNREACHABLE, text, last.advice or ADVICE)
 
 
 def ask(path: Path, to: str, message: Message[R], *, timeout_s: float) -> R:
