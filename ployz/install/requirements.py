@@ -31,6 +31,8 @@ PROGRAMS: Final = {
 }
 """Each one that a driver runs, and where it comes from."""
 KERNEL_WIREGUARD: Final = Path("/sys/module/wireguard")
+IPV6_SWITCHES: Final = Path("/proc/sys/net/ipv6/conf")
+"""Of the network namespace of whoever reads it; it is not there under a kernel without IPv6."""
 
 
 def require(setup: Config) -> None:
@@ -50,6 +52,7 @@ def find_missing(setup: Config) -> Iterator[str]:
     yield from (f"{program}: {remedy}" for program, remedy in absent.items())
     if not _kernel_has_wireguard() and shutil.which("wireguard-go") is None:
         yield "wireguard: this kernel has none; install wireguard-go, or a kernel that has WireGuard"
+    yield from _missing_ipv6()
     yield from _missing_of_docker(setup.docker_socket)
     if "zpool" not in absent:
         yield from _missing_pool(setup.pool)
@@ -62,6 +65,32 @@ def _kernel_has_wireguard() -> bool:
         return False
     asked = subprocess.run(["modprobe", "--dry-run", "--quiet", "wireguard"], check=False, capture_output=True)
     return asked.returncode == 0
+
+
+def _missing_ipv6() -> Iterator[str]:
+    """The overlay's own addresses are IPv6; what is below it may be IPv4 alone.
+
+    `all` was the word for every interface there is, and `default` is for each that is made from here on: the
+    overlay's and the containers' (Linux, Documentation/networking/ip-sysctl.rst, `disable_ipv6`).
+    """
+    if not IPV6_SWITCHES.is_dir():
+        yield "IPv6: this kernel runs without it; start it without ipv6.disable=1 on its command line, or load ipv6"
+        return
+    names = [name for name in ("all", "default") if _is_off(IPV6_SWITCHES / name / "disable_ipv6")]
+    if names:
+        keys = [f"net.ipv6.conf.{name}.disable_ipv6" for name in names]
+        yield (
+            f"IPv6: it is switched off; sysctl -w {' '.join(f'{key}=0' for key in keys)}, and take "
+            f"{' and '.join(f'{key}=1' for key in keys)} out of /etc/sysctl.conf and /etc/sysctl.d. "
+            "The overlay needs it, no network outside does"
+        )
+
+
+def _is_off(switch: Path) -> bool:
+    try:
+        return switch.read_text().strip() not in {"", "0"}
+    except OSError:
+        return False  # there is IPv6, and no such switch
 
 
 def _missing_of_docker(listens: Path) -> Iterator[str]:

@@ -80,7 +80,17 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.write_text(f"#!/bin/sh\necho {SAID.get(name, '')}\n")
         file.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(requirements, "IPV6_SWITCHES", switches(tmp_path, "0", "0"))
     return folder
+
+
+def switches(tmp_path: Path, every: str, new: str) -> Path:
+    """As the kernel shows whether IPv6 is switched off, for all interfaces and for new ones."""
+    for name, value in (("all", every), ("default", new)):
+        folder = tmp_path / "conf" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "disable_ipv6").write_text(f"{value}\n")
+    return tmp_path / "conf"
 
 
 def setup(tmp_path: Path, pool: str = "tank") -> Config:
@@ -168,6 +178,34 @@ def test_a_zpool_that_fails_is_told_with_its_own_words(tmp_path: Path, programs:
     (programs / "zpool").write_text("#!/bin/sh\necho 'internal error: failed to initialize ZFS library' >&2\nexit 1\n")
     said = [each for each in find_missing(setup(tmp_path)) if each.startswith("zfs")]
     assert said == ["zfs: `zpool list` failed: internal error: failed to initialize ZFS library"]
+
+
+@pytest.mark.parametrize(
+    ("every", "new", "named"),
+    [
+        ("1", "1", "sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0"),
+        ("1", "0", "sysctl -w net.ipv6.conf.all.disable_ipv6=0,"),
+        ("0", "1", "sysctl -w net.ipv6.conf.default.disable_ipv6=0,"),
+    ],
+)
+def test_ipv6_that_is_switched_off_is_named_with_the_switch(
+    tmp_path: Path, programs: Path, every: str, new: str, named: str
+) -> None:
+    switches(tmp_path, every, new)
+    with answering(tmp_path / "docker.sock", {"/info": (200, INFO)}):
+        (said,) = [each for each in find_missing(setup(tmp_path)) if not each.startswith("root")]
+    assert said.startswith("IPv6: it is switched off")
+    assert named in said
+
+
+def test_a_kernel_without_ipv6_is_named_with_its_parameter(
+    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requirements, "IPV6_SWITCHES", tmp_path / "none")
+    with answering(tmp_path / "docker.sock", {"/info": (200, INFO)}):
+        (said,) = [each for each in find_missing(setup(tmp_path)) if not each.startswith("root")]
+    assert said.startswith("IPv6: ")
+    assert "ipv6.disable=1" in said
 
 
 # ---------------------------------------------------------------- systemd
