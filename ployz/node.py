@@ -300,7 +300,7 @@ def _parts(
             folder=config.names_dir,
             programs=config.programs_dir,
             domain=DOMAIN,
-            addresses=name_server_addresses(config),
+            listens_on=name_server_addresses(config),
         ),
         gateway=HaproxyGateway(config.gateway_dir, config.certificates_dir),
         streams=streams,

@@ -19,6 +19,7 @@ from ployz.actors.dataset import VolumeDataset
 from ployz.actors.messages.events import VerifyEvents
 from ployz.actors.messages.workload import ShowWorkload, SlotState
 from ployz.actors.parts import Parts
+from ployz.actors.reaching import names_amiss, what_is_reached
 from ployz.actors.routing import overlay_state
 from ployz.actors.together import together
 from ployz.errors import Code, PloyzError, Problem
@@ -29,6 +30,7 @@ from ployz.manifest.model import Restart
 from ployz.plan import committed, names, taken
 from ployz.plan.doctor import leftovers, slots
 from ployz.plan.doctor.contests import contests
+from ployz.plan.doctor.reach import BEGUN_MS
 from ployz.plan.doctor.readings import (
     TROUBLES_MAX,
     CertificateReading,
@@ -65,12 +67,13 @@ class Examination:
     _failed: list[FailedLook] = field(factory=list, init=False)
     _leftovers: list[Leftover] = field(factory=list, init=False)
     _troubles: list[tuple[str, Trouble]] = field(factory=list, init=False)
+    _serving: list[tuple[str, SlotRef]] = field(factory=list, init=False)
     _volumes: list[VolumeReading] = field(factory=list, init=False)
     _wrong: dict[str, tuple[str, ...]] = field(factory=dict, init=False)
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
-        missing, pool, hanging, peers, log, identity, certificates, state, *_ = await together(
+        missing, pool, hanging, peers, log, identity, certificates, state, reach, named, *_ = await together(
             partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
             partial(self._look, Look.POOL, self._pool),
             partial(self._look, Look.MOUNTS, self._hanging),
@@ -79,6 +82,8 @@ class Examination:
             partial(self._look, Look.CERTIFICATES, self._identity),
             partial(self._look, Look.CERTIFICATES, self._certificates),
             partial(self._look, Look.STATE, self._state),
+            partial(self._look, Look.REACH, partial(what_is_reached, parts)),
+            partial(self._look, Look.NAMES, partial(names_amiss, parts)),
             partial(self._look, Look.CONTAINERS, self._containers),
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
@@ -111,6 +116,9 @@ class Examination:
             volumes=tuple(sorted(self._volumes, key=lambda each: each.volume)),
             contests=taken_away,
             state=state,
+            serving=tuple(slot for name, slot in self._serving if name not in said_already),
+            reach=reach,
+            names=tuple(named or ()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:
@@ -195,8 +203,11 @@ class Examination:
                 service = committed.service(view, slot.service)
                 if slot in here and service is not None and each.fenced_by is None:
                     seen = _seen(slot, each, service.restart)
-                    found = slots.of_slot(seen, self.parts.clock.wall_ms())
+                    now_ms = self.parts.clock.wall_ms()
+                    found = list(slots.of_slot(seen, now_ms))
                     self._troubles += [(each.container, trouble) for trouble in found]
+                    if each.running and not found and now_ms - each.since_ms >= BEGUN_MS:
+                        self._serving.append((each.container, slot))
 
     # ------------------------------------------------------------ what lies there
 

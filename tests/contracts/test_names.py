@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from attrs import frozen
 
+from ployz.errors import Code, Failed
 from ployz.host.dnsmasq import Dnsmasq
 from ployz.host.fakes.names import FakeNameServer
 from ployz.host.ports import HostRecord, NameServer
@@ -50,15 +53,18 @@ def of_fake(fake: FakeNameServer, name: str, kind: str) -> Answer:
 @pytest.fixture
 def dnsmasq() -> Iterator[Dnsmasq]:
     """With a folder that everybody may pass through, as /run is."""
-    need("dnsmasq", "setsid")
+    need("dnsmasq", "setsid", "ip")
     folder = Path(f"/run/ployz-test-{os.getpid()}")
     resolvers = folder / "resolv.conf"
     folder.mkdir()
     resolvers.write_text(f"nameserver {address(2)}\n")
     made = Dnsmasq(folder / "names", folder / "programs", "ployz.internal", (address(1),), str(resolvers))
+    own = (f"{address(1)}/32", "dev", "lo")  # over TCP it answers on addresses of interfaces alone
+    subprocess.run(["ip", "address", "add", *own], check=True)
     try:
         yield made
     finally:
+        subprocess.run(["ip", "address", "delete", *own], check=True)
         do(lambda: made.program().stop(grace_s=2.0))
         for each in sorted(folder.rglob("*"), reverse=True):
             each.rmdir() if each.is_dir() else each.unlink()
@@ -95,6 +101,24 @@ def test_a_name_is_all_addresses_of_its_family(subject: Subject) -> None:
         assert told(subject, name) == ["10.210.0.16"]
         assert told(subject, name, "AAAA") == ["fd77:7:0:1::10"]
     assert told(subject, WEB, "AAAA") == []
+
+
+def test_it_can_be_asked_what_it_answers_also_when_that_is_more_than_a_datagram_has_room_for(subject: Subject) -> None:
+    many = [f"10.210.1.{number}" for number in range(1, 101)]
+    serve(subject.server, [*RECORDS, *(HostRecord(each, ("many.production.ployz.internal",)) for each in many)])
+    assert answered(subject, WEB) == {"10.210.0.17", "10.210.0.18"}
+    assert answered(subject, "many.production.ployz.internal") == set(many)
+    assert answered(subject, "nothing.production.ployz.internal") == set()
+
+
+def test_one_that_does_not_run_is_an_error_and_no_answer(subject: Subject) -> None:
+    with pytest.raises(Failed) as raised:
+        answered(subject, WEB, within_s=0.5)
+    assert raised.value.problem.code is Code.PART_FAILED
+
+
+def answered(subject: Subject, name: str, within_s: float = 10.0) -> set[str]:
+    return set(anyio.run(partial(subject.server.addresses, name, timeout_s=within_s), backend="trio"))
 
 
 def test_what_is_below_the_domain_and_unknown_does_not_exist(subject: Subject) -> None:
@@ -141,7 +165,7 @@ def test_everything_else_is_passed_on_and_nothing_below_the_domain_is(dnsmasq: D
 def test_it_goes_on_without_us_and_is_found_again_as_it_was(dnsmasq: Dnsmasq) -> None:
     serve(dnsmasq, RECORDS)
     pid = dnsmasq.program().pid()
-    again = Dnsmasq(dnsmasq.folder, dnsmasq.programs, dnsmasq.domain, dnsmasq.addresses, dnsmasq.resolvers)
+    again = Dnsmasq(dnsmasq.folder, dnsmasq.programs, dnsmasq.domain, dnsmasq.listens_on, dnsmasq.resolvers)
     serve(again, RECORDS)
     assert pid is not None
     assert again.program().pid() == pid
@@ -157,7 +181,7 @@ def test_one_that_died_is_started_again_and_one_with_other_arguments_is_replaced
     serve(dnsmasq, RECORDS)
     second = dnsmasq.program().pid()
     assert second not in (first, None)
-    other = Dnsmasq(dnsmasq.folder, dnsmasq.programs, "other.internal", dnsmasq.addresses, dnsmasq.resolvers)
+    other = Dnsmasq(dnsmasq.folder, dnsmasq.programs, "other.internal", dnsmasq.listens_on, dnsmasq.resolvers)
     serve(other, RECORDS)
     assert other.program().pid() not in (second, None)
     assert ask(address(1), "nothing.other.internal").code == NXDOMAIN

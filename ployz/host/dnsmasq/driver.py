@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Failed
+from ployz.host.dnsmasq.question import ask
 from ployz.host.dnsmasq.text import arguments, hosts_text
 from ployz.host.outliving import Outliving
 from ployz.host.ports import HostRecord
@@ -30,8 +32,8 @@ class Dnsmasq:
     programs: Path
     """For its number and its log."""
     domain: str
-    addresses: tuple[str, ...]
-    """On which it listens."""
+    listens_on: tuple[str, ...]
+    """Addresses, one of IPv4 among them."""
     resolvers: str = RESOLVERS
     """Who is asked for everything else, as resolv.conf(5)."""
 
@@ -46,6 +48,17 @@ class Dnsmasq:
             await program.start()
         elif changed:
             program.signal(signal.SIGHUP)
+
+    async def addresses(self, name: str, *, timeout_s: float) -> frozenset[str]:
+        server = next(each for each in self.listens_on if ":" not in each)
+        try:
+            with anyio.fail_after(timeout_s):
+                return await ask(server, name)
+        except TimeoutError:
+            why = f"did not answer within {timeout_s:g} s"
+        except (OSError, ValueError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
+            why = f"does not answer: {str(error) or type(error).__name__}"
+        raise Failed(Code.PART_FAILED, f"the name server on {server} {why}", "Look there: journalctl -u ployzd")
 
     def _write(self, text: str) -> bool:
         """Whether it was another. Whoever reads it meanwhile reads the old or the new one, whole."""
@@ -63,7 +76,7 @@ class Dnsmasq:
         return True
 
     def program(self) -> Outliving:
-        argv = arguments(str(self._hosts), self.domain, self.addresses, self.resolvers)
+        argv = arguments(str(self._hosts), self.domain, self.listens_on, self.resolvers)
         return Outliving("dnsmasq", self.programs, argv, mark=f"--addn-hosts={self._hosts}")
 
     @property

@@ -25,3 +25,9 @@ class NameServer(Protocol):
         It is started where it does not run. Serves them already is done.
         """
         ...
+
+    async def addresses(self, name: str, *, timeout_s: float) -> frozenset[str]:
+        """The IPv4 addresses that it answers for a name of the domain, asked as every container asks; none: it says
+        that there is none. `Failed` (PART_FAILED): it does not answer.
+        """
+        ...

@@ -13,7 +13,9 @@ from ployz.facts.wellformed import flaws
 from ployz.ids import MachineId
 from ployz.plan.doctor.contests import remedy_of, text_of
 from ployz.plan.doctor.leftovers import RESTART
+from ployz.plan.doctor.reach import unreachable
 from ployz.plan.doctor.readings import (
+    HANDSHAKE_OLD_MS,
     Authority,
     Examined,
     FailedLook,
@@ -38,12 +40,12 @@ SPACE_LOW: Final = 0.15
 STATE_NEAR: Final = 0.90
 """Of the file system that the state folder is on, in bytes or in inodes: what cannot write its log ends."""
 STATE_REACHED: Final = 0.97
-HANDSHAKE_OLD_MS: Final = 180_000
-"""WireGuard shakes hands every 2 minutes while anything is sent, and every peer sends; after 3, its keys have ended."""
 CLOCK_OFF_MS: Final = 1_000
 """Times of events and ages of copies are compared across machines. No lease is: those are counted on one clock each."""
 CERTIFICATE_SOON_MS: Final = 21 * 24 * 3_600_000
 DAY_MS: Final = 24 * 3_600_000
+NAMES_MAX: Final = 5
+"""Wrong ones of a machine, each with a line of its own."""
 
 
 FREES: Final = (
@@ -90,6 +92,7 @@ def findings(
     found = [*_of_authority(authority), *_of_versions(examined), *unfit]
     for each in examined:
         found += _of_machine(each, examined, authority, now_ms)
+    found += [_On(each.machine).error("slot-unreached", each.text, each.remedy) for each in unreachable(examined)]
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
 
 
@@ -143,6 +146,7 @@ def _of_machine(each: Examined, examined: Sequence[Examined], authority: Authori
         finding = on.error if contest.wrong else on.warning
         yield finding(f"taken-away-{contest.kind}", text_of(contest), remedy_of(contest))
     yield from _of_slots(on, each.readings)
+    yield from _of_reach(on, each.readings)
     for left in each.readings.leftovers:
         remedy = _remedy_for_leftover(left, each.readings.hanging)
         yield on.warning(f"leftover-{left.kind}", f"{left.kind} {left.name} {left.why}", remedy)
@@ -275,6 +279,20 @@ def _of_slots(on: _On, said: Readings) -> Iterator[Finding]:
             yield on.error(f"slot-{each.kind}", f"{each.slot} {each.text}", each.remedy)
 
 
+def _of_reach(on: _On, said: Readings) -> Iterator[Finding]:
+    """By name, and what was not looked at. What is not reached by its address is told of once for all who looked."""
+    if said.reach is not None and said.reach.untold:
+        text = f"of {said.reach.untold} more slots it is not known whether it reaches them: too many did not answer"
+        yield on.warning("reach-unknown", text, "Put right what is named, and ask again.")
+    for each in said.names[:NAMES_MAX]:
+        answered = ", ".join(each.answered) or "nothing"
+        text = f"its name server answers {answered} for {each.name}, and not {', '.join(each.expected)}"
+        yield on.error("name-wrong", text, "Restart ployzd there: systemctl restart ployzd")
+    if (more := len(said.names) - NAMES_MAX) > 0:
+        text = f"its name server answers {more} more names otherwise than the facts have them"
+        yield on.error("name-wrong", text, "Restart ployzd there: systemctl restart ployzd")
+
+
 def _of_volume(on: _On, volume: VolumeReading) -> Iterator[Finding]:
     """Near its limit, and by what: data, or data and snapshots where somebody has bounded both."""
     data, held = (f"{size_bytes >> 20} MiB" for size_bytes in (volume.referenced_bytes, volume.snapshots_bytes))
@@ -306,7 +324,7 @@ def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Fin
     """What is silent altogether is told of once."""
     for peer in said.peers:
         age_ms = peer.handshake_age_ms
-        if peer.machine in silent or (age_ms is not None and age_ms < HANDSHAKE_OLD_MS):
+        if peer.machine in silent or not peer.is_old:
             continue
         when = "never" if age_ms is None else f"not for {age_ms // 1000} s"
         text = f"its WireGuard has {when} shaken hands with {peer.machine}'s"

@@ -11,6 +11,9 @@ from ployz.errors import Problem
 from ployz.ids import MachineId, SlotRef, VolumeRef
 
 TROUBLES_MAX: Final = 100
+UNREACHED_MAX: Final = 100
+HANDSHAKE_OLD_MS: Final = 180_000
+"""WireGuard shakes hands every 2 minutes while anything is sent, and every peer sends; after 3, its keys have ended."""
 
 
 class Look(StrEnum):
@@ -29,6 +32,8 @@ class Look(StrEnum):
     DOORS = "doors"
     TAKEN = "what was taken away"
     SLOTS = "slots"
+    REACH = "what is reached"
+    NAMES = "names"
 
 
 @frozen
@@ -63,6 +68,10 @@ class PeerReading:
     machine: MachineId
     handshake_age_ms: int | None
     """`None`: there never was one."""
+
+    @property
+    def is_old(self) -> bool:
+        return self.handshake_age_ms is None or self.handshake_age_ms >= HANDSHAKE_OLD_MS
 
 
 @frozen
@@ -161,6 +170,33 @@ class ContestReading:
 
 
 @frozen
+class UnreachedReading:
+    """A slot anywhere that accepts no connection from this machine."""
+
+    slot: SlotRef
+    why: str
+
+
+@frozen
+class ReachReading:
+    """Which slots of the cluster the machine reaches by their addresses."""
+
+    unreached: tuple[UnreachedReading, ...] = ()
+    """UNREACHED_MAX at most."""
+    untold: int = 0
+    """Slots of which it does not say whether it reaches them: so many did not answer that its time was over."""
+
+
+@frozen
+class NameReading:
+    """A service's name that the machine's own name server does not answer as the facts do."""
+
+    name: str
+    answered: tuple[str, ...]
+    expected: tuple[str, ...]
+
+
+@frozen
 class Readings:
     machine: MachineId
     version: str
@@ -186,6 +222,10 @@ class Readings:
     unsettled: tuple[UnsettledReading, ...] = ()
     contests: tuple[ContestReading, ...] = ()
     state: StateReading | None = None
+    serving: tuple[SlotRef, ...] = ()
+    """Of those that the facts place on it: they run, have for a while, and nothing is known to be wrong with them."""
+    reach: ReachReading | None = None
+    names: tuple[NameReading, ...] = ()
 
 
 @frozen

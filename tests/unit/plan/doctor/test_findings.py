@@ -5,9 +5,10 @@ from attrs import evolve
 
 from ployz.errors import Code, Problem
 from ployz.ids import VolumeRef
-from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, HANDSHAKE_OLD_MS, Severity
+from ployz.plan.doctor.findings import CERTIFICATE_SOON_MS, DAY_MS, Severity
 from ployz.plan.doctor.leftovers import RESTART
 from ployz.plan.doctor.readings import (
+    HANDSHAKE_OLD_MS,
     Authority,
     CertificateReading,
     Clock,
