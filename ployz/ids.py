@@ -193,6 +193,12 @@ def endpoint_parts(text: str) -> tuple[IPv4Address | IPv6Address, int]:
     return address, int(port)
 
 
+def endpoint_in_one_form(text: str) -> Endpoint:
+    """In its usual spelling: two that are the same are written the same. `InvalidName`: it is none."""
+    address, port = endpoint_parts(text)
+    return Endpoint(f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}")
+
+
 class Sealed(Name):
     """Encrypted bytes, in base64: what alone of a secret's value is written anywhere."""
 

@@ -30,7 +30,7 @@ from ployz.actors.parts import Parts
 from ployz.actors.together import together
 from ployz.actors.work import transact
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
-from ployz.errors import PloyzError, Refused
+from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import ClusterFounded, MachineSettingChanged
 from ployz.facts.transactions import set_machine
 from ployz.host.ports import Container
@@ -52,7 +52,7 @@ from ployz.plan.reports import (
 from ployz.plan.restart import should_restart
 from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
-from ployz.projections.settings import DEFAULTS, GATEWAY, ON, parse_settings
+from ployz.projections.settings import DEFAULTS, ENDPOINT, GATEWAY, ON, parse_settings
 
 DNS_PORT: Final = 53
 REACH_S: Final = PROBE_TIMEOUT_S / 2
@@ -260,7 +260,18 @@ class MachineActor(Actor):
             volumes=len(placement.volumes_on(member.machine)),
             settings=tuple(SettingRow(each.key, each.value, each in DEFAULTS) for each in member.settings.listed()),
             silent_ms=0 if pong else await self._silent_ms(member.machine),
+            heard_at=await self._heard_at(member),
         )
+
+    async def _heard_at(self, member: Member) -> str:
+        """Empty where that is its endpoint, or nothing was heard."""
+        try:
+            status = await self._parts.overlay.status()
+        except PloyzError:
+            return ""
+        keys = {member.public_key, member.next_key}
+        heard = [each.endpoint for each in status if each.public_key in keys and each.handshake_age_s is not None]
+        return next((each for each in heard if each != member.endpoint), "")
 
     @handles(AskSilence, concurrent=True)
     async def silence(self, message: AskSilence) -> Silence:
@@ -298,13 +309,27 @@ class MachineActor(Actor):
         changes = [
             MachineSettingChanged(member.machine, each.key, each.value)
             for each in settings
-            if member.settings.with_(each) != member.settings
+            if member.with_(each) != member
         ]
+        for each in changes:
+            if each.key == ENDPOINT:
+                self._check_endpoint(each)
         if any((each.key, each.value) == (GATEWAY, ON) for each in changes):
             await self._check_gateway(message.machine)
         if changes:
             await transact(self._parts, set_machine(member.lifecycle, changes))
         return await self._detail(message.machine)
+
+    def _check_endpoint(self, wanted: MachineSettingChanged) -> None:
+        """`Refused`, with nothing changed: no two machines are at one endpoint."""
+        for member in self._parts.view.machines.in_order():
+            if member.machine != wanted.machine and member.endpoint == wanted.value:
+                raise Refused(
+                    Code.INVALID_SETTING,
+                    f"{wanted.value} is the endpoint of {member.machine}",
+                    f"If {member.machine} has another one now, set that first: "
+                    f"ployzctl machine set {member.machine} endpoint=IP:PORT",
+                )
 
     async def _check_gateway(self, machine: MachineId) -> None:
         """`Refused`, with nothing changed: it lacks what a gateway needs, does not answer, or its ports are in use."""

@@ -114,7 +114,11 @@ class RoutingActor(Actor):
 
     async def _look(self) -> Wrong:
         async with self._applying:
-            return await self._parts.overlay.drift(overlay_state(self._parts, self._answering))
+            state = overlay_state(self._parts, self._answering)
+            wrong = await self._parts.overlay.drift(state)
+            if not wrong and addresses.is_sought_elsewhere(state, await self._parts.overlay.status()):
+                await self._parts.overlay.apply(state)
+            return wrong
 
     async def _put_back(self, kinds: frozenset[str]) -> frozenset[str]:
         async with self._applying:
@@ -183,6 +187,8 @@ def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subn
 
 
 def _founder(join: Join, known: Member | None) -> OverlayPeer:
-    """A machine that was removed knows a newer key of it than the one with which it once joined."""
-    key = known.public_key if known is not None else join.founder_public_key
-    return OverlayPeer(key, join.founder_endpoint, frozenset({join.founder_ipv6, join.founder_ipv4}))
+    """A machine that was removed knows newer ones of it than the key and the endpoint with which it once joined."""
+    key, endpoint = (
+        (join.founder_public_key, join.founder_endpoint) if known is None else (known.public_key, known.endpoint)
+    )
+    return OverlayPeer(key, endpoint, frozenset({join.founder_ipv6, join.founder_ipv4}))

@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 
 from ployz.errors import Code, Refused
-from ployz.events.types import Fact, MachineIdentified, MachineJoined, MachineKeyAnnounced, MachineKeyRotated
+from ployz.events.types import (
+    Fact,
+    MachineIdentified,
+    MachineJoined,
+    MachineKeyAnnounced,
+    MachineKeyRotated,
+    MachineSettingChanged,
+)
 from ployz.ids import Certificate, Endpoint, MachineId, WireGuardKey
 from ployz.wire.certificates import certificate_flaw
 
@@ -42,6 +49,8 @@ def _flaws_of(fact: Fact) -> Iterator[str]:
                 yield f"the certificate of {fact.machine} cannot be used: {flaw}"
         case MachineKeyAnnounced() | MachineKeyRotated():
             yield from _invalid(WireGuardKey, fact.public_key)
+        case MachineSettingChanged(key="endpoint"):
+            yield from _invalid(Endpoint, fact.value)
         case _:
             pass
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from ployz.errors import Code, Usage
-from ployz.ids import Endpoint, InvalidName, endpoint_parts
+from ployz.ids import Endpoint, InvalidName, endpoint_in_one_form
 
 
 def endpoint(text: str) -> Endpoint:
     """`192.0.2.7:51820` or `[2001:db8::7]:51820`, in its usual spelling. `Usage`: it is something else."""
     try:
-        address, port = endpoint_parts(text)
+        return endpoint_in_one_form(text)
     except InvalidName as error:
         advice = "Write an IP address and a port that other machines reach: 192.0.2.7:51820 or [2001:db8::7]:51820."
         raise Usage(Code.USAGE, str(error), advice) from None
-    return Endpoint(f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}")  # noqa: PLR2004 - IPv6

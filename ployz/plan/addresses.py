@@ -14,11 +14,13 @@ from typing import Final, Self
 from attrs import frozen
 
 from ployz.events.types import ClusterFounded
-from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState
+from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState, PeerStatus
 from ployz.ids import MachineId, SlotRef
 from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
 
+SESSION_S: Final = 180.0
+"""WireGuard's REJECT_AFTER_TIME: what has shaken hands longer ago carries nothing."""
 FIRST_SLOT_NUMBER: Final = 16
 """Below it: the gateway, and room for what the cluster itself may need."""
 BRIDGE_NETWORK_NAME: Final = "ployz"
@@ -134,6 +136,18 @@ def _peers(member: Member, addresses: frozenset[str], answering: Collection[str]
     has_changed = member.next_key in answering
     yield OverlayPeer(member.public_key, member.endpoint, frozenset() if has_changed else addresses)
     yield OverlayPeer(member.next_key, member.endpoint, addresses if has_changed else frozenset())
+
+
+def is_sought_elsewhere(state: OverlayState, status: Iterable[PeerStatus]) -> bool:
+    """A peer that is not heard is looked for where it is not said to be: that it has moved was said too early to be
+    believed, while its last session lived.
+    """
+    said = {each.public_key: each.endpoint for each in state.peers}
+    return any(
+        each.endpoint != said.get(each.public_key, each.endpoint)
+        for each in status
+        if each.handshake_age_s is None or each.handshake_age_s > SESSION_S
+    )
 
 
 def machine_numbers_free(taken: Collection[int], limit: int) -> int | None:

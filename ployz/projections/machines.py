@@ -22,7 +22,7 @@ from ployz.events.types import (
     MachineSettingChanged,
 )
 from ployz.ids import Certificate, MachineId
-from ployz.projections.settings import MachineSettings, Setting
+from ployz.projections.settings import ENDPOINT, MachineSettings, Setting
 from ployz.wire.certificates import is_vouched_for
 
 
@@ -44,6 +44,11 @@ class Member:
     @property
     def active(self) -> bool:
         return self.lifecycle is Lifecycle.ACTIVE
+
+    def with_(self, setting: Setting) -> Member:
+        if setting.key == ENDPOINT:
+            return evolve(self, endpoint=setting.value)
+        return evolve(self, settings=self.settings.with_(setting))
 
 
 @define
@@ -99,9 +104,7 @@ class Machines:
             case MachineLifecycleChanged():
                 self._members[fact.machine] = evolve(self._members[fact.machine], lifecycle=fact.lifecycle)
             case MachineSettingChanged():
-                member = self._members[fact.machine]
-                changed = member.settings.with_(Setting(fact.key, fact.value))
-                self._members[fact.machine] = evolve(member, settings=changed)
+                self._members[fact.machine] = self._members[fact.machine].with_(Setting(fact.key, fact.value))
             case MachineKeyAnnounced() | MachineKeyRotated():
                 self._members[fact.machine] = _with_key(self._members[fact.machine], fact)
             case MachineRemoved():

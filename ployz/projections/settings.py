@@ -12,16 +12,18 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from ployz.errors import Code, Refused
-from ployz.ids import InvalidName, Name
+from ployz.ids import InvalidName, Name, endpoint_in_one_form
 from ployz.manifest.quantities import InvalidQuantity, parse_size, size_text
 
 GATEWAY: Final = "gateway"
 BANDWIDTH: Final = "bandwidth"
+ENDPOINT: Final = "endpoint"
 LABEL: Final = "label."
 ON, OFF, NONE = "on", "off", "none"
 KINDS: Final[Mapping[str, str]] = {
     GATEWAY: "on or off: whether HAProxy serves routes there",
     BANDWIDTH: "what volumes may be sent with from there, in bytes a second, such as 50M; or none, for no limit",
+    ENDPOINT: "where the others reach its WireGuard, IP:PORT, when its address has changed",
     f"{LABEL}NAME": "a word of yours, such as label.zone=cellar; empty takes the label away",
 }
 """Every key, and what it takes."""
@@ -51,7 +53,7 @@ class Setting:
 
 @frozen
 class MachineSettings:
-    """All of one machine."""
+    """All of one machine, but for its endpoint, which it has from the day that it joined."""
 
     gateway: bool = False
     bandwidth_bytes_s: int | None = None
@@ -94,6 +96,11 @@ def parse_setting(text: str) -> Setting:
         return Setting(key, value)
     if key == BANDWIDTH:
         return Setting(key, value if value == NONE else _bandwidth(value))
+    if key == ENDPOINT:
+        try:
+            return Setting(key, endpoint_in_one_form(value))
+        except InvalidName as error:
+            raise _refused(str(error)) from None
     if key.startswith(LABEL):
         try:
             LabelName(key.removeprefix(LABEL))

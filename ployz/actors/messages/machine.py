@@ -47,6 +47,8 @@ class MachineRow:
     settings: tuple[SettingRow, ...] = ()
     silent_ms: int = -1
     """Since a message of it last arrived on any machine that answers; 0: it answers now, -1: nobody knows."""
+    heard_at: str = ""
+    """Where WireGuard of the machine that was asked heard it last, if that is not its endpoint."""
 
 
 @frozen

@@ -58,7 +58,10 @@ class MachineLifecycleChanged(Fact):
 @event("machine.setting_changed", 1)
 @frozen
 class MachineSettingChanged(Fact):
-    """An operator's word about a machine: `gateway` is `on`, `label.zone` is `cellar`; an empty label is none."""
+    """An operator's word about a machine: `gateway` is `on`, `label.zone` is `cellar`; an empty label is none.
+
+    `endpoint` is that of the machine from here on, in place of the one with which it joined.
+    """
 
     machine: MachineId
     key: str

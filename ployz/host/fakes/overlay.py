@@ -28,6 +28,8 @@ class FakeOverlay:
         """Closed by somebody else; gone with the next change."""
         self.handshake_ages_s: dict[str, float] = {}
         """Of each peer that ever spoke, by its key."""
+        self.heard_at: dict[str, str] = {}
+        """The endpoint of each that has roamed, by its key."""
         self.changed: dict[str, tuple[str, ...]] = {}
         """By somebody else, by kind: it is so until it is put back."""
 
@@ -62,7 +64,16 @@ class FakeOverlay:
     async def status(self) -> Sequence[PeerStatus]:
         self._must_be_up()
         peers = self.applied[-1].peers if self.applied else ()
-        return [PeerStatus(each.public_key, self.handshake_ages_s.get(each.public_key), 0, 0) for each in peers]
+        return [
+            PeerStatus(
+                each.public_key,
+                self.handshake_ages_s.get(each.public_key),
+                0,
+                0,
+                self.heard_at.get(each.public_key, each.endpoint),
+            )
+            for each in peers
+        ]
 
     async def doors(self) -> frozenset[str]:
         now = self.applied[-1] if self.applied else None

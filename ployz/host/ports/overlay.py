@@ -56,6 +56,8 @@ class PeerStatus:
     """None: never."""
     received_bytes: int
     sent_bytes: int
+    endpoint: str = ""
+    """Where it was heard last, or will be looked for; empty: nobody said."""
 
 
 class Overlay(Protocol):

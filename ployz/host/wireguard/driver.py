@@ -149,6 +149,7 @@ class WireGuard:
                 handshake_age_s=max(0.0, self._now_s() - peer.handshake_at_s) if peer.handshake_at_s else None,
                 received_bytes=peer.received_bytes,
                 sent_bytes=peer.sent_bytes,
+                endpoint=peer.endpoint,
             )
             for key, peer in device.peers.items()
         ]

@@ -25,6 +25,7 @@ from ployz.actors.messages.services import (
 )
 from ployz.errors import CleanupPending, Code, Refused
 from ployz.host.fakes.docker import Program
+from ployz.host.fakes.overlay import made_up_key
 from ployz.ids import MachineId, ServiceRef, SlotName, VolumeRef
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.manifests import DB, PGDATA, A, B, C, manifest, service, volume
@@ -278,6 +279,28 @@ def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
         before = cluster.head
         await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
         assert cluster.head == before
+
+    simulate(body)
+
+
+def test_a_machine_whose_address_changes_is_looked_for_where_it_is_said_to_be_and_shown_where_it_is_heard() -> None:
+    async def body(cluster: Cluster) -> None:
+        told = (await cluster.ask(B, "machine", SetMachine(C, ("endpoint=203.0.113.9:051820",)))).row
+        assert told.endpoint == "203.0.113.9:51820"
+        await cluster.agreed()
+        for each in (A, B):
+            (peer,) = [peer for peer in cluster[each].overlay.applied[-1].peers if peer.public_key == made_up_key(C)]
+            assert peer.endpoint == "203.0.113.9:51820"
+        before = cluster.head
+        await cluster.ask(A, "machine", SetMachine(C, ("endpoint=203.0.113.9:51820",)))
+        with pytest.raises(Refused, match=f"is the endpoint of {C}"):
+            await cluster.ask(A, "machine", SetMachine(B, ("endpoint=203.0.113.9:51820",)))
+        assert cluster.head == before
+
+        cluster[A].overlay.heard_at[made_up_key(C)] = "203.0.113.10:4711"
+        assert (await cluster.ask(A, "machine", ShowMachine(C))).row.heard_at == ""  # of no handshake
+        cluster[A].overlay.handshake_ages_s[made_up_key(C)] = 1.0
+        assert (await cluster.ask(A, "machine", ShowMachine(C))).row.heard_at == "203.0.113.10:4711"
 
     simulate(body)
 

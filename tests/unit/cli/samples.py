@@ -87,6 +87,7 @@ MACHINES = machine.MachineList(
             0,
             0,
             silent_ms=185_000,
+            heard_at="[2001:db8::9]:51820",
         ),
     ),
 )

@@ -2,14 +2,22 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import MachineIdentified, MachineKeyAnnounced, MachineKeyRotated, SlotPlacement
-from ployz.host.ports import OverlayState
+from ployz.host.ports import OverlayPeer, OverlayState, PeerStatus
 from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
-from ployz.plan.addresses import Subnets, machine_numbers_free, new_addresses, overlay_state, unique_local_prefix
+from ployz.plan.addresses import (
+    Subnets,
+    is_sought_elsewhere,
+    machine_numbers_free,
+    new_addresses,
+    overlay_state,
+    unique_local_prefix,
+)
 from ployz.projections.placement import NamespaceState
 from ployz.projections.view import ClusterView
 from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
@@ -234,3 +242,20 @@ def test_another_endpoint_is_another_peer() -> None:
     moved = evolve(world.view.machines[A], endpoint="198.51.100.1:51820")
     world.view.machines._members[A] = moved
     assert "198.51.100.1:51820" in {peer.endpoint for peer in overlay_state(world.view, B, []).peers}
+
+
+@pytest.mark.parametrize(
+    ("age_s", "endpoint", "elsewhere"),
+    [
+        (None, "192.0.2.9:51820", True),
+        (181.0, "192.0.2.9:51820", True),
+        (20.0, "192.0.2.9:51820", False),
+        (181.0, "192.0.2.7:51820", False),
+    ],
+)
+def test_a_machine_that_is_heard_knows_best_where_it_is_and_any_other_is_where_it_is_said_to_be(
+    age_s: float | None, endpoint: str, *, elsewhere: bool
+) -> None:
+    state = OverlayState((OverlayPeer("key", "192.0.2.7:51820", frozenset()),), frozenset())
+    stranger = PeerStatus("other", None, 0, 0, "192.0.2.1:51820")
+    assert is_sought_elsewhere(state, [stranger, PeerStatus("key", age_s, 0, 0, endpoint)]) is elsewhere

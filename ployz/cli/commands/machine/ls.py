@@ -48,7 +48,7 @@ def _row(row: MachineRow) -> tuple[str, ...]:
         f"{row.machine}{' (founder)' if row.founder else ''}",
         row.lifecycle,
         seen(row),
-        row.endpoint,
+        row.heard_at or row.endpoint,
         f"{row.ipv4}, {row.ipv6}",
         str(row.position) if row.reachable else "-",
         str(row.slots),

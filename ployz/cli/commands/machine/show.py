@@ -29,6 +29,7 @@ def render(detail: MachineDetail) -> Iterator[Block]:
             ("state", row.lifecycle),
             ("last seen", f"now, {row.version}, at fact {row.position}" if row.reachable else seen(row)),
             ("endpoint", row.endpoint),
+            *((("heard at", row.heard_at),) if row.heard_at else ()),
             ("overlay", f"{row.ipv4}, {row.ipv6}"),
         )
     )
