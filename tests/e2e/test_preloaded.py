@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from ployz.lab.cluster import start_node
 from ployz.lab.daemon import Daemon
 from ployz.lab.machine import PROGRAMS, Machine
 from ployz.lab.preloaded import programs
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, eventually
 
 pytestmark = pytest.mark.lab
 
@@ -75,5 +77,11 @@ def test_what_takes_too_long_is_killed_and_does_not_run_on(cluster: Cluster) -> 
     assert place is not None
     with pytest.raises(subprocess.TimeoutExpired):
         programs.run(place, running.pid, ["ployzctl", "events", "tail", "--follow"], os.environ, None, timeout_s=1.0)
-    left = [path for path in (running.root / "proc").glob("[0-9]*/cmdline") if b"ployz.cli.main" in path.read_bytes()]
-    assert left == []
+    proc = running.root / "proc"
+    eventually(lambda: [pid for pid in proc.iterdir() if b"ployz.cli.main" in command_line(pid)], lambda left: not left)
+
+
+def command_line(process: Path) -> bytes:
+    with suppress(FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        return (process / "cmdline").read_bytes()
+    return b""
