@@ -206,9 +206,8 @@ class VolumeDataset:
         """With everything that is in it, and its epoch, for an operator to look at."""
         await self.unmount()
         aside = names.aside(self.parts.config.root_dataset, self.volume, operation_id)
-        await self.parts.zfs.create(
-            f"{self.parts.config.root_dataset}-aside", {"mountpoint": "none", "canmount": "off"}
-        )
+        folder = names.asides(self.parts.config.root_dataset)
+        await self.parts.zfs.create(folder, {"mountpoint": "none", "canmount": "off"})
         await self.parts.zfs.create(aside.rpartition("/")[0], {"canmount": "off"})
         await self.parts.zfs.rename(self.name, aside)
         await self.remove_empty_namespace()

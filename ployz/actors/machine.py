@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -82,6 +82,7 @@ class MachineActor(Actor):
         space = await zfs.pool_space(self._parts.config.pool)
         root = await zfs.state(self._parts.config.root_dataset)
         there = set(await zfs.children(self._parts.config.root_dataset)) if message.volumes else set()
+        aside = await zfs.children(names.asides(self._parts.config.root_dataset)) if message.volumes else ()
         present = [volume for volume in message.volumes if self._parts.dataset(volume) in there]
         limiter = anyio.CapacityLimiter(VOLUMES_AT_ONCE)
         volumes = await together(*(partial(self._volume_within, limiter, each, message) for each in present))
@@ -96,7 +97,7 @@ class MachineActor(Actor):
             pool_health=space.health,
             volumes=tuple(filter(None, volumes)),
             images=tuple(images),
-            asides=tuple([each for volume in message.volumes for each in await self._asides(volume, there)]),
+            asides=tuple([each for volume in message.volumes for each in await self._asides(volume, aside)]),
             unreached=tuple(filter(None, unreached)),
             missing=await self._missing(),
             uncovered=tuple(await self._uncovered(containers)),
@@ -177,9 +178,9 @@ class MachineActor(Actor):
                     return None
         return machine
 
-    async def _asides(self, volume: VolumeRef, there: Collection[str]) -> list[AsideReport]:
+    async def _asides(self, volume: VolumeRef, aside: Sequence[str]) -> list[AsideReport]:
         folder = names.aside_folder(self._parts.config.root_dataset, volume.namespace)
-        below = [each for each in sorted(there) if each.startswith(f"{folder}/")]
+        below = [each for each in aside if each.startswith(f"{folder}/")]
         states = [await self._parts.zfs.state(each) for each in below if names.is_aside_of(each, volume)]
         return [AsideReport(volume, each.name, each.referenced_bytes) for each in states if each is not None]
 

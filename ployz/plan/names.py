@@ -66,7 +66,12 @@ def aside(root: str, volume: VolumeRef, operation_id: OperationId) -> str:
 
 
 def aside_folder(root: str, namespace: Namespace) -> str:
-    return f"{root}-aside/{namespace}"
+    return f"{asides(root)}/{namespace}"
+
+
+def asides(root: str) -> str:
+    """Beside the root, not below it: what is there is nobody's."""
+    return f"{root}-aside"
 
 
 def is_aside_of(dataset: str, volume: VolumeRef) -> bool:

@@ -291,7 +291,7 @@ def test_brackets_in_an_answer_are_no_markup(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("COLUMNS", "220")
     monkeypatch.setenv("TERM", "xterm")
     shown = ployzctl("machine", "ls", answers={ListMachines: samples.MACHINES}, stdout=Screen()).out
-    assert "[2001:db8::7]:51820" in _without_style(shown)
+    assert "[2001:db8::9]:51820" in _without_style(shown)
 
 
 def _style_codes(text: str) -> list[str]:
