@@ -29,7 +29,7 @@ from ployz.facts.conflicts import accepted
 from ployz.facts.keys import LockHolder
 from ployz.facts.lock import NamespaceLock, hold
 from ployz.facts.transactions import start_operation
-from ployz.ids import MachineId, OperationId
+from ployz.ids import OperationId
 from ployz.manifest import Manifest, manifest_hash, to_canonical_json
 from ployz.plan.effects import Phase
 from ployz.plan.model import Plan, differences
@@ -73,7 +73,7 @@ class Coordinator:
         try:
             await self._run_locked()
         except PloyzError as error:
-            problem = error if self._performer else _before_it_began(error)
+            problem = error if self._performer else self._before_it_began(error)
         except Exception as error:
             self._end(Failed(Code.BUG, f"{type(error).__name__}: {error}"), began_s)
             raise
@@ -106,8 +106,10 @@ class Coordinator:
                 self._committed_at = await self._commit(work, self._performer, lock)
             except Exception as error:  # noqa: BLE001 - whatever it was, it is undone before anybody hears of it
                 self._committed_at = await ending.undo(work, self._performer, _problem(error))
-            lagging, _ = await together(partial(self._follow, work, self._performer), self._performer.released)
-            self._performer.measuring.end()
+            measuring = self._performer.measuring
+            follow = partial(ending.follow, work, self._committed_at, measuring)
+            lagging, _ = await together(follow, self._performer.released)
+            measuring.end()
             await ending.clean_up(work, self._committed_at, lagging)
 
     async def _plan_again(self) -> Survey:
@@ -190,12 +192,21 @@ class Coordinator:
         performer.measuring.committed(ms_since(began_s))
         return position
 
-    async def _follow(self, work: Work, performer: Performer) -> dict[MachineId, str]:
-        lagging = await ending.follow(work, self._committed_at)
-        performer.measuring.followed()
-        return lagging
-
     # ------------------------------------------------------------ the end
+
+    def _before_it_began(self, error: PloyzError) -> PloyzError:
+        """An authority that was never reached was asked for nothing: that is a refusal, not an unknown outcome."""
+        if error.code is not Code.MACHINE_UNREACHABLE:
+            return error
+        undecided = ", ".join(
+            f"{each.operation_id} ({each.namespace})" for each in self.parts.view.operations.undecided()
+        )
+        waits = f", but what these have stopped waits for it: {undecided}." if undecided else "."
+        return Refused(
+            error.code,
+            f"the machine that puts all changes in order does not answer, so nothing was changed: {error.problem.text}",
+            f"Bring it back, then run this again. What runs goes on without it{waits}",
+        )
 
     def _end(self, problem: PloyzError | None, began_s: float) -> Result:
         performer = self._performer
@@ -250,17 +261,6 @@ def check_blockers(plan: Plan) -> None:
 async def _then_cancel(wait: Callable[[], Awaitable[object]], tasks: TaskGroup) -> None:
     await wait()
     tasks.cancel_scope.cancel()
-
-
-def _before_it_began(error: PloyzError) -> PloyzError:
-    """An authority that was never reached was asked for nothing: that is a refusal, not an unknown outcome."""
-    if error.code is not Code.MACHINE_UNREACHABLE:
-        return error
-    return Refused(
-        error.code,
-        f"the machine that puts all changes in order does not answer, so nothing was changed: {error.problem.text}",
-        "Bring it back, then run this again. What runs goes on without it.",
-    )
 
 
 def _problem(error: Exception) -> Problem:

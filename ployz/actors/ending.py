@@ -10,10 +10,12 @@ from typing import Final
 
 import anyio
 
+from ployz.actors.measuring import Measuring
 from ployz.actors.messages.routing import AwaitPosition
 from ployz.actors.messages.workload import Settle
 from ployz.actors.performer import Performer
 from ployz.actors.together import together
+from ployz.actors.whereabouts import where_it_runs
 from ployz.actors.work import Work, catch_up, failures
 from ployz.config import EFFECT_TIMEOUT_S, FOLLOW_TIMEOUT_S
 from ployz.errors import CleanupPending, Code, Failed, Problem, Unreachable
@@ -77,12 +79,13 @@ async def decide_abort(work: Work, reason: str) -> Decision:
     )
 
 
-async def follow(work: Work, position: int) -> dict[MachineId, str]:
+async def follow(work: Work, position: int, measuring: Measuring) -> dict[MachineId, str]:
     """Until every machine's overlay agrees with the commit. Which ones do not yet, and why."""
     work.story.enter(Phase.FOLLOW, "every machine follows the commit")
 
     async def followed(machine: MachineId) -> None:
         await work.home.remote(machine, "routing").ask(AwaitPosition(position), timeout_s=FOLLOW_TIMEOUT_S + 1)
+        measuring.followed()
 
     return await failures([member.machine for member in work.parts.view.machines.in_order()], followed)
 
@@ -91,9 +94,10 @@ async def clean_up(work: Work, position: int, lagging: dict[MachineId, str]) -> 
     work.story.enter(Phase.CLEAN, "remove what is no longer needed")
     pending = lagging | await _settle(work, position)
     if pending:
+        text = "it is committed, and these machines have not finished: " + _listed(pending)
         raise CleanupPending(
             Code.CLEANUP_PENDING,
-            "it is committed, and these machines have not finished: " + _listed(pending),
+            _lines(text, await where_it_runs(work, committed=True)),
             "They finish by themselves when they can be reached, and at once, if they can, by "
             f"`ployzctl operation resume {work.operation_id}`.",
         )
@@ -105,7 +109,11 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     work.story.tell(f"failed: {why.text}; undoing")
     await performer.take_back()
     reason = f"{phase}: {why.text}"
-    decision = await decide_abort(work, reason)
+    try:
+        decision = await decide_abort(work, reason)
+    except Unreachable as error:
+        text = _lines(error.problem.text, await where_it_runs(work, committed=False))
+        raise Unreachable(error.code, text, error.problem.advice) from error
     if decision.verdict is Verdict.COMMIT:
         return await _commit_position(work)
     if decision.reason != reason and why.code not in (Code.DECIDED, Code.LOCK_LOST):
@@ -114,15 +122,15 @@ async def undo(work: Work, performer: Performer, why: Problem) -> int:
     await together(*(each.cancel for each in performer.transfers))
     await catch_up(work.parts)
     pending = await _settle(work, work.parts.view.position)
+    stopped = performer.measuring.began_s is not None or phase is Phase.START
     if pending:
         state = "aborted, and not all is undone yet: " + _listed(pending)
-    elif performer.measuring.began_s is not None:
-        state = "undone; the service runs where it was, with its data"
-    elif phase is Phase.START:
-        state = "undone; what ran before runs as it did"
+    elif stopped:
+        state = "undone; services and their data are where they were"
     else:
         state = "undone; nothing was stopped"
-    raise Failed(_cause(why), f"failed in phase {phase}: {why.text}\n{state}", why.advice)
+    runs = await where_it_runs(work, committed=False) if stopped or pending else ""
+    raise Failed(_cause(why), _lines(f"failed in phase {phase}: {why.text}", state, runs), why.advice)
 
 
 def _cause(why: Problem) -> Code:
@@ -168,3 +176,7 @@ def _seen(work: Work) -> commit.Seen:
 
 def _listed(pending: dict[MachineId, str]) -> str:
     return "; ".join(f"{machine}: {why}" for machine, why in sorted(pending.items()))
+
+
+def _lines(*texts: str) -> str:
+    return "\n".join(filter(None, texts))

@@ -190,24 +190,31 @@ class Examination:
     # ------------------------------------------------------------ what should run
 
     async def _slots(self) -> None:
-        """Of namespaces that no operation has in hand: what is stopped in one is told of by that."""
+        """Of namespaces that an operation has in hand, only what it has stopped for long: nobody decides it, then."""
         view, me = self.parts.view, self.parts.me
         if self.parts.is_removed:
             return
-        in_hand = {each.namespace for each in view.operations.undecided()}
+        in_hand = {each.namespace: each for each in view.operations.undecided()}
         here = {slot for slot, placement in view.placement.slots() if placement.machine == me}
-        for namespace in sorted({slot.service.namespace for slot in here} - in_hand):
+        for namespace in sorted({slot.service.namespace for slot in here}):
             shown = await self.home.remote(me, f"workload/{namespace}").ask(ShowWorkload(), timeout_s=LOOK_S)
             for each in shown.slots:
                 slot = SlotRef(ServiceRef(namespace, each.service), each.slot)
                 service = committed.service(view, slot.service)
-                if slot in here and service is not None and each.fenced_by is None:
-                    seen = _seen(slot, each, service.restart)
+                if slot in here and service is not None:
                     now_ms = self.parts.clock.wall_ms()
-                    found = list(slots.of_slot(seen, now_ms))
-                    self._troubles += [(each.container, trouble) for trouble in found]
-                    if each.running and not found and now_ms - each.since_ms >= BEGUN_MS:
-                        self._serving.append((each.container, slot))
+                    if each.fenced_by is None and namespace not in in_hand:
+                        self._slot(slot, each, service.restart, now_ms)
+                    elif each.fenced_by is not None and namespace in in_hand and not each.running:
+                        since_ms = each.since_ms or in_hand[namespace].started_ms
+                        found = slots.of_stopped(slot, each.fenced_by, now_ms - since_ms)
+                        self._troubles += [(each.container, trouble) for trouble in found]
+
+    def _slot(self, slot: SlotRef, state: SlotState, policy: Restart, now_ms: int) -> None:
+        found = list(slots.of_slot(_seen(slot, state, policy), now_ms))
+        self._troubles += [(state.container, trouble) for trouble in found]
+        if state.running and not found and now_ms - state.since_ms >= BEGUN_MS:
+            self._serving.append((state.container, slot))
 
     # ------------------------------------------------------------ what lies there
 

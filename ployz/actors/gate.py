@@ -24,6 +24,7 @@ class Gate:
         self._parts = parts
         self._home = home
         self._namespace = namespace
+        self._closed_ms: dict[ServiceRef, int] = {}
 
     def fences(self) -> dict[ServiceRef, OperationId]:
         """The closed gates of this namespace, and which operation closed each."""
@@ -32,6 +33,10 @@ class Gate:
 
     def closed_by(self, service: ServiceRef) -> OperationId | None:
         return self._parts.local.fences.get(service)
+
+    def closed_ms(self, service: ServiceRef) -> int:
+        """By this machine's clock; 0: it is open, or was closed before ployzd started."""
+        return self._closed_ms.get(service, 0) if self.closed_by(service) else 0
 
     def check(self, service: ServiceRef, *, but: OperationId) -> None:
         closed_by = self.closed_by(service)
@@ -53,6 +58,8 @@ class Gate:
                 for service in services
             ]
         )
+        now_ms = self._parts.clock.wall_ms()
+        self._closed_ms |= dict.fromkeys(services, now_ms)
 
     async def open_decided(self) -> None:
         """Those of operations that are decided; and after an abort, once no candidate runs elsewhere."""

@@ -9,6 +9,7 @@ the operator hears of it; it sends nothing to a wrong place, since its routes na
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -38,9 +39,9 @@ async def let_go(work: Work, holds: list[HoldPlan]) -> None:
     await together(*(partial(_let_go, work, hold) for hold in holds))
 
 
-async def await_released(work: Work, holds: list[HoldPlan]) -> None:
-    """After the commit: until requests go on. The gateways let them go by themselves; this is to know when."""
-    await together(*(partial(_released, work, hold) for hold in holds))
+async def await_released(work: Work, holds: list[HoldPlan], released: Callable[[], None]) -> None:
+    """After the commit: until requests go on. The gateways let them go by themselves; this is to know when, of each."""
+    await together(*(partial(_released, work, hold, released) for hold in holds))
 
 
 async def _let_go(work: Work, hold: HoldPlan) -> None:
@@ -51,12 +52,14 @@ async def _let_go(work: Work, hold: HoldPlan) -> None:
         work.story.tell(f"{hold.gateway} has not let requests to {hold.service} go yet: {error.problem.text}")
 
 
-async def _released(work: Work, hold: HoldPlan) -> None:
+async def _released(work: Work, hold: HoldPlan, released: Callable[[], None]) -> None:
     message = AwaitReleased(work.operation_id, hold.service, round(HOLD_ANSWER_S * 1000))
     try:
         await work.home.remote(hold.gateway, "gateway").ask(message, timeout_s=HOLD_ANSWER_S + ASK_TIMEOUT_S)
     except PloyzError as error:
         work.story.tell(f"{hold.gateway} has not let requests to {hold.service} go yet: {error.problem.text}")
+    else:
+        released()
 
 
 async def _begin(work: Work, hold: HoldPlan) -> HoldPlan | None:

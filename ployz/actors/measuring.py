@@ -35,6 +35,8 @@ class Measuring:
     """When gateways began to hold; None: they do not."""
     _committed_s: float | None = field(default=None, init=False)
     """None: not yet, or its answer was lost."""
+    _reached_s: float | None = field(default=None, init=False)
+    """When the last of those that do follow did: what a machine that is off is waited for costs no client anything."""
 
     def __attrs_post_init__(self) -> None:
         self.prediction = Prediction(self.plan.predicted_bytes, self.plan.predicted_cutover_ms)
@@ -76,21 +78,25 @@ class Measuring:
 
     def committed(self, commit_ms: int) -> None:
         self.took(commit_ms=commit_ms)
-        self._committed_s = anyio.current_time()
+        self._committed_s = self._reached_s = anyio.current_time()
 
     def followed(self) -> None:
-        """Now every machine that could be reached sends requests to the new place."""
+        """Now one more machine sends requests to the new place."""
         if self._committed_s is not None:
+            self._reached_s = anyio.current_time()
             self.took(follow_ms=ms_since(self._committed_s))
 
     def released(self) -> None:
-        """Now what waited in gateways goes on to the new place."""
+        """Now what waited in one more gateway goes on to the new place."""
         if self._committed_s is not None:
+            self._reached_s = anyio.current_time()
             self.took(release_ms=ms_since(self._committed_s))
 
     def end(self) -> None:
+        """By its clients: when the last machine that answers had followed."""
         if self.began_s is not None:
-            self.took_ms = ms_since(self.began_s if self._held_s is None else self._held_s)
+            ended_s = anyio.current_time() if self._reached_s is None else self._reached_s
+            self.took_ms = round((ended_s - (self.began_s if self._held_s is None else self._held_s)) * 1000)
 
     # ------------------------------------------------------------ after
 

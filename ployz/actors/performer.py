@@ -152,8 +152,7 @@ class Performer:
     async def released(self) -> None:
         """After the commit: until what waited goes on."""
         if self._held:
-            await await_released(self.work, self._held)
-            self.measuring.released()
+            await await_released(self.work, self._held, self.measuring.released)
 
     # ------------------------------------------------------------ single effects
 

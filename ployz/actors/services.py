@@ -26,9 +26,10 @@ from ployz.actors.messages.services import (
     VolumeRow,
 )
 from ployz.actors.messages.storage import AskSizes, DestroyVolume, VolumeSize
-from ployz.actors.messages.workload import ReadLogs, ShowWorkload, SlotState
+from ployz.actors.messages.workload import ReadLogs, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
+from ployz.actors.whereabouts import slot_states, state_word
 from ployz.actors.work import catch_up, failures
 from ployz.config import ASK_TIMEOUT_S, EFFECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import CleanupPending, Code, PloyzError, Refused
@@ -37,7 +38,7 @@ from ployz.facts.conflicts import accepted
 from ployz.facts.keys import LockHolder, VolumeOwnership
 from ployz.facts.lock import hold
 from ployz.facts.transactions import remove_volume
-from ployz.ids import MachineId, Namespace, ServiceRef, SlotRef, VolumeRef
+from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
 from ployz.plan import committed
 from ployz.plan.reports import MachineReport, VolumeReport
@@ -99,7 +100,7 @@ class ServicesActor(Actor):
 
     async def _slot_rows(self, slots: list[tuple[SlotRef, SlotPlacement]]) -> tuple[SlotRow, ...]:
         asked = sorted({(placement.machine, slot.service.namespace) for slot, placement in slots})
-        answers = await together(*(partial(self._states, machine, namespace) for machine, namespace in asked))
+        answers = await together(*(partial(slot_states, self.system, *each) for each in asked))
         states = dict(zip(asked, answers, strict=True))
         return tuple(
             self._slot_row(slot, placement, states[placement.machine, slot.service.namespace])
@@ -120,18 +121,6 @@ class ServicesActor(Actor):
             restarts=found.restarts if found else 0,
             why=found.why if found else "",
         )
-
-    async def _states(self, machine: MachineId, namespace: Namespace) -> dict[SlotRef, SlotState] | None:
-        """None: the machine does not answer."""
-        try:
-            state = await self.system.remote(machine, f"workload/{namespace}").ask(
-                ShowWorkload(), timeout_s=PROBE_TIMEOUT_S
-            )
-        except PloyzError:
-            return None
-        # A candidate of an operation in flight fills the same slot: what runs is what is shown.
-        slots = sorted(state.slots, key=lambda each: each.running)
-        return {SlotRef(ServiceRef(namespace, each.service), each.slot): each for each in slots}
 
     def _image(self, service: ServiceRef) -> str:
         declared = committed.service(self._parts.view, service)
@@ -284,16 +273,3 @@ def _volume_row(
         quota_bytes=found.quota_bytes if found else 0,
         snapshots_bytes=found.snapshots_bytes if found else 0,
     )
-
-
-def state_word(found: SlotState | None) -> str:
-    """None: its machine has nothing of it."""
-    if found is None:
-        return "missing"
-    if found.running:
-        return "paused" if found.paused else "unready" if found.unready else "running"
-    if found.fenced_by is not None:
-        return "fenced"
-    if not found.container and found.exit_code is None:
-        return "missing"
-    return "created" if found.exit_code is None else f"exited ({found.exit_code})"

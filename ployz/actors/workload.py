@@ -372,7 +372,7 @@ class WorkloadActor(Actor):
             paused=found is not None and found.paused,
             unready=unready,
             why=health.why if unready else restarted.problem,
-            since_ms=health.since_ms if unready else found.changed_ms if found else 0,
+            since_ms=health.since_ms if unready else found.changed_ms if found else self._gate.closed_ms(slot.service),
             restarts=restarted.times,
             restarts_lately=restarted.within(self._parts.clock.wall_ms()),
         )

@@ -259,7 +259,7 @@ class Machine:
 
 
 def new_machine(name: MachineId, config: Config, shared: Shared) -> Machine:
-    docker = FakeDocker()
+    docker = FakeDocker(wall_ms=shared.clock.wall_ms)
     folders = FakeFolders()
     secret_files = FakeSecretFiles(str(config.secrets_dir))
     docker.path_exists = lambda path: path in folders.modes or secret_files.has(path)

@@ -103,7 +103,9 @@ def test_a_candidate_that_never_gets_ready_is_undone_and_the_old_one_still_serve
     assert (answer.exit_code, answer.code) == (3, "not-ready")
     assert "failed in phase start" in answer.message
     assert f"{namespace}.web.slot-1" in answer.message
-    assert answer.message.endswith("undone; what ran before runs as it did")
+    undone, runs = answer.message.splitlines()[-2:]
+    assert undone == "undone; services and their data are where they were"
+    assert runs.startswith(f"{namespace}/web/{slot['slot']} runs on {slot['machine']}, since ")
 
     assert get(cluster, url)["count"] == 2
     assert cluster.slot(f"{namespace}/web") == slot

@@ -95,7 +95,8 @@ def test_a_candidate_that_is_never_ready_at_the_target(cluster: Cluster, namespa
     assert count(cluster, f"{namespace}/web") == 1
     answer = cluster.try_migrate(f"{namespace}/web", "machine-c")
     assert "sh exited with 1" in answer.message
-    assert "the service runs where it was, with its data" in answer.message
+    assert "services and their data are where they were" in answer.message
+    assert f"{namespace}/web/slot-1 runs on machine-b, since " in answer.message
     check_undone(cluster, f"{namespace}/web", answer, "cut-over", "not-ready")
 
 

@@ -41,6 +41,8 @@ class FakeDocker:
     on_start: Callable[[ContainerSpec], None] = lambda _: None
     on_end: Callable[[ContainerSpec], None] = lambda _: None
     """However it ended."""
+    wall_ms: Callable[[], int] = lambda: 0
+    """What its books have as the time of a start or an end; 0: they do not say."""
     registry: dict[str, Image] = field(factory=dict)
     """What `pull` finds, by reference."""
     images: dict[str, Image] = field(factory=dict)
@@ -377,7 +379,7 @@ class FakeDocker:
         self._pid += 1
         program = self.program(made.spec)
         made.started, made.running, made.stopped_by_hand, made.pid = True, True, False, self._pid
-        made.started_at_s = anyio.current_time()
+        made.started_at_s, made.changed_ms = anyio.current_time(), self.wall_ms()
         made.ended = anyio.Event()
         made.output += program.output
         self.on_start(made.spec)
@@ -386,7 +388,7 @@ class FakeDocker:
             self._end(made, program.exits)
 
     def _end(self, made: Made, exit_code: int) -> None:
-        made.running, made.exit_code = False, exit_code
+        made.running, made.exit_code, made.changed_ms = False, exit_code, self.wall_ms()
         made.ended.set()
         self.on_end(made.spec)
         self._tell("die", made, exit_code)

@@ -48,6 +48,7 @@ class Made:
     started: bool = False
     running: bool = False
     started_at_s: float = 0.0
+    changed_ms: int = 0
     exit_code: int = 0
     pid: int = 0
     stopped_by_hand: bool = False
@@ -67,6 +68,7 @@ class Made:
             running=self.running,
             exit_code=self.exit_code if self.started and not self.running else None,
             pid=self.pid if self.running else 0,
+            changed_ms=self.changed_ms,
             paused=self.running and self.paused,
             volumes=tuple(AnonymousVolume(path, f"/docker/{self.id}{path}") for path in self.volumes),
         )

@@ -121,7 +121,7 @@ class Trouble:
     """A slot that the machine should run for its users, and does not."""
 
     kind: str
-    """`paused`, `crash-loop`, `unready` or `exited`."""
+    """`paused`, `crash-loop`, `unready`, `exited` or `stopped`."""
     slot: SlotRef
     text: str
     """Ends the sentence that begins with its name."""

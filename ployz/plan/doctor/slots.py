@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from ployz.ids import SlotRef
+from ployz.ids import OperationId, SlotRef
 from ployz.manifest.model import Restart
 from ployz.plan.doctor.readings import Trouble
 from ployz.plan.restart import should_restart
@@ -19,6 +19,9 @@ LOOP_RESTARTS: Final = 3
 """Within five minutes: one crash is an accident, and two may be."""
 ON_ITS_WAY_MS: Final = 5_000
 """What ended so lately is about to be started again."""
+
+STOPPED_MS: Final = 20_000
+"""Longer than a cut-over, or an undo."""
 
 
 @frozen
@@ -55,6 +58,17 @@ def of_slot(seen: SeenSlot, now_ms: int) -> Iterator[Trouble]:
     elif not seen.running and not _is_as_it_should_be(seen, now_ms):
         how = "was never started" if seen.exit_code is None else f"exited ({seen.exit_code})"
         yield Trouble("exited", seen.slot, f"{how}, and does not run{why}", logs)
+
+
+def of_stopped(slot: SlotRef, operation_id: OperationId, age_ms: int) -> Iterator[Trouble]:
+    """By an operation that has stopped it, to start it here or elsewhere: which takes moments, unless the machine that
+    decides cannot be reached.
+    """
+    if age_ms >= STOPPED_MS:
+        ago = f"{age_ms // 1000} s ago"
+        text = f"was stopped by {operation_id} {ago}, and waits for its decision: it runs nowhere until then"
+        remedy = f"It goes on by itself once the authority answers: ployzctl operation show {operation_id}"
+        yield Trouble("stopped", slot, text, remedy)
 
 
 def _is_as_it_should_be(seen: SeenSlot, now_ms: int) -> bool:

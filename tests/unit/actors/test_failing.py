@@ -215,7 +215,7 @@ def test_a_failure_before_the_commit_is_undone_when(name: str) -> None:
         assert problem is not None
         assert (outcome.exit_code, problem.code) == (3, failure.code), problem
         assert f"failed in phase {failure.phase}:" in problem.text
-        assert ("the service runs where it was" in problem.text) == failure.stopped
+        assert (f"{DB}/slot-1 runs on machine-a, since " in problem.text) == failure.stopped
         await assert_undone(cluster, outcome)
         assert starts(cluster, A) == (["a", "a"] if running_again(cluster) else ["a"])
         await assert_told(cluster, failure, outcome)
