@@ -144,6 +144,7 @@ class Containers:
     async def _start(self, slot: SlotRef, name: str) -> ContainerStarted:
         self.restarts.starting(name)
         await self._parts.docker.start(name)
+        self._parts.bridge_changed()
         return ContainerStarted(slot, name)
 
     async def run(self, slot: SlotRef, placement: SlotPlacement) -> None:
@@ -170,6 +171,7 @@ class Containers:
         declared = committed.service(self._parts.view, slot.service)
         self.restarts.expect_exit(name)
         await self._parts.docker.stop(name, grace_s=declared.template.stop_grace_period_s if declared else 0.0)
+        self._parts.bridge_changed()
         await self.record(slot, ContainerStopped(slot, name), operation_id)
 
     async def remove(self, slot: SlotRef, name: str, *, has_volumes: bool = True) -> None:
@@ -177,6 +179,7 @@ class Containers:
         self.restarts.expect_exit(name)
         with_volumes = not has_volumes or await self._volumes_may_go(slot, name)
         await self._parts.docker.remove(name, with_volumes=with_volumes)
+        self._parts.bridge_changed()
         self.restarts.forget(name)
         await self._parts.guards.release(name)
         await self._remove_secrets(name)
@@ -212,6 +215,7 @@ class Containers:
         found = await self._parts.docker.inspect(name)
         if found is not None and await self._kept_volumes(slot, found):
             await self._parts.docker.drop_network(name)
+            self._parts.bridge_changed()
         else:
             await self.remove(slot, name)
 

@@ -62,6 +62,7 @@ class Parts:
     struggles: dict[str, Struggles] = field(factory=dict, init=False)
     """What somebody else changes here, by the actor that looks at it again (actors/looking). The doctor reads it."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
+    _bridge: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)
 
     @property
@@ -113,6 +114,16 @@ class Parts:
 
     async def next_change(self) -> None:
         await self._changed.wait()
+
+    def bridge_changed(self) -> None:
+        """A network of a container was made or taken down."""
+        self._bridge.set()
+        self._bridge = anyio.Event()
+
+    @property
+    def bridge_news(self) -> anyio.Event:
+        """Set with the next change."""
+        return self._bridge
 
     async def in_operation(self, operation_id: OperationId, position: int) -> Operation:
         """The undecided operation that a coordinator works for, once this machine's mirror knows it.

@@ -5,7 +5,7 @@ A candidate's address is local before it is routed: this machine reaches it here
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from math import inf
 
@@ -46,11 +46,14 @@ class RoutingActor(Actor):
         self._news = anyio.Event()
         self._applying = anyio.Lock()
         self._answering: frozenset[str] = frozenset()
+        self._plugged: Mapping[str, int] | None = None
+        """As Docker said last. None: it was not asked yet."""
         self._looking = LookingAgain(parts, "overlay", self._look, self._put_back)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen_for_keys)
+            tasks.start_soon(self._watch_bridge)
             tasks.start_soon(self._looking.run)
             tasks.start_soon(self._follow)
 
@@ -87,6 +90,23 @@ class RoutingActor(Actor):
             if self._parts.view.position == position:
                 await self._parts.next_change()
 
+    async def _watch_bridge(self) -> None:
+        """Who may speak there is known before; which port is whose, when it is there."""
+        while True:
+            news = self._parts.bridge_news
+            try:
+                await self._see_bridge()
+            except PloyzError:
+                await anyio.sleep(RETRY_S)
+                continue
+            await news.wait()
+
+    async def _see_bridge(self) -> None:
+        plugged = await self._parts.docker.plugged()
+        if plugged != self._plugged:
+            self._plugged = plugged
+            await self._apply()
+
     @handles(ReserveAddress)
     async def reserve(self, message: ReserveAddress) -> Done:
         slot = SlotRef(message.service, message.candidate.slot)
@@ -113,8 +133,10 @@ class RoutingActor(Actor):
         return Done()
 
     async def _look(self) -> Wrong:
+        with suppress(PloyzError):  # Docker is away, and nobody starts
+            await self._see_bridge()
         async with self._applying:
-            state = overlay_state(self._parts, self._answering)
+            state = self._state()
             wrong = await self._parts.overlay.drift(state)
             if not wrong and addresses.is_sought_elsewhere(state, await self._parts.overlay.status()):
                 await self._parts.overlay.apply(state)
@@ -122,8 +144,11 @@ class RoutingActor(Actor):
 
     async def _put_back(self, kinds: frozenset[str]) -> frozenset[str]:
         async with self._applying:
-            await self._parts.overlay.restore(overlay_state(self._parts, self._answering), kinds)
+            await self._parts.overlay.restore(self._state(), kinds)
         return kinds
+
+    def _state(self) -> OverlayState:
+        return overlay_state(self._parts, self._answering, self._plugged)
 
     @handles(AwaitPosition, concurrent=True)
     async def await_position(self, message: AwaitPosition) -> Reached:
@@ -142,13 +167,15 @@ class RoutingActor(Actor):
         async with self._applying:
             view = self._parts.view
             position = view.position
-            await self._parts.overlay.apply(overlay_state(self._parts, self._answering))
+            await self._parts.overlay.apply(self._state())
             self._applied = position
         self._news.set()
         self._news = anyio.Event()
 
 
-def overlay_state(parts: Parts, answering: Collection[str] = ()) -> OverlayState:
+def overlay_state(
+    parts: Parts, answering: Collection[str] = (), plugged: Mapping[str, int] | None = None
+) -> OverlayState:
     """By the facts and the claims; before the first fact, and after its removal, the founder alone."""
     join = parts.config.join
     if parts.view.machines.get(parts.me) is None and join is not None:
@@ -165,6 +192,7 @@ def overlay_state(parts: Parts, answering: Collection[str] = ()) -> OverlayState
             if each.made or parts.view.operations.status(each.operation_id) is Status.UNDECIDED
         ],
         answering=answering,
+        plugged=plugged,
     )
 
 

@@ -159,6 +159,7 @@ class WorkloadActor(Actor):
         reserve = ReserveAddress(message.operation_id, slot.service, message.candidate)
         await self.system.ref("routing").ask(reserve, timeout_s=ASK_TIMEOUT_S)
         await self._parts.docker.prepare(name)
+        self._parts.bridge_changed()
 
     @handles(StartCandidate)
     async def start(self, message: StartCandidate) -> ReadyReport:

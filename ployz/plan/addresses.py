@@ -6,7 +6,7 @@ number, which is taken once for the slot's life (fly postgres-flex 186: a change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Final, Self
@@ -14,7 +14,7 @@ from typing import Final, Self
 from attrs import frozen
 
 from ployz.events.types import ClusterFounded
-from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState, PeerStatus
+from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState, PeerStatus, Station
 from ployz.ids import MachineId, SlotRef
 from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
@@ -101,6 +101,7 @@ def overlay_state(
     withheld: Iterable[tuple[str, str]] = (),
     reserved: Iterable[tuple[str, str]] = (),
     answering: Collection[str] = (),
+    plugged: Mapping[str, int] | None = None,
 ) -> OverlayState:
     """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet.
 
@@ -108,7 +109,10 @@ def overlay_state(
     them on another machine: whoever writes to such an address means that one. `reserved`: those of networks that were
     made here ahead of their containers, which are hidden as long as the facts have them on another machine.
     `answering`: keys with which a machine that changes its key has been heard: from then on it has that one.
+    `plugged`: of containers here, by IPv4 address, a process in the network of each. None: nobody knows yet.
     """
+    claimed, withheld, reserved = list(claimed), list(withheld), list(reserved)
+    here = [(slot.ipv6, slot.ipv4) for _, slot in view.placement.slots() if slot.machine == me]
     candidates = {address for pair in claimed for address in pair}
     elsewhere = {
         address for _, slot in view.placement.slots() if slot.machine != me for address in (slot.ipv6, slot.ipv4)
@@ -125,6 +129,11 @@ def overlay_state(
         local=frozenset(local),
         closed=frozenset(elsewhere & {address for pair in withheld for address in pair}),
         hidden=frozenset(elsewhere & {ipv4 for _, ipv4 in reserved}),
+        stations=None
+        if plugged is None
+        else frozenset(
+            Station(ipv4, ipv6, plugged.get(ipv4, 0)) for ipv6, ipv4 in (*here, *claimed, *withheld, *reserved)
+        ),
     )
 
 

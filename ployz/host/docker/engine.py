@@ -5,6 +5,7 @@ Stop and start are single requests: they stand in the cut-over.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +53,8 @@ class DockerEngine:
         """`socket`: the path of the engine's unix socket. `network`: the name given to `ensure_network`."""
         self._connection = Connection(socket)
         self._network = network
+        self._processes: dict[str, int] = {}
+        """By endpoint, which is another one after each start."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -299,6 +302,22 @@ class DockerEngine:
         networks = await self._connection.call("GET", "/networks", doing, query={"filters": translate.NETWORK_FILTER})
         listed = await self._connection.call("GET", "/containers/json", doing, query={"all": 1})
         return translate.census(self._network, networks.value, listed.value, are_held=pause.is_known())
+
+    async def plugged(self) -> Mapping[str, int]:
+        """One list, and one request for each that was not there the last time."""
+        query = {"filters": json.dumps({"network": [self._network], "status": ["running"]})}
+        listed = await self._connection.call("GET", "/containers/json", "look who is on the network", query=query)
+        known, self._processes = self._processes, {}
+        plugged: dict[str, int] = {}
+        for container_id, endpoint, ipv4 in translate.endpoints(self._network, listed.value):
+            process = known.get(endpoint) or await self._process_of(container_id)
+            if process:
+                self._processes[endpoint] = plugged[ipv4] = process
+        return plugged
+
+    async def _process_of(self, container_id: str) -> int:
+        found = await self.inspect(container_id)
+        return found.pid if found else 0
 
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         """The end of what it printed. After TIMED_OUT it may go on running: Docker has no way to end it."""

@@ -182,6 +182,19 @@ def census(network: str, networks: list[Json], listed: list[Json], *, are_held: 
     )
 
 
+def endpoints(network: str, listed: list[Json]) -> list[tuple[str, str, str]]:
+    """From GET /containers/json: of each container on the network its id, its endpoint's, and its IPv4 address."""
+    found = [
+        (str(each["Id"]), ((each.get("NetworkSettings") or {}).get("Networks") or {}).get(network) or {})
+        for each in listed
+    ]
+    return [
+        (container_id, str(endpoint.get("EndpointID", "")), str(endpoint["IPAddress"]))
+        for container_id, endpoint in found
+        if endpoint.get("IPAddress")
+    ]
+
+
 def differing_labels(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     """Words for every wanted label that is not there. Labels beside them may come from the image."""
     return [

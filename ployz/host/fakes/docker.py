@@ -326,6 +326,14 @@ class FakeDocker:
             keepers={name: keeps_for for name, (_, keeps_for) in self._keepers.items()},
         )
 
+    async def plugged(self) -> Mapping[str, int]:
+        await self._asked()
+        made = [each for each in self._containers.values() if each.prepared]
+        return {
+            **{each.ipv4: 1 for each in self._orphans.values()},
+            **{each.spec.ipv4: each.pid or 1 for each in made},
+        }
+
     async def exec(self, name: str, command: Sequence[str], *, timeout_s: float) -> ExecResult:
         await self._asked()
         made = self._there(name)

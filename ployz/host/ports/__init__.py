@@ -42,7 +42,7 @@ from ployz.host.ports.machine import (
     StateRoom,
 )
 from ployz.host.ports.names import HostRecord, NameServer
-from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus
+from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus, Station
 from ployz.host.ports.zfs import (
     Dataset,
     DatasetSize,
@@ -101,6 +101,7 @@ __all__ = [
     "ServerStatus",
     "Snapshot",
     "StateRoom",
+    "Station",
     "TcpEntry",
     "Zfs",
     "ZfsFeatures",

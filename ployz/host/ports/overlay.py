@@ -17,6 +17,17 @@ class OverlayPeer:
     """Every single address that lives behind this peer: its own, and those of the instances it runs."""
 
 
+@frozen(order=True)
+class Station:
+    """Who is, or is about to be, on this machine's bridge."""
+
+    ipv4: str
+    """Its hardware address follows from it."""
+    ipv6: str
+    process: int = 0
+    """The id of one in its network; 0: none is known."""
+
+
 @frozen
 class OverlayState:
     """Where every overlay address is, as one machine sees it. The driver makes the kernel agree with it."""
@@ -29,6 +40,9 @@ class OverlayState:
     hidden: frozenset[str] = frozenset()
     """IPv4 addresses of networks that were made on this machine's bridge ahead of their containers: nothing there hears
     of them, and whoever means such an address reaches the machine that has it."""
+    stations: frozenset[Station] | None = None
+    """Everybody who may speak on this machine's bridge, each for itself alone. None: it is not known yet, and what was
+    said of it before holds."""
 
 
 @frozen

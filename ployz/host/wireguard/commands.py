@@ -5,6 +5,7 @@ Nothing is decided here but what a program's answer means.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +15,7 @@ from attrs import frozen
 from ployz.errors import Code, Failed
 from ployz.host.ports import OverlayConfig
 from ployz.host.program import Output, run
-from ployz.host.wireguard import announce, rules
+from ployz.host.wireguard import announce, networks, rules
 from ployz.host.wireguard.doors import FAMILIES, TABLE, parse_doors
 from ployz.host.wireguard.drift import SWITCHES, Seen, parse_links, parse_subnets, parse_switches, switches_of
 from ployz.host.wireguard.observed import (
@@ -59,7 +60,7 @@ class Commands:
         routes = f"route show dev {config.interface}"
         outputs = await self._together(
             (("wg", "show", config.interface, "dump"), None),
-            (("ip", "-j", "-4", "-batch", "-"), _batch([routes, "link show type bridge"])),
+            (("ip", "-j", "-4", "-batch", "-"), _batch([routes, "link show"])),
             (("ip", "-j", "-6", "-batch", "-"), _batch([routes, "neigh show proxy"])),
         )
         if any(output.exit_code != 0 for output in outputs):
@@ -114,9 +115,9 @@ class Commands:
                 raise Failed(Code.OVERLAY_FAILED, f"nft list table: {each.words}")
         return parse_doors("\n".join(each.text for each in outputs if each.exit_code == 0))
 
-    async def table(self, name: str) -> str:
-        """Of the `inet` family, as nft prints it. Empty: it is not there."""
-        output = await self._try("nft", "list", "table", "inet", name)
+    async def table(self, family: str, name: str) -> str:
+        """As nft prints it. Empty: it is not there."""
+        output = await self._try("nft", "list", "table", family, name)
         if output.exit_code != 0 and _NO_TABLE not in output.words:
             raise Failed(Code.OVERLAY_FAILED, f"nft list table: {output.words}")
         return output.text if output.exit_code == 0 else ""
@@ -124,6 +125,11 @@ class Commands:
     async def announce(self, bridge: str, addresses: Sequence[str]) -> None:
         """A process, because a socket belongs to the network namespace that it was opened in."""
         await self._do(sys.executable, "-I", "-S", announce.__file__, bridge, *addresses)
+
+    async def networks(self, processes: Sequence[int]) -> dict[int, int]:
+        """By the id of a process, its network in this host's numbers. Those that have ended are left out."""
+        argv = (sys.executable, "-I", "-S", networks.__file__, *map(str, processes))
+        return {int(each): number for each, number in json.loads((await self._do(*argv)).text).items()}
 
     async def switches(self, values: Mapping[str, str]) -> None:
         await self._do("sysctl", "-q", "-w", *(f"{key}={value}" for key, value in values.items()))

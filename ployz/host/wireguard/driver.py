@@ -22,6 +22,7 @@ from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
 from ployz.host.wireguard.ports import TABLE as PORTS
 from ployz.host.wireguard.ports import ports_script
+from ployz.host.wireguard.seats import Seats
 from ployz.host.wireguard.settings import (
     FORWARDING,
     bridge_switches,
@@ -42,6 +43,7 @@ class WireGuard:
         self._key_path = key_path
         self._clock = clock
         self._commands = Commands(tuple(prefix))
+        self._seats = Seats(self._commands)
         self._config: OverlayConfig | None = None
         self._settled_bridge: int | None = None
         self._ports = ""
@@ -94,6 +96,7 @@ class WireGuard:
         if doors != self._doors:
             await self._commands.rules(doors)
             self._doors = doors
+        await self._seats.apply(config, state.stations, paths)
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:
             await self._commands.wg_set(config.interface, change.wg)
@@ -108,8 +111,11 @@ class WireGuard:
         if seen is None:
             return {"interface": (f"no WireGuard answers on {config.interface}",)}
         found = drift(config, state, seen)
-        ports = await self._commands.table(PORTS)
-        return found if ports == self._ports else {**found, "ports": (f"nft: table inet {PORTS}",)}
+        if await self._commands.table("inet", PORTS) != self._ports:
+            found["ports"] = (f"nft: table inet {PORTS}",)
+        if lost := await self._seats.lost():
+            found["stations"] = (lost,)
+        return found
 
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
         """What a whole `up` does is done for an interface alone: the rest is put back by itself."""
@@ -128,10 +134,15 @@ class WireGuard:
             await self._switch_forwarding_on()
         if "ports" in kinds:
             await self._settle_ports(config)
+        self._write_anew(kinds)
+        if {"peers", "routes", "doors", "stations"}.intersection(kinds):
+            await self.apply(state)
+
+    def _write_anew(self, kinds: Collection[str]) -> None:
         if "doors" in kinds:
             self._doors = None
-        if {"peers", "routes", "doors"}.intersection(kinds):
-            await self.apply(state)
+        if "stations" in kinds:
+            self._seats.forget()
 
     async def status(self) -> Sequence[PeerStatus]:
         """A dead device is `Failed`; the next `apply` brings it back."""
@@ -214,7 +225,7 @@ class WireGuard:
 
     async def _settle_ports(self, config: OverlayConfig) -> None:
         await self._commands.rules(ports_script(config))
-        self._ports = await self._commands.table(PORTS)
+        self._ports = await self._commands.table("inet", PORTS)
 
     async def _restore_rules(self, config: OverlayConfig) -> None:
         for program, saved in (await self._commands.saved_rules()).items():

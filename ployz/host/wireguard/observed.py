@@ -39,6 +39,15 @@ class ObservedDevice:
 
 
 @frozen
+class Plug:
+    """What is in a port of the bridge."""
+
+    index: int
+    network: int | None
+    """In which network its other end is, by this host's number for it."""
+
+
+@frozen
 class ObservedPaths:
     """Routes through the interface, proxy neighbours on the bridge, and the bridge itself."""
 
@@ -47,6 +56,8 @@ class ObservedPaths:
     proxies: frozenset[str] = frozenset()
     bridge_index: int | None = None
     """None: there is no bridge (yet). A bridge that was made anew has another index, and lost its settings."""
+    plugs: Mapping[str, Plug] = field(factory=dict)
+    """By the name of the bridge's port."""
 
 
 @frozen
@@ -88,6 +99,7 @@ def parse_paths(texts: list[str], bridge: str) -> ObservedPaths:
     routes: dict[str, str] = {}
     proxies: set[str] = set()
     bridge_index: int | None = None
+    plugs: dict[str, Plug] = {}
     for entry in (entry for text in texts for entry in _entries(text)):
         if "proxy" in entry:
             if entry.get("dev") == bridge:
@@ -98,7 +110,9 @@ def parse_paths(texts: list[str], bridge: str) -> ObservedPaths:
                 routes[entry["dst"]] = entry.get("prefsrc", "")
         elif entry.get("ifname") == bridge:
             bridge_index = entry["ifindex"]
-    return ObservedPaths(routes, frozenset(proxies), bridge_index)
+        elif entry.get("master") == bridge:
+            plugs[entry["ifname"]] = Plug(entry["ifindex"], entry.get("link_netnsid"))
+    return ObservedPaths(routes, frozenset(proxies), bridge_index, plugs)
 
 
 def parse_uplinks(text: str) -> list[str]:
