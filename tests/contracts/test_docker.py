@@ -78,6 +78,24 @@ def test_one_look_says_what_is_there_and_what_others_took_away(world: World) -> 
     run(world, test)
 
 
+def test_who_is_on_the_network_is_said_with_a_process_of_each(world: World) -> None:
+    async def test(docker: Docker) -> None:
+        wanted = spec(world)
+        await docker.create(wanted)
+        assert await docker.plugged() == {}
+        await docker.prepare(wanted.name)
+        prepared = await docker.plugged()
+        assert set(prepared) == {wanted.ipv4}
+        await docker.start(wanted.name)
+        assert set(await docker.plugged()) == {wanted.ipv4}
+        assert all(each > 0 for each in prepared.values())
+        await docker.stop(wanted.name, grace_s=0)
+        assert await docker.plugged() == {}
+        await docker.remove(wanted.name)
+
+    run(world, test)
+
+
 def test_an_image_that_is_kept_outlives_a_prune_of_everything(world: World) -> None:
     async def test(docker: Docker) -> None:
         wanted = spec(world)

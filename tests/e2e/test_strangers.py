@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from tests.e2e.cluster import Cluster
+from ployz.host.ports import hardware_address
+from ployz.host.wireguard.announce import frame as announcement
+from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.manifests import counter, web
 
 pytestmark = pytest.mark.lab
@@ -118,6 +121,35 @@ def test_a_container_forges_no_frame_unless_its_manifest_gives_it_raw_sockets(cl
 
     assert may("plain") == ["echo"]
     assert may("asking") == ["raw", "packet", "echo"]
+
+
+FORGE = """
+use Socket;
+my ($index, $frame) = @ARGV;
+socket(my $s, 17, SOCK_RAW, 0) or die;
+send($s, pack("H*", $frame), 0, pack("SnlSCCx8", 17, 0x0806, $index, 0, 0, 0)) or die "$!";
+"""
+
+
+def test_a_container_takes_no_other_slots_address_by_what_it_sends(cluster: Cluster, namespace: str) -> None:
+    """With raw sockets, by the bridge that a deployed container is really plugged into."""
+    machine = "machine-b"
+    victim, attacker = web("victim", None), web("attacker", None, cap_add=["NET_RAW", "NET_ADMIN"])
+    cluster.deploy({"namespace": namespace, "services": [each | {"on": [machine]} for each in (victim, attacker)]})
+    slots = {name: cluster.slot(f"{namespace}/{name}") for name in ("victim", "attacker")}
+    own, wanted = (slots[name]["ipv4"] for name in ("attacker", "victim"))
+    for address in (own, wanted):
+        seat = re.compile(rf'"veth\w+" : goto as_{address.replace(".", "_")}\b')
+        eventually(lambda: cluster.inside(machine, "nft", "list", "table", "bridge", "ployz_bridge"), seat.search)
+    cluster.inside(machine, "ping", "-c", "1", wanted)
+    forged = announcement(bytes.fromhex(hardware_address(own).replace(":", "")), wanted)
+    service = f"{namespace}/attacker"
+    index = cluster.in_container(machine, service, "cat", "/sys/class/net/eth0/ifindex").strip()
+    for _ in range(3):
+        cluster.in_container(machine, service, "perl", "-e", FORGE, index, forged.hex())
+    believed = cluster.inside(machine, "ip", "neigh", "show", "to", wanted)
+    assert hardware_address(wanted) in believed
+    assert hardware_address(own) not in believed
 
 
 def hello_of(machine: str, cluster: str) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ployz.events.types import MachineIdentified, MachineKeyAnnounced, MachineKeyRotated, SlotPlacement
-from ployz.host.ports import OverlayPeer, OverlayState, PeerStatus
+from ployz.host.ports import OverlayPeer, OverlayState, PeerStatus, Station
 from ployz.ids import MachineId, Namespace, OperationId, ServiceName, ServiceRef, SlotName, SlotRef
 from ployz.plan.addresses import (
     Subnets,
@@ -188,6 +188,20 @@ def test_a_candidate_is_closed_while_the_facts_have_its_address_on_another_machi
     assert overlay_state(world.view, B, [claim], withheld=[claim]).closed == {db.ipv6, db.ipv4}
     assert overlay_state(world.view, B, [], withheld=[claim]).closed == {db.ipv6, db.ipv4}
     assert overlay_state(world.view, A, [claim], withheld=[claim]).closed == frozenset()
+
+
+def test_who_may_speak_on_a_bridge_is_whoever_is_there_or_about_to_be() -> None:
+    world = postgres()
+    (db,) = world.view.placement.of_service(DB)
+    pair = (db.ipv6, db.ipv4)
+    assert overlay_state(world.view, A, []).stations is None
+    assert overlay_state(world.view, A, [], plugged={}).stations == {Station(db.ipv4, db.ipv6)}
+    assert overlay_state(world.view, A, [], plugged={db.ipv4: 7, "10.0.0.1": 8}).stations == {
+        Station(db.ipv4, db.ipv6, 7)
+    }
+    assert overlay_state(world.view, B, [], plugged={db.ipv4: 7}).stations == frozenset()
+    for claims in ({"claimed": [pair]}, {"claimed": [], "withheld": [pair]}, {"claimed": [], "reserved": [pair]}):
+        assert overlay_state(world.view, B, **claims, plugged={}).stations == {Station(db.ipv4, db.ipv6)}
 
 
 def test_a_network_made_ahead_is_hidden_while_the_facts_have_its_address_on_another_machine() -> None:
