@@ -131,6 +131,9 @@ send($s, pack("H*", $frame), 0, pack("SnlSCCx8", 17, 0x0806, $index, 0, 0, 0)) o
 """
 
 
+BRIDGE_RULES = ("nft", "list", "table", "bridge", "ployz_bridge")
+
+
 def test_a_container_takes_no_other_slots_address_by_what_it_sends(cluster: Cluster, namespace: str) -> None:
     """With raw sockets, by the bridge that a deployed container is really plugged into."""
     machine = "machine-b"
@@ -138,9 +141,8 @@ def test_a_container_takes_no_other_slots_address_by_what_it_sends(cluster: Clus
     cluster.deploy({"namespace": namespace, "services": [each | {"on": [machine]} for each in (victim, attacker)]})
     slots = {name: cluster.slot(f"{namespace}/{name}") for name in ("victim", "attacker")}
     own, wanted = (slots[name]["ipv4"] for name in ("attacker", "victim"))
-    for address in (own, wanted):
-        seat = re.compile(rf'"veth\w+" : goto as_{address.replace(".", "_")}\b')
-        eventually(lambda: cluster.inside(machine, "nft", "list", "table", "bridge", "ployz_bridge"), seat.search)
+    chains = {f"as_{each.replace('.', '_')}" for each in (own, wanted)}
+    eventually(lambda: chains <= set(re.findall(r'"veth\w+" : goto (\w+)', cluster.inside(machine, *BRIDGE_RULES))))
     cluster.inside(machine, "ping", "-c", "1", wanted)
     forged = announcement(bytes.fromhex(hardware_address(own).replace(":", "")), wanted)
     service = f"{namespace}/attacker"

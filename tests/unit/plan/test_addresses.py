@@ -194,14 +194,15 @@ def test_who_may_speak_on_a_bridge_is_whoever_is_there_or_about_to_be() -> None:
     world = postgres()
     (db,) = world.view.placement.of_service(DB)
     pair = (db.ipv6, db.ipv4)
+    there = frozenset({Station(db.ipv4, db.ipv6)})
     assert overlay_state(world.view, A, []).stations is None
-    assert overlay_state(world.view, A, [], plugged={}).stations == {Station(db.ipv4, db.ipv6)}
-    assert overlay_state(world.view, A, [], plugged={db.ipv4: 7, "10.0.0.1": 8}).stations == {
-        Station(db.ipv4, db.ipv6, 7)
-    }
+    assert overlay_state(world.view, A, [], plugged={}).stations == there
+    known = overlay_state(world.view, A, [], plugged={db.ipv4: 7, "10.0.0.1": 8}).stations
+    assert known == frozenset({Station(db.ipv4, db.ipv6, 7)})
     assert overlay_state(world.view, B, [], plugged={db.ipv4: 7}).stations == frozenset()
-    for claims in ({"claimed": [pair]}, {"claimed": [], "withheld": [pair]}, {"claimed": [], "reserved": [pair]}):
-        assert overlay_state(world.view, B, **claims, plugged={}).stations == {Station(db.ipv4, db.ipv6)}
+    assert overlay_state(world.view, B, [pair], plugged={}).stations == there
+    assert overlay_state(world.view, B, [], withheld=[pair], plugged={}).stations == there
+    assert overlay_state(world.view, B, [], reserved=[pair], plugged={}).stations == there
 
 
 def test_a_network_made_ahead_is_hidden_while_the_facts_have_its_address_on_another_machine() -> None:
