@@ -15,19 +15,34 @@ from typing import Self, TypeVar
 
 import anyio
 from anyio import to_thread
+from attrs import frozen
 
-from ployz.errors import Code, Failed, Unreachable
+from ployz.errors import Code, Corrupt, Failed, PloyzError, Unreachable
+from ployz.events import wal
 from ployz.events.files import FileKind, problem_of, recognise
+from ployz.events.mark import Mark, MarkFile, path_of, read_mark
 from ployz.events.one_thread import OneThread
 
 T = TypeVar("T")
 
 
+@frozen
+class End:
+    """Of a log that must not become shorter: what a mark beside it says, and what is compared with it."""
+
+    of: Callable[[Database], Mark]
+    has: Callable[[Database, Mark], bool]
+    """Whether the log has got as far as a mark, and has that row."""
+    advice: str
+    """What to do with one that has not."""
+
+
 class Connection:
     """Open for writing in this process alone. After a storage error it refuses everything until it is opened anew."""
 
-    def __init__(self, path: Path, kind: FileKind, database: Database) -> None:
+    def __init__(self, path: Path, kind: FileKind, database: Database, mark: MarkFile | None = None) -> None:
         self._path = path
+        self._mark = mark
         self._kind = kind
         self._database = database
         self._thread = OneThread(f"ployz {kind.what}")
@@ -35,28 +50,31 @@ class Connection:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, kind: FileKind) -> Self:
-        """Makes the file if it is not there.
+    async def open(cls, path: Path, kind: FileKind, end: End | None = None) -> Self:
+        """Makes the file if it is not there. `end`: of one that must not have become shorter.
 
         `Refused`: another process has it (LOG_LOCKED), a newer ployz wrote it (LOG_NEWER).
-        `Corrupt` (LOG_CORRUPT): it is not such a file. `Failed` (LOG_FAILED): the storage does not work.
+        `Corrupt` (LOG_CORRUPT): it is not such a file, or its end is lost. `Failed` (LOG_FAILED): the storage does not
+        work.
         """
-        return cls(path, kind, await to_thread.run_sync(_open, path, kind))
+        if end is None:
+            return cls(path, kind, await to_thread.run_sync(_open, path, kind))
+        return cls(path, kind, *await to_thread.run_sync(_open_whole, path, kind, end))
 
     async def read(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in the thread. It sees every write that returned before."""
         self._refuse_if_poisoned()
         return await self._thread.run(partial(self._read, work))
 
-    async def write(self, work: Callable[[Database], T]) -> T:
-        """Runs `work` in one transaction, which is on the disk when this returns.
+    async def write(self, work: Callable[[Database], T], mark: Callable[[T], Mark | None] = lambda _: None) -> T:
+        """Runs `work` in one transaction, which is on the disk when this returns. `mark`: where it ends then.
 
         An exception of `work` itself rolls back and is passed on. `Failed` (LOG_FAILED): the storage refused
         before the commit, nothing was written. `Unreachable` (OUTCOME_UNKNOWN): COMMIT itself raised, so the
         transaction may or may not be found after the next open.
         """
         self._refuse_if_poisoned()
-        return await self._thread.run(partial(self._write, work))
+        return await self._thread.run(partial(self._write, work, mark))
 
     async def aclose(self) -> None:
         """Whatever was asked for before is done first."""
@@ -66,9 +84,14 @@ class Connection:
         self._closed = True
         with anyio.CancelScope(shield=True):
             try:
-                await self._thread.run(self._database.close)
+                await self._thread.run(self._close)
             finally:
                 self._thread.close()
+
+    def _close(self) -> None:
+        self._database.close()
+        if self._mark is not None:
+            self._mark.close()
 
     def _read(self, work: Callable[[Database], T]) -> T:
         self._refuse_if_poisoned()
@@ -77,7 +100,7 @@ class Connection:
         except sqlite3.Error as error:
             raise problem_of(self._path, self._kind, error) from error
 
-    def _write(self, work: Callable[[Database], T]) -> T:
+    def _write(self, work: Callable[[Database], T], mark: Callable[[T], Mark | None]) -> T:
         self._refuse_if_poisoned()
         execute = self._database.execute
         try:
@@ -101,6 +124,8 @@ class Connection:
                 f"{self._path}: a commit failed ({error}); it may or may not be on the disk",
                 "the log is read again after ployzd was restarted; check the disk first",
             ) from error
+        if self._mark is not None and (reached := mark(result)) is not None:
+            self._mark.write(reached)
         return result
 
     def _refuse_if_poisoned(self) -> None:
@@ -132,3 +157,45 @@ def _open(path: Path, kind: FileKind) -> Database:
             connection.close()
         raise
     return connection
+
+
+def _open_whole(path: Path, kind: FileKind, end: End) -> tuple[Database, MarkFile]:
+    """As `_open`, of a log that has its end. What SQLite would throw away of another stays under a second name."""
+    frames, is_kept = wal.read_frames(path), wal.keep(path)
+    try:
+        database = _open(path, kind)
+        try:
+            _require_end(path, database, end, frames)
+            mark = MarkFile(path)
+            if (reached := end.of(database)) != read_mark(path):
+                mark.write(reached)
+        except sqlite3.Error as error:
+            database.close()
+            raise problem_of(path, kind, error) from error
+        except BaseException:
+            database.close()
+            raise
+    except PloyzError as error:
+        if is_kept and not isinstance(error, Corrupt):
+            wal.let_go(path)
+        raise
+    if is_kept:
+        wal.let_go(path)
+    return database, mark
+
+
+def _require_end(path: Path, database: Database, end: End, frames: wal.Frames) -> None:
+    recovered: int | None = None
+    with suppress(sqlite3.Error):  # a full disk, say: what is there can be read all the same
+        recovered = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    mark, reached = read_mark(path), end.of(database)
+    why = ""
+    if mark is not None and not end.has(database, mark):
+        why = f"it ends with {reached.position}, and had got to {mark.position} when it last answered"
+    elif recovered is not None and frames.lost(max(0, recovered)):
+        why = f"it ends with {reached.position}, and more lies behind a damaged place of {path.name}{wal.SUFFIX}"
+    if why:
+        theirs = f"If another copy was put there on purpose, move {path_of(path)} away too."
+        raise Corrupt(Code.LOG_CORRUPT, f"the end of {path} is lost: {why}", f"{wal.kept(path)}{end.advice} {theirs}")
+    with suppress(sqlite3.Error):  # so that nothing of it is taken for later, when the next one is read
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

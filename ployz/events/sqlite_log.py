@@ -10,16 +10,17 @@ from copy import copy
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection as Database
-from typing import Self
+from typing import Final, Self
 
 import anyio
 from attrs import define
 
 from ployz.clock import Clock
-from ployz.events.chain import Walk, missing_row, prepare, record_of, seal, to_record
+from ployz.events.chain import READ_ALONE, Walk, missing_row, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec, Encoded
-from ployz.events.connection import Connection
+from ployz.events.connection import Connection, End
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
+from ployz.events.mark import Mark
 from ployz.events.tables import EVENT_LOG, insert, insert_new, select
 from ployz.ids import OperationId
 
@@ -28,6 +29,25 @@ TAIL_CHECKED = 1_000
 
 GROUP_ENTRIES_MAX = 1_000
 """In one commit; who comes later waits for the next one."""
+
+
+def _end_of(database: Database) -> Mark:
+    row = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, there = row or (0, GENESIS_HASH)
+    return Mark(seq, seq, there)
+
+
+def _has(database: Database, mark: Mark) -> bool:
+    row = database.execute("SELECT hash FROM events WHERE seq = ?", (mark.position,)).fetchone()
+    return mark.position == 0 or (row is not None and row[0] == mark.hash)
+
+
+def _mark(written: tuple[list[Row], object]) -> Mark | None:
+    rows, _ = written
+    return Mark(rows[-1].seq, rows[-1].seq, rows[-1].hash) if rows else None
+
+
+EVENTS_END: Final = End(_end_of, _has, READ_ALONE)
 
 
 @define(eq=False)
@@ -63,7 +83,7 @@ class SqliteLog:
         Errors as `Connection.open`, and `Corrupt` for a tail with a gap, a broken link or an event that this
         ployz cannot read.
         """
-        log = cls(await Connection.open(path, EVENT_LOG), clock, codec)
+        log = cls(await Connection.open(path, EVENT_LOG, EVENTS_END), clock, codec)
         try:
             await log._connection.read(log._find_head)
         except BaseException:
@@ -127,7 +147,7 @@ class SqliteLog:
         # The others in the group do not share our cancellation.
         with anyio.CancelScope(shield=True):
             try:
-                rows, answers = await self._connection.write(partial(self._write, group))
+                rows, answers = await self._connection.write(partial(self._write, group), _mark)
             except Exception as error:  # noqa: BLE001 - whatever it is, everybody in the group gets it
                 for batch in group:
                     batch.error = error

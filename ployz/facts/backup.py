@@ -13,6 +13,7 @@ from secrets import token_hex
 from ployz.clock import Clock
 from ployz.errors import Code, Failed, Refused
 from ployz.events.connection import Connection
+from ployz.events.mark import path_of
 from ployz.facts.etcd.log import EtcdFactLog
 from ployz.facts.rules import Change, Head
 from ployz.facts.sequencer import tables
@@ -41,7 +42,8 @@ async def back_up(log: EmbeddedFactLog | EtcdFactLog, path: Path, clock: Clock) 
     except OSError as error:
         raise Failed(Code.PART_FAILED, f"{path} cannot be written: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        for each in (part, path_of(part)):
+            each.unlink(missing_ok=True)
     return head
 
 

@@ -17,7 +17,9 @@ from attrs import define, frozen
 from ployz.clock import Clock, SystemClock
 from ployz.config import Config
 from ployz.errors import Code, Failed, Refused
+from ployz.events import wal
 from ployz.events.log import GENESIS_HASH, Record
+from ployz.events.mark import MARK_SUFFIX
 from ployz.events.replay import replay
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import ClusterFounded, FactMirrored
@@ -25,8 +27,8 @@ from ployz.facts.sequencer.embedded import EmbeddedFactLog
 from ployz.host.etcd import SystemEtcd
 from ployz.install.files import sync_folder
 
-_DATABASE: Final = ("", "-wal", "-shm")
-"""What a database of SQLite may consist of."""
+_DATABASE: Final = ("", wal.SUFFIX, "-shm", wal.KEPT_SUFFIX, MARK_SUFFIX)
+"""What the fact log may consist of."""
 _MODE: Final = 0o600
 
 

@@ -8,17 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from sqlite3 import Connection as Database
-from typing import Self
+from typing import Final, Self
 
 from ployz.clock import Clock
 from ployz.errors import Code, Refused
-from ployz.events.connection import Connection
+from ployz.events.connection import Connection, End
+from ployz.events.mark import Mark
 from ployz.facts.keys import MOVE, Move
 from ployz.facts.leases import Leases, check_ttl
 from ployz.facts.news import News
 from ployz.facts.port import Applied, Conflict, Held, SequencedFact, Transaction
 from ployz.facts.rules import WAIT_S_MAX, Change, Head, evaluate, page_size
-from ployz.facts.sequencer import tables
+from ployz.facts.sequencer import seal, tables
+
+
+def _mark(outcome: Change | Conflict) -> Mark | None:
+    return tables.mark(outcome.head) if isinstance(outcome, Change) else None
+
+
+FACTS_END: Final = End(lambda database: tables.mark(tables.head(database)), tables.has, tables.RESTORE)
 
 
 class EmbeddedFactLog:
@@ -45,8 +53,9 @@ class EmbeddedFactLog:
         `Refused`: in use (LOG_LOCKED), of a newer ployz (LOG_NEWER). `Corrupt` (LOG_CORRUPT, UNKNOWN_EVENT,
         MALFORMED_EVENT): not a fact log, or damaged. `Failed` (LOG_FAILED): the storage does not work.
         """
-        connection = await Connection.open(path, tables.FACT_LOG)
+        connection = await Connection.open(path, tables.FACT_LOG, FACTS_END)
         try:
+            await connection.write(seal.make)
             await connection.read(lambda database: tables.verify(database, checked))
             head = await connection.read(tables.head)
             leases = Leases()
@@ -78,7 +87,7 @@ class EmbeddedFactLog:
                 tables.store(database, outcome)
             return outcome
 
-        outcome = await self._connection.write(work)
+        outcome = await self._connection.write(work, _mark)
         if isinstance(outcome, Conflict):
             return outcome
         if outcome.facts:

@@ -13,10 +13,12 @@ from ployz.errors import Code, Corrupt
 from ployz.events.codec import CODEC, Encoded
 from ployz.events.files import FileKind
 from ployz.events.log import GENESIS_HASH
+from ployz.events.mark import Mark
 from ployz.events.types import Fact
 from ployz.facts.chain import stored_hash
 from ployz.facts.port import Held, Put, SequencedFact
 from ployz.facts.rules import Change, Head
+from ployz.facts.sequencer import seal
 
 if TYPE_CHECKING:
     from sqlite_utils import Database as Tables
@@ -41,10 +43,14 @@ def _create(database: Tables) -> None:
         {"id": int, "revision": int, "last_lease": int}, pk="id", not_null={"revision", "last_lease"}
     )
     database.execute("INSERT INTO counters (id, revision, last_lease) VALUES (1, 0, 0)")
+    seal.make(database.conn)
 
 
 FACT_LOG: Final = FileKind(what="fact log", application_id=0x504C5A46, version=1, create=_create)
 """`PLZF`."""
+
+RESTORE: Final = "restore facts.db from a copy; every machine's own log holds a mirror of the facts"
+"""What to do about one that is damaged."""
 
 _INT_MAX: Final = 2**63 - 1
 """SQLite's; a number in a message can be twice as large."""
@@ -57,6 +63,17 @@ def head(database: Database) -> Head:
     revision = database.execute("SELECT revision FROM counters WHERE id = 1").fetchone()[0]
     last = database.execute("SELECT position, hash FROM facts ORDER BY position DESC LIMIT 1").fetchone()
     return Head(revision, *last) if last else Head(revision)
+
+
+def mark(head: Head) -> Mark:
+    return Mark(head.revision, head.position, head.hash)
+
+
+def has(database: Database, mark: Mark) -> bool:
+    """Whether it has got that far, and to that fact."""
+    row = database.execute("SELECT hash FROM facts WHERE position = ?", (mark.position,)).fetchone()
+    there = GENESIS_HASH if mark.position == 0 else row and row[0]
+    return bool(head(database).revision >= mark.number and there == mark.hash)
 
 
 def verify(database: Database, last: int | None = None) -> None:
@@ -77,6 +94,8 @@ def verify(database: Database, last: int | None = None) -> None:
         if position != expected or computed != stored:
             raise _corrupt(f"fact {expected} is not what was committed")
         previous, expected = stored, expected + 1
+    if not seal.holds(database):
+        raise _corrupt("a record or a lease is not what was committed")
 
 
 def facts(database: Database, after: int, limit: int) -> Sequence[SequencedFact]:
@@ -100,7 +119,7 @@ def _corrupt(text: str) -> Corrupt:
     return Corrupt(
         Code.LOG_CORRUPT,
         f"the fact log is damaged: {text}",
-        "restore facts.db from a copy; every machine's own log holds a mirror of the facts",
+        RESTORE,
     )
 
 
@@ -129,11 +148,14 @@ def leased(database: Database) -> str | None:
 
 def put_beside(database: Database, key: str, value: bytes) -> None:
     """A record about the log itself: no part of its history, so that the revision stays."""
+    before = seal.of(database, [key])
     database.execute("INSERT OR REPLACE INTO records (key, value, revision, lease) VALUES (?, ?, 0, 0)", (key, value))
+    seal.change(database, before, seal.of(database, [key]))
 
 
 def store(database: Database, change: Change) -> None:
-    revision = change.head.revision
+    revision, keys = change.head.revision, [write.key for write in change.writes]
+    before = seal.of(database, keys)
     for write in change.writes:
         if isinstance(write, Put):
             database.execute(
@@ -149,15 +171,18 @@ def store(database: Database, change: Change) -> None:
             (each.position, each.at_ms, encoded.name, encoded.version, encoded.payload, each.hash),
         )
     database.execute("UPDATE counters SET revision = ? WHERE id = 1", (revision,))
+    seal.change(database, before, seal.of(database, keys))
 
 
 # ---------------------------------------------------------------- leases
 
 
 def add_lease(database: Database, ttl_s: float) -> int:
+    before = seal.of(database)
     database.execute("UPDATE counters SET last_lease = last_lease + 1 WHERE id = 1")
     lease: int = database.execute("SELECT last_lease FROM counters WHERE id = 1").fetchone()[0]
     database.execute("INSERT INTO leases (lease, ttl_s) VALUES (?, ?)", (lease, ttl_s))
+    seal.change(database, before, seal.of(database, leases=[lease]))
     return lease
 
 
@@ -174,5 +199,8 @@ def end_leases(database: Database, ended: Sequence[int]) -> None:
     """With the records that stand under them. Lease 0 is none: what it names stays."""
     for lease in ended:
         if 0 < lease <= _INT_MAX:
+            keys = [key for (key,) in database.execute("SELECT key FROM records WHERE lease = ?", (lease,))]
+            before = seal.of(database, keys, [lease])
             database.execute("DELETE FROM records WHERE lease = ?", (lease,))
             database.execute("DELETE FROM leases WHERE lease = ?", (lease,))
+            seal.change(database, before, seal.of(database, keys, [lease]))

@@ -19,6 +19,7 @@ from ployz.errors import Code, PloyzError
 from ployz.events.chain import sealed, verify
 from ployz.events.codec import CODEC
 from ployz.events.log import Entry, Record
+from ployz.events.mark import path_of
 from ployz.events.sqlite_log import GROUP_ENTRIES_MAX, TAIL_CHECKED, SqliteLog
 from ployz.events.tables import select
 from ployz.events.types import NodeStarted
@@ -72,7 +73,8 @@ def tamper(path: Path, *statements: str) -> None:
 
 
 def reseal(path: Path, first: int) -> None:
-    """What somebody does who knows the format: every hash from `first` on is right again."""
+    """What somebody does who knows the format: every hash from `first` on is right again, and there is no mark."""
+    path_of(path).unlink()
     with closing(sqlite3.connect(path)) as connection, connection:
         previous = connection.execute("SELECT hash FROM events WHERE seq = ?", (first - 1,)).fetchone()[0]
         for seq in range(first, ROWS + 1):
