@@ -17,6 +17,7 @@ from ployz.events.codec import CODEC
 from ployz.events.export import ExportedLog, ExportWriter
 from ployz.events.files import FileKind
 from ployz.events.log import Record, Row
+from ployz.events.mark import read_mark
 from ployz.events.tables import EVENT_LOG, EXPORTED_LOG
 
 
@@ -26,6 +27,8 @@ class ExportedSource:
     def __init__(self, path: Path, kind: FileKind = EXPORTED_LOG) -> None:
         """`Refused`, `Corrupt`: as `ExportedLog`."""
         self._log = ExportedLog(path, kind=kind)
+        self._mark = read_mark(path) if kind is EVENT_LOG else None
+        """A copy has none."""
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +56,11 @@ class ExportedSource:
                 head = row.seq
                 yield row
 
-        findings = tuple(Finding(each.seq, each.text) for each in chain.verify(counted(), CODEC))
-        return Verified(head, findings)
+        findings = [Finding(each.seq, each.text) for each in chain.verify(counted(), CODEC)]
+        if self._mark is not None and self._mark.position > head:
+            lost = f"{head + 1} to {self._mark.position} are missing: so far it had got when it last answered"
+            findings.append(Finding(head + 1, lost))
+        return Verified(head, tuple(findings))
 
     def export(self, path: Path) -> Exported:
         copied, rows = 0, self._log.rows()

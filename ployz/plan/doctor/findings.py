@@ -337,7 +337,7 @@ def _of_overlay(on: _On, said: Readings, silent: set[MachineId]) -> Iterator[Fin
 def _of_files(on: _On, said: Readings, now_ms: int) -> Iterator[Finding]:
     if said.log is not None and said.log.wrong:
         text = f"its log is not what was written: {'; '.join(said.log.wrong)}"
-        yield on.error("log-corrupt", text, "Keep log.db, and look there: ployzctl events verify")
+        yield on.error("log-corrupt", text, "Keep log.db. There, `ployzctl events verify` names each event.")
     if said.identity:
         yield on.error("identity", said.identity, "Restore identity.pem in its state folder, or join it anew.")
     for each in said.certificates:

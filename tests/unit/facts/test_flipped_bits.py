@@ -15,10 +15,12 @@ from typing import Any
 import anyio
 import pytest
 
+from ployz.cli.exported_source import left_by_ployzd
 from ployz.clock import SystemClock
+from ployz.config import LOG_NAME
 from ployz.errors import Corrupt, PloyzError
 from ployz.events.log import Entry
-from ployz.events.mark import MARK_SUFFIX
+from ployz.events.mark import MARK_SUFFIX, Mark, read_mark
 from ployz.events.sqlite_log import SqliteLog
 from ployz.events.types import NodeStarted
 from ployz.events.wal import KEPT_SUFFIX
@@ -145,3 +147,53 @@ def test_a_record_that_was_changed_is_found(tmp_path: Path) -> None:
             connection.execute(change)
         with pytest.raises(Corrupt, match="a record or a lease is not what was committed"):
             anyio.run(opened_facts, tmp_path / "changed", backend="trio")
+
+
+def test_what_a_cut_end_leaves_is_kept_and_named_and_verify_says_what_is_missing(tmp_path: Path) -> None:
+    anyio.run(fill_events, tmp_path / "made", backend="trio")
+    folder = tmp_path / "state"
+    folder.mkdir()
+    for suffix in SUFFIXES:
+        shutil.copyfile(tmp_path / f"killed{suffix}", folder / f"{LOG_NAME}{suffix}")
+    wal = folder / f"{LOG_NAME}-wal"
+    content = bytearray(wal.read_bytes())
+    content[len(content) // 2] ^= 1
+    wal.write_bytes(content)
+
+    for _ in range(2):  # the second time SQLite has made an end of it
+        with left_by_ployzd(folder) as log:
+            head, (lost,) = (verified := log.verify()).head, verified.findings
+        assert 60 < head < 160
+        assert (lost.seq, lost.text.partition(":")[0]) == (head + 1, f"{head + 1} to 160 are missing")
+        with pytest.raises(Corrupt, match=f"it ends with {head}, and had got to 160") as refused:
+            anyio.run(opened_events, folder / LOG_NAME, backend="trio")
+        assert f"is kept in {folder}/{LOG_NAME}{KEPT_SUFFIX}" in refused.value.problem.advice
+    assert (folder / f"{LOG_NAME}{KEPT_SUFFIX}").read_bytes() == content
+
+
+@pytest.mark.parametrize("damaged", ["middle", "last"])
+def test_without_a_mark_what_stands_behind_a_damaged_place_shows_it(tmp_path: Path, damaged: str) -> None:
+    """As after a cut of the power, which may take the last seconds' mark. Only the last transaction may be torn."""
+    head, _, _ = anyio.run(fill_events, tmp_path / "made", backend="trio")
+    (tmp_path / f"killed{MARK_SUFFIX}").unlink()
+    wal = tmp_path / "killed-wal"
+    content = bytearray(wal.read_bytes())
+    content[len(content) // 2 if damaged == "middle" else -1] ^= 1
+    wal.write_bytes(content)
+    if damaged == "last":
+        assert anyio.run(opened_events, tmp_path / "killed", backend="trio")[0] == head - 1
+        return
+    with pytest.raises(Corrupt, match="more lies behind a damaged place of killed-wal"):
+        anyio.run(opened_events, tmp_path / "killed", backend="trio")
+
+
+def test_a_mark_that_is_behind_or_torn_is_no_damage(tmp_path: Path) -> None:
+    whole = anyio.run(fill_events, tmp_path / "made", backend="trio")
+    mark = tmp_path / f"killed{MARK_SUFFIX}"
+    newest = bytearray(mark.read_bytes())
+    slot = max((0, 64), key=lambda at: newest[at : at + 8])
+    newest[slot + 20] ^= 1
+    mark.write_bytes(newest)
+    assert read_mark(tmp_path / "killed") == Mark(159, 159, whole[1][158].hash)
+    assert anyio.run(opened_events, tmp_path / "killed", backend="trio") == whole
+    assert read_mark(tmp_path / "killed") == Mark(160, 160, whole[1][159].hash)
