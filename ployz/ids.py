@@ -22,6 +22,10 @@ SEALED_LENGTH_MAX = (SECRET_BYTES_MAX + 64) * 4 // 3 + 4
 """Characters: a value with what encryption adds, in base64."""
 WIREGUARD_KEY_BYTES = 32
 PORT_MAX = 65535
+MTU_MAX = 1420
+"""The largest packet on the overlay: what 1500 bytes hold of WireGuard over IPv6, which adds 80 (over IPv4: 60)."""
+MTU_MIN = 1280
+"""IPv6 needs it (RFC 8200, section 5)."""
 CERTIFICATE_LENGTH_MAX = 2_000
 """Characters. One with an Ed25519 key and a short name has about 400."""
 
@@ -191,6 +195,13 @@ def endpoint_parts(text: str) -> tuple[IPv4Address | IPv6Address, int]:
     if address.is_unspecified or address.is_multicast:
         raise InvalidName(f"no machine has the address {address}")
     return address, int(port)
+
+
+def mtu_of(text: str) -> int:
+    """The size of a packet on the overlay."""
+    if not (text.isascii() and text.isdigit() and MTU_MIN <= int(text[:5]) <= MTU_MAX):
+        raise InvalidName(f"{text[:24]!r} is no mtu: it is {MTU_MIN} to {MTU_MAX} bytes")
+    return int(text)
 
 
 def endpoint_in_one_form(text: str) -> Endpoint:

@@ -69,6 +69,7 @@ from ployz.host.haproxy.driver import HaproxyGateway
 from ployz.host.private_files import secure_folder
 from ployz.host.readiness import SocketLooks
 from ployz.host.secret_files import SystemSecretFiles
+from ployz.host.soundings import SocketSoundings
 from ployz.host.supervisor import Supervisor
 from ployz.host.wireguard import WireGuard
 from ployz.host.zfs.adapter import SystemZfs
@@ -296,6 +297,7 @@ def _parts(
         sealing_key=read_sealing_key(config.identity),
         vouch=partial(vouch_for, config.identity, config.machine),
         looks=SocketLooks(),
+        soundings=SocketSoundings(),
         names=Dnsmasq(
             folder=config.names_dir,
             programs=config.programs_dir,

@@ -21,6 +21,7 @@ from ployz.actors.messages.workload import ShowWorkload, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.reaching import names_amiss, what_is_reached
 from ployz.actors.routing import overlay_state
+from ployz.actors.sounding import packets_lost
 from ployz.actors.together import together
 from ployz.errors import Code, PloyzError, Problem
 from ployz.host.ports import Container, DatasetState
@@ -73,7 +74,7 @@ class Examination:
 
     async def carry_out(self, position: int) -> Readings:
         parts = self.parts
-        missing, pool, hanging, peers, log, identity, certificates, state, reach, named, *_ = await together(
+        missing, pool, hanging, peers, log, identity, certificates, state, reach, named, packets, *_ = await together(
             partial(self._look, Look.REQUIREMENTS, parts.premises.missing, REQUIREMENTS_S),
             partial(self._look, Look.POOL, self._pool),
             partial(self._look, Look.MOUNTS, self._hanging),
@@ -84,6 +85,7 @@ class Examination:
             partial(self._look, Look.STATE, self._state),
             partial(self._look, Look.REACH, partial(what_is_reached, parts)),
             partial(self._look, Look.NAMES, partial(names_amiss, parts)),
+            partial(self._look, Look.PACKETS, partial(packets_lost, parts)),
             partial(self._look, Look.CONTAINERS, self._containers),
             partial(self._look, Look.DATASETS, self._datasets),
             partial(self._look, Look.GUARDS, self._guards),
@@ -119,6 +121,7 @@ class Examination:
             serving=tuple(slot for name, slot in self._serving if name not in said_already),
             reach=reach,
             names=tuple(named or ()),
+            packets=tuple(packets or ()),
         )
 
     async def _look(self, look: Look, at: Callable[[], Awaitable[T]], limit_s: float = LOOK_S) -> T | None:

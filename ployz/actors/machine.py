@@ -27,6 +27,7 @@ from ployz.actors.messages.machine import (
 )
 from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.parts import Parts
+from ployz.actors.sounding import packets_lost
 from ployz.actors.together import together
 from ployz.actors.work import transact
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
@@ -45,6 +46,7 @@ from ployz.plan.reports import (
     KeepReport,
     MachineReport,
     OwnPort,
+    PacketReport,
     SnapshotReport,
     UncoveredReport,
     VolumeReport,
@@ -99,6 +101,7 @@ class MachineActor(Actor):
             images=tuple(images),
             asides=tuple([each for volume in message.volumes for each in await self._asides(volume, aside)]),
             unreached=tuple(filter(None, unreached)),
+            packets=await self._packets_lost(message.sends_to),
             missing=await self._missing(),
             uncovered=tuple(await self._uncovered(containers)),
             ended=tuple(self._ended(message.namespace, containers)),
@@ -177,6 +180,13 @@ class MachineActor(Actor):
                 else:
                     return None
         return machine
+
+    async def _packets_lost(self, machines: Sequence[MachineId]) -> tuple[PacketReport, ...]:
+        """Where it cannot be asked, nothing is known to be lost."""
+        try:
+            return tuple(await packets_lost(self._parts, machines)) if machines else ()
+        except PloyzError:
+            return ()
 
     async def _asides(self, volume: VolumeRef, aside: Sequence[str]) -> list[AsideReport]:
         folder = names.aside_folder(self._parts.config.root_dataset, volume.namespace)

@@ -16,7 +16,19 @@ from ployz.events.feed import Feed
 from ployz.events.types import DeployCommitted, Fact, MachineRemoved, OperationAborted, VolumeTakenOver
 from ployz.facts.mirror import Mirror
 from ployz.facts.port import FactLog
-from ployz.host.ports import Docker, Folders, Gateway, Guards, Looks, NameServer, Overlay, Premises, SecretFiles, Zfs
+from ployz.host.ports import (
+    Docker,
+    Folders,
+    Gateway,
+    Guards,
+    Looks,
+    NameServer,
+    Overlay,
+    Premises,
+    SecretFiles,
+    Soundings,
+    Zfs,
+)
 from ployz.ids import MachineId, Namespace, OperationId, VolumeRef
 from ployz.plan import names
 from ployz.plan.struggles import Struggles
@@ -51,6 +63,7 @@ class Parts:
     vouch: Callable[[str], str]
     """Signs for a WireGuard key of this machine, with the key by which the others know it."""
     looks: Looks
+    soundings: Soundings
     gateway: Gateway
     streams: Streams
     premises: Premises
@@ -61,6 +74,8 @@ class Parts:
     unsettled: Unsettled = field(factory=Unsettled, init=False)
     struggles: dict[str, Struggles] = field(factory=dict, init=False)
     """What somebody else changes here, by the actor that looks at it again (actors/looking). The doctor reads it."""
+    ways: dict[str, int] = field(factory=dict, init=False)
+    """By the key of a peer, the largest packet to it that the interface on the way takes."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _bridge: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)

@@ -12,9 +12,17 @@ from math import inf
 import anyio
 
 from ployz.actors.core import Actor, handles
-from ployz.actors.looking import LookingAgain
-from ployz.actors.messages.routing import AwaitPosition, ClaimAddress, Reached, ReserveAddress
+from ployz.actors.looking import LOOK_EVERY_S, LookingAgain
+from ployz.actors.messages.routing import (
+    AskWhereabouts,
+    AwaitPosition,
+    ClaimAddress,
+    Reached,
+    ReserveAddress,
+    Whereabouts,
+)
 from ployz.actors.parts import Parts
+from ployz.actors.seeking import Seeker
 from ployz.config import ASK_TIMEOUT_S, Config, Join
 from ployz.errors import Code, PloyzError, Unreachable
 from ployz.events.types import AddressClaimed, AddressReserved
@@ -35,6 +43,8 @@ LISTEN_S = 0.25
 CLOSELY_S = 60.0
 RARELY_S = 5.0
 """A change of a key that nobody has finished may stay for days."""
+LOSSES_S = 3.0
+"""What goes bit by bit is looked at again no more often."""
 
 
 class RoutingActor(Actor):
@@ -50,12 +60,28 @@ class RoutingActor(Actor):
         """As Docker said last. None: it was not asked yet."""
         self._looking = LookingAgain(parts, "overlay", self._look, self._put_back)
 
+    async def started(self) -> None:
+        self._seeker = Seeker(self._parts, self.system)
+
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._listen_for_keys)
             tasks.start_soon(self._watch_bridge)
             tasks.start_soon(self._looking.run)
+            tasks.start_soon(self._seeker.run)
+            tasks.start_soon(self._hear_of_losses)
             tasks.start_soon(self._follow)
+
+    async def _hear_of_losses(self) -> None:
+        """The kernel's own news. Without them there is the timer."""
+        while True:
+            try:
+                await self._parts.overlay.next_loss()
+            except PloyzError:
+                await anyio.sleep(LOOK_EVERY_S)
+                continue
+            self._looking.soon()
+            await anyio.sleep(LOSSES_S)
 
     async def _listen_for_keys(self) -> None:
         """While the key of a machine changes, it is heard with the new one when it has changed: nobody says when."""
@@ -80,6 +106,8 @@ class RoutingActor(Actor):
 
     async def _follow(self) -> None:
         """Follows the facts for good."""
+        with suppress(PloyzError):  # of an overlay that was there before: it is not widened for a moment
+            self._parts.ways = dict(await self._parts.overlay.ways())
         while True:
             position = self._parts.view.position
             try:
@@ -136,11 +164,20 @@ class RoutingActor(Actor):
         with suppress(PloyzError):  # Docker is away, and nobody starts
             await self._see_bridge()
         async with self._applying:
+            await self._find_ways()
             state = self._state()
             wrong = await self._parts.overlay.drift(state)
             if not wrong and addresses.is_sought_elsewhere(state, await self._parts.overlay.status()):
                 await self._parts.overlay.apply(state)
             return wrong
+
+    async def _find_ways(self) -> None:
+        """An interface that takes less than before is nobody's doing here: it is followed, and not told of."""
+        before = self._state()
+        self._parts.ways |= await self._parts.overlay.ways()
+        state = self._state()
+        if state != before:
+            await self._parts.overlay.apply(state)
 
     async def _put_back(self, kinds: frozenset[str]) -> frozenset[str]:
         async with self._applying:
@@ -163,11 +200,18 @@ class RoutingActor(Actor):
             )
         return Reached(self._applied)
 
+    @handles(AskWhereabouts, concurrent=True)
+    async def whereabouts(self, message: AskWhereabouts) -> Whereabouts:
+        return await self._seeker.told(message.machine)
+
     async def _apply(self) -> None:
         async with self._applying:
             view = self._parts.view
             position = view.position
-            await self._parts.overlay.apply(self._state())
+            state = self._state()
+            await self._parts.overlay.apply(state)
+            if not self._parts.ways.keys() >= {peer.public_key for peer in state.peers}:
+                await self._find_ways()
             self._applied = position
         self._news.set()
         self._news = anyio.Event()
@@ -193,6 +237,7 @@ def overlay_state(
         ],
         answering=answering,
         plugged=plugged,
+        ways=parts.ways,
     )
 
 

@@ -17,7 +17,7 @@ from ployz.events.types import (
     MachineKeyRotated,
     MachineSettingChanged,
 )
-from ployz.ids import Certificate, Endpoint, MachineId, WireGuardKey
+from ployz.ids import Certificate, Endpoint, MachineId, WireGuardKey, mtu_of
 from ployz.wire.certificates import certificate_flaw
 
 
@@ -51,6 +51,8 @@ def _flaws_of(fact: Fact) -> Iterator[str]:
             yield from _invalid(WireGuardKey, fact.public_key)
         case MachineSettingChanged(key="endpoint"):
             yield from _invalid(Endpoint, fact.value)
+        case MachineSettingChanged(key="mtu") if fact.value != "auto":
+            yield from _invalid(mtu_of, fact.value)
         case _:
             pass
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from types import MappingProxyType
 from typing import Final, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ployz.events.types import ClusterFounded
 from ployz.host.ports import BridgeNetwork, OverlayPeer, OverlayState, PeerStatus, Station
-from ployz.ids import MachineId, SlotRef
+from ployz.ids import MTU_MAX, MachineId, SlotRef
 from ployz.projections.machines import Member
 from ployz.projections.view import ClusterView
 
@@ -102,6 +103,7 @@ def overlay_state(
     reserved: Iterable[tuple[str, str]] = (),
     answering: Collection[str] = (),
     plugged: Mapping[str, int] | None = None,
+    ways: Mapping[str, int] = MappingProxyType({}),
 ) -> OverlayState:
     """Every address as `me` reaches it. `claimed`: (IPv6, IPv4) of candidates here, which no fact routes yet.
 
@@ -110,6 +112,7 @@ def overlay_state(
     made here ahead of their containers, which are hidden as long as the facts have them on another machine.
     `answering`: keys with which a machine that changes its key has been heard: from then on it has that one.
     `plugged`: of containers here, by IPv4 address, a process in the network of each. None: nobody knows yet.
+    `ways`: by key, the largest packet that goes there, as the interface on the way says.
     """
     claimed, withheld, reserved = list(claimed), list(withheld), list(reserved)
     here = [(slot.ipv6, slot.ipv4) for _, slot in view.placement.slots() if slot.machine == me]
@@ -119,13 +122,18 @@ def overlay_state(
     }
     others = [member for member in view.machines.in_order() if member.machine != me]
     behind = {member.machine: {member.ipv6, member.ipv4} for member in others}
+    mine = view.machines.get(me)
     local = set(candidates)
     for _, slot in view.placement.slots():
         where = local if slot.machine == me else behind.get(slot.machine)
         if where is not None:  # else its machine is gone, and nobody answers there
             where |= {slot.ipv6, slot.ipv4} - candidates
     return OverlayState(
-        peers=tuple(peer for member in others for peer in _peers(member, frozenset(behind[member.machine]), answering)),
+        peers=tuple(
+            evolve(peer, mtu=_mtu(ways.get(peer.public_key), mine, member))
+            for member in others
+            for peer in _peers(member, frozenset(behind[member.machine]), answering)
+        ),
         local=frozenset(local),
         closed=frozenset(elsewhere & {address for pair in withheld for address in pair}),
         hidden=frozenset(elsewhere & {ipv4 for _, ipv4 in reserved}),
@@ -145,6 +153,12 @@ def _peers(member: Member, addresses: frozenset[str], answering: Collection[str]
     has_changed = member.next_key in answering
     yield OverlayPeer(member.public_key, member.endpoint, frozenset() if has_changed else addresses)
     yield OverlayPeer(member.next_key, member.endpoint, addresses if has_changed else frozenset())
+
+
+def _mtu(way: int | None, *ends: Member | None) -> int:
+    """The least that is said of it: by the interface, and of either machine by an operator."""
+    said = [way, *(end.settings.mtu for end in ends if end is not None)]
+    return min((each for each in said if each is not None), default=MTU_MAX)
 
 
 def is_sought_elsewhere(state: OverlayState, status: Iterable[PeerStatus]) -> bool:

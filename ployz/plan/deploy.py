@@ -14,7 +14,7 @@ from ployz.errors import Code, Problem
 from ployz.events.types import Cutover, OperationKind
 from ployz.ids import MachineId, ServiceRef, VolumeRef
 from ployz.manifest import Manifest, to_canonical_json, without_intent
-from ployz.plan import precopy
+from ployz.plan import packets, precopy
 from ployz.plan.assign import Assignment
 from ployz.plan.blockers import Blockers
 from ployz.plan.clashes import check_clashes
@@ -133,7 +133,10 @@ def resolve(
         max_cutover_s=manifest.intent.max_cutover_s,
     )
     plan = evolve(_with_prediction(plan, cutovers), holds=plan_holds(plan, manifest, view))
-    return evolve(plan, blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *found.all())).all())
+    return evolve(
+        plan,
+        blockers=Blockers((*assignment.problems, *_unreachable(plan, reports), *_hanging(reports), *found.all())).all(),
+    )
 
 
 def _check_gone(manifest: Manifest, reports: Reports, blockers: Blockers) -> None:
@@ -164,6 +167,18 @@ def _with_prediction(plan: Plan, cutovers: Sequence[Cutover]) -> Plan:
         predicted_bytes=prediction.last_bytes,
         expected=around,
     )
+
+
+def _hanging(reports: Reports) -> Iterator[Problem]:
+    """What moves is bulk. Found out when it hangs, the service might be stopped by then."""
+    for source, report in sorted(reports.items()):
+        for each in report.packets if isinstance(report, MachineReport) else ():
+            yield Problem(
+                Code.MACHINE_UNREACHABLE,
+                f"packets of {each.sent_bytes} bytes are lost between {source} and {each.machine}, and what moves goes "
+                "straight from one to the other",
+                packets.remedy(each.machine, each.passed_bytes),
+            )
 
 
 def _unreachable(plan: Plan, reports: Reports) -> Iterator[Problem]:

@@ -120,6 +120,16 @@ class AsideReport:
 
 
 @frozen
+class PacketReport:
+    """A machine to which a packet of the size that may be sent does not get, or from which its answer does not come."""
+
+    machine: MachineId
+    sent_bytes: int
+    passed_bytes: int
+    """The largest that did. 0: none of the size that the overlay needs, though small ones do."""
+
+
+@frozen
 class MachineReport:
     machine: MachineId
     position: int
@@ -134,6 +144,8 @@ class MachineReport:
     """Of the asked volumes."""
     unreached: tuple[MachineId, ...] = ()
     """Those of the asked machines that did not answer it."""
+    packets: tuple[PacketReport, ...] = ()
+    """Those of them to which not all arrives that it may send."""
     uncovered: tuple[UncoveredReport, ...] = ()
     """Of the asked namespace, as `ended`."""
     ended: tuple[EndedReport, ...] = ()

@@ -6,24 +6,29 @@ A setting is stored as text, in the one form that its parser writes. What was ne
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from attrs import evolve, field, frozen
 
 from ployz.errors import Code, Refused
-from ployz.ids import InvalidName, Name, endpoint_in_one_form
+from ployz.ids import MTU_MAX, MTU_MIN, InvalidName, Name, endpoint_in_one_form, mtu_of
 from ployz.manifest.quantities import InvalidQuantity, parse_size, size_text
 
 GATEWAY: Final = "gateway"
 BANDWIDTH: Final = "bandwidth"
 ENDPOINT: Final = "endpoint"
+MTU: Final = "mtu"
 LABEL: Final = "label."
-ON, OFF, NONE = "on", "off", "none"
+ON, OFF, NONE, AUTO = "on", "off", "none", "auto"
 KINDS: Final[Mapping[str, str]] = {
     GATEWAY: "on or off: whether HAProxy serves routes there",
     BANDWIDTH: "what volumes may be sent with from there, in bytes a second, such as 50M; or none, for no limit",
     ENDPOINT: "where the others reach its WireGuard, IP:PORT, when its address has changed",
+    MTU: (
+        f"the largest packet of the overlay to and from it, {MTU_MIN} to {MTU_MAX} bytes; or auto, as the "
+        "interfaces on the way take them"
+    ),
     f"{LABEL}NAME": "a word of yours, such as label.zone=cellar; empty takes the label away",
 }
 """Every key, and what it takes."""
@@ -58,6 +63,8 @@ class MachineSettings:
     gateway: bool = False
     bandwidth_bytes_s: int | None = None
     """None: no limit."""
+    mtu: int | None = None
+    """None: as the interfaces on the way take them."""
     labels: Mapping[str, str] = field(factory=dict)
 
     def with_(self, setting: Setting) -> MachineSettings:
@@ -67,6 +74,8 @@ class MachineSettings:
             return evolve(self, gateway=value == ON)
         if key == BANDWIDTH:
             return evolve(self, bandwidth_bytes_s=None if value == NONE else parse_size(value))
+        if key == MTU:
+            return evolve(self, mtu=None if value == AUTO else int(value))
         if key.startswith(LABEL):
             kept = {name: each for name, each in self.labels.items() if name != key.removeprefix(LABEL)}
             return evolve(self, labels=kept | ({key.removeprefix(LABEL): value} if value else {}))
@@ -78,6 +87,7 @@ class MachineSettings:
         return (
             Setting(GATEWAY, ON if self.gateway else OFF),
             Setting(BANDWIDTH, bandwidth),
+            Setting(MTU, AUTO if self.mtu is None else str(self.mtu)),
             *(Setting(f"{LABEL}{name}", value) for name, value in sorted(self.labels.items())),
         )
 
@@ -90,17 +100,8 @@ def parse_setting(text: str) -> Setting:
     key, equals, value = text.partition("=")
     if not equals:
         raise _refused(f"{text[:40]!r} is no setting: write KEY=VALUE")
-    if key == GATEWAY:
-        if value not in {ON, OFF}:
-            raise _refused(f"gateway is on or off, not {value[:40]!r}")
-        return Setting(key, value)
-    if key == BANDWIDTH:
-        return Setting(key, value if value == NONE else _bandwidth(value))
-    if key == ENDPOINT:
-        try:
-            return Setting(key, endpoint_in_one_form(value))
-        except InvalidName as error:
-            raise _refused(str(error)) from None
+    if key in _FORMS:
+        return Setting(key, _FORMS[key](value))
     if key.startswith(LABEL):
         try:
             LabelName(key.removeprefix(LABEL))
@@ -124,7 +125,15 @@ def parse_settings(texts: Iterable[str]) -> tuple[Setting, ...]:
     return settings
 
 
+def _gateway(text: str) -> str:
+    if text not in {ON, OFF}:
+        raise _refused(f"gateway is on or off, not {text[:40]!r}")
+    return text
+
+
 def _bandwidth(text: str) -> str:
+    if text == NONE:
+        return text
     try:
         size_bytes = parse_size(text)
     except InvalidQuantity as error:
@@ -132,6 +141,29 @@ def _bandwidth(text: str) -> str:
     if not BANDWIDTH_BYTES_S_MIN <= size_bytes < 1 << 63:
         raise _refused(f"bandwidth is at least {size_text(BANDWIDTH_BYTES_S_MIN)} a second, or none: not {text[:40]}")
     return size_text(size_bytes)
+
+
+def _endpoint(text: str) -> str:
+    try:
+        return endpoint_in_one_form(text)
+    except InvalidName as error:
+        raise _refused(str(error)) from None
+
+
+def _mtu(text: str) -> str:
+    try:
+        return text if text == AUTO else str(mtu_of(text))
+    except InvalidName as error:
+        raise _refused(f"{error}, or {AUTO}") from None
+
+
+_FORMS: Final[Mapping[str, Callable[[str], str]]] = {
+    GATEWAY: _gateway,
+    BANDWIDTH: _bandwidth,
+    ENDPOINT: _endpoint,
+    MTU: _mtu,
+}
+"""Each value in its one form. `Refused`: it is none."""
 
 
 def _refused(text: str) -> Refused:

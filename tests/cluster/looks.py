@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import anyio
@@ -54,3 +54,27 @@ class OverlayLooks:
             if address in doors or not self.network.passes(self.me.name, there.name):
                 return None
         return there
+
+
+@frozen
+class OverlaySoundings(OverlayLooks):
+    """By the same ways."""
+
+    async def sizes_answered(
+        self,
+        asked: Mapping[str, Collection[int]],
+        *,
+        timeout_s: float,
+    ) -> Mapping[str, frozenset[int]]:
+        await anyio.lowlevel.checkpoint()
+        there = {address: self._there(address) for address in asked}
+        return {
+            address: frozenset(size for size in sizes if self._passes(there[address], size))
+            for address, sizes in asked.items()
+        }
+
+    async def poke(self, address: str) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    def _passes(self, there: Station | None, size: int) -> bool:
+        return there is not None and size <= self.network.packet_bytes.get(frozenset({self.me.name, there.name}), size)

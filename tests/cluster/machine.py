@@ -47,7 +47,7 @@ from ployz.wire.fake_streams import StreamLinks
 from ployz.wire.sealing import SealingKey
 from tests import identities
 from tests.cluster.effects import Effects, Interposed
-from tests.cluster.looks import OverlayLooks, Station
+from tests.cluster.looks import OverlayLooks, OverlaySoundings, Station
 from tests.cluster.network import Network
 from tests.cluster.ordering import Ordering, TellsWhoOrders
 from tests.cluster.snapshots import EVERY_RECORDS, MemoryCompactions, MemorySnapshots
@@ -182,6 +182,7 @@ class Life:
             sealing_key=sealing_key(machine.name),
             vouch=partial(vouch_for, identities.identity(machine.name), machine.name),
             looks=self._port("looks", OverlayLooks(machine, shared.stations, shared.network)),
+            soundings=self._port("soundings", OverlaySoundings(machine, shared.stations, shared.network)),
             names=self._port("names", machine.names),
             gateway=self._port("gateway", machine.gateway),
             streams=self._port("streams", shared.links.at(machine.name, disk)),

@@ -88,6 +88,8 @@ _NO_TROUBLE = _Trouble(lambda _: False, of_reply=False, times=0)
 @define(eq=False)
 class Network:
     random: random.Random
+    packet_bytes: dict[frozenset[MachineId], int] = field(factory=dict, init=False)
+    """What passes between two machines in one packet, where not all does."""
     _stations: dict[MachineId, _Station] = field(factory=dict, init=False)
     _cuts: dict[tuple[MachineId, MachineId], float] = field(factory=dict, init=False)
     """The ways from one machine to another that are cut, and since when."""

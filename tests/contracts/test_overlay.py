@@ -131,6 +131,20 @@ def test_the_peers_are_those_of_the_last_state(subject: Subject) -> None:
     assert subject.places() == dict.fromkeys(WEB, KEY_B)
 
 
+def test_a_peer_is_sought_where_it_is_said_to_be_and_what_is_none_becomes_none(subject: Subject) -> None:
+    async def main() -> None:
+        await subject.overlay.up(CONFIG)
+        await subject.overlay.apply(OverlayState(peers=two_peers(DB, WEB).peers[1:], local=frozenset()))
+        await subject.overlay.seek(KEY_B, "[2001:db8::9]:4711")
+        await subject.overlay.seek(KEY_A, "192.0.2.9:4711")
+        assert [(each.public_key, each.endpoint) for each in await subject.overlay.status()] == [
+            (KEY_B, "[2001:db8::9]:4711")
+        ]
+        assert await subject.overlay.ways() == {KEY_B: 1420}, "nothing leads there"
+
+    wait_for(main)
+
+
 @pytest.mark.parametrize(
     ("state", "expected"),
     [

@@ -216,6 +216,11 @@ with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as cli
     client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     client.connect((address, port))
 """
+SEGMENT = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5) as client:
+    print(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+"""
 
 
 @contextmanager
@@ -353,6 +358,55 @@ def test_whatever_others_take_away_is_seen_and_comes_back(bridged: Rig) -> None:
         assert db.reaches("192.0.2.2"), what
 
 
+LOSSES = """
+import sys
+from functools import partial
+import anyio
+from ployz.host.wireguard.losses import Losses
+
+async def main():
+    losses = Losses(frozenset({"wg0", "br0"}))
+    print("listening", flush=True)
+    for _ in sys.stdin:
+        found = False
+        with anyio.move_on_after(1.0):
+            await losses.next()
+            found = True
+        print("lost" if found else "nothing", flush=True)
+
+anyio.run(main, backend="trio")
+"""
+
+
+def test_the_kernel_tells_what_goes_of_the_overlay_and_nothing_is_heard_of_others(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.place(DB, second)
+    bridged.follow()
+    argv = [*first.namespace.prefix, sys.executable, "-c", LOSSES]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdin is not None
+        assert listener.stdout is not None
+
+        def hears(commands: str) -> str:
+            assert listener.stdin is not None
+            assert listener.stdout is not None
+            first.namespace.run("sh", "-ec", commands)
+            listener.stdin.write("\n")
+            listener.stdin.flush()
+            return listener.stdout.readline().strip()
+
+        try:
+            assert listener.stdout.readline() == "listening\n"
+            hears("true")  # opens its sockets
+            assert (
+                hears("ip link add x0 type bridge; ip link del x0; iptables -N OTHERS; iptables -X OTHERS") == "nothing"
+            )
+            for what in ("routes", "addresses", "down", "ports", "flushed"):
+                assert hears(MEDDLING[what]) == "lost", what
+        finally:
+            listener.kill()
+
+
 def test_looking_changes_nothing_and_costs_little(bridged: Rig) -> None:
     first, second, _ = bridged.machines
     bridged.place(DB, second)
@@ -395,6 +449,31 @@ def test_a_full_packet_passes_without_fragments(bridged: Rig) -> None:
     headers = {"fd77:7:0:1::d": 48, "10.78.0.13": 28}
     for address, size in headers.items():
         web.run("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", str(1420 - size), address)
+
+
+def test_a_narrow_interface_is_found_and_a_way_that_is_said_to_be_narrow_gets_smaller_packets(bridged: Rig) -> None:
+    first, second, third = bridged.machines
+    db, web = bridged.place(DB, first), bridged.place(WEB, second)
+    bridged.follow()
+    first.namespace.run("ip", "link", "set", "eth0", "mtu", "1400")
+    assert wait_for(first.overlay.ways) == {second.key: 1340, third.key: 1340}
+    assert set(wait_for(second.overlay.ways).values()) == {1420}
+
+    second.namespace.run("ip", "link", "set", "eth0", "mtu", "1400")
+    for here, there in ((first, second), (second, first)):
+        state = bridged.state_for(here)
+        narrow = evolve(
+            state, peers=tuple(evolve(each, mtu=1340) for each in state.peers if each.public_key == there.key)
+        )
+        wait_for(partial(here.overlay.apply, narrow))
+        assert wait_for(partial(here.overlay.drift, narrow)) == {}
+    for address, headers in {"fd77:7:0:1::d": 48, "10.78.0.13": 28}.items():
+        web.run("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", str(1328 - headers), address)
+        refused = web.try_("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", str(1329 - headers), address)
+        assert "1328" in refused.stdout + refused.stderr, "the host says what fits"
+    with listening(db):
+        for address in sorted(DB):
+            assert int(web.run(sys.executable, "-c", SEGMENT, address, "5432")) <= 1328 - 40
 
 
 def test_a_state_that_holds_already_is_not_written_again(bridged: Rig) -> None:

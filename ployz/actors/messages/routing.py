@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from ployz.actors.messages.workload import Candidate
-from ployz.ids import OperationId, ServiceRef
+from ployz.ids import MachineId, OperationId, ServiceRef
 from ployz.wire.message import PEER, Done, Message, message
 
 
@@ -41,3 +41,21 @@ class ClaimAddress(Message[Done]):
     operation_id: OperationId
     service: ServiceRef
     candidate: Candidate
+
+
+@frozen
+class Whereabouts:
+    """Of one machine, as WireGuard of another one hears it."""
+
+    endpoint: str
+    """Empty: it is not heard there."""
+    silent_ms: int
+    """Since something of it came; -1: nothing did."""
+
+
+@message("routing.ask_whereabouts", senders=PEER)
+@frozen
+class AskWhereabouts(Message[Whereabouts]):
+    """From a machine that hears nothing of this one any more: where is it heard?"""
+
+    machine: MachineId

@@ -6,9 +6,11 @@ from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 
+import anyio
+
 from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard.changes import places
-from ployz.ids import WireGuardKey
+from ployz.ids import MTU_MAX, WireGuardKey
 
 
 def made_up_key(seed: str) -> WireGuardKey:
@@ -30,6 +32,12 @@ class FakeOverlay:
         """Of each peer that ever spoke, by its key."""
         self.heard_at: dict[str, str] = {}
         """The endpoint of each that has roamed, by its key."""
+        self.unheard: set[str] = set()
+        """The keys of those from which nothing comes; from every other one, always more."""
+        self._received_bytes = 0
+        self.narrow: dict[str, int] = {}
+        """What the interface on the way to a peer takes, by its key, where that is less than MTU_MAX."""
+        self._news = anyio.Event()
         self.changed: dict[str, tuple[str, ...]] = {}
         """By somebody else, by kind: it is so until it is put back."""
 
@@ -56,6 +64,15 @@ class FakeOverlay:
         self._must_be_up()
         return dict(self.changed)
 
+    async def next_loss(self) -> None:
+        await self._news.wait()
+        self._news = anyio.Event()
+
+    def take_away(self, kind: str, *words: str) -> None:
+        """As somebody else does it whom the kernel tells of."""
+        self.changed[kind] = words
+        self._news.set()
+
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
         await self.apply(state)
         for kind in kinds:
@@ -64,16 +81,27 @@ class FakeOverlay:
     async def status(self) -> Sequence[PeerStatus]:
         self._must_be_up()
         peers = self.applied[-1].peers if self.applied else ()
+        self._received_bytes += 1
         return [
             PeerStatus(
                 each.public_key,
                 self.handshake_ages_s.get(each.public_key),
-                0,
+                0 if each.public_key in self.unheard else self._received_bytes,
                 0,
                 self.heard_at.get(each.public_key, each.endpoint),
             )
             for each in peers
         ]
+
+    async def ways(self) -> Mapping[str, int]:
+        self._must_be_up()
+        peers = self.applied[-1].peers if self.applied else ()
+        return {each.public_key: self.narrow.get(each.public_key, MTU_MAX) for each in peers}
+
+    async def seek(self, public_key: str, endpoint: str) -> None:
+        self._must_be_up()
+        if self.applied and any(each.public_key == public_key for each in self.applied[-1].peers):
+            self.heard_at[public_key] = endpoint
 
     async def doors(self) -> frozenset[str]:
         now = self.applied[-1] if self.applied else None

@@ -39,6 +39,7 @@ from ployz.host.ports.machine import (
     Premises,
     SecretFile,
     SecretFiles,
+    Soundings,
     StateRoom,
 )
 from ployz.host.ports.names import HostRecord, NameServer
@@ -100,6 +101,7 @@ __all__ = [
     "SecretFiles",
     "ServerStatus",
     "Snapshot",
+    "Soundings",
     "StateRoom",
     "Station",
     "TcpEntry",

@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 from attrs import field, frozen
 
+from ployz.ids import MTU_MAX
+
 LABEL_PREFIX = "ployz."
 """Every label of ours begins so. A container without one is somebody else's, and its news is not ours."""
 
@@ -146,7 +148,7 @@ class BridgeNetwork:
     ipv6_gateway: str
     ipv4_subnet: str
     ipv4_gateway: str
-    mtu: int = 1420
+    mtu: int = MTU_MAX
     """The overlay's, so that what a container sends fits into the tunnel."""
 
 

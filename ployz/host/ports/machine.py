@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import field, frozen
@@ -95,6 +95,20 @@ class Looks(Protocol):
 
     async def http_answers(self, address: str, port: int, path: str, *, timeout_s: float) -> str | None:
         """GET is answered with a status of 200 to 399."""
+        ...
+
+
+class Soundings(Protocol):
+    """Packets to other machines that only ask whether they arrive."""
+
+    async def sizes_answered(
+        self, asked: Mapping[str, Collection[int]], *, timeout_s: float
+    ) -> Mapping[str, frozenset[int]]:
+        """By IPv6 address of a machine, which of these sizes went there in one packet, and came back."""
+        ...
+
+    async def poke(self, address: str) -> None:
+        """Sends a little to a machine, so that something comes back if it hears this one. Waits for nothing."""
         ...
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from attrs import frozen
+
+from ployz.ids import MTU_MAX
+
+BLOCK_BYTES: Final = 16
+"""WireGuard fills packets up to a multiple of it."""
 
 
 @frozen
@@ -15,6 +20,13 @@ class OverlayPeer:
     """`192.0.2.7:51820` or `[2001:db8::7]:51820`."""
     addresses: frozenset[str]
     """Every single address that lives behind this peer: its own, and those of the instances it runs."""
+    mtu: int = MTU_MAX
+    """No larger packet gets there."""
+
+    @property
+    def packet_bytes(self) -> int:
+        """The largest packet to it that stays within `mtu` when WireGuard has filled it up."""
+        return self.mtu if self.mtu >= MTU_MAX else self.mtu - self.mtu % BLOCK_BYTES
 
 
 @frozen(order=True)
@@ -58,7 +70,7 @@ class OverlayConfig:
     ipv4_subnet: str
     machine_ports: frozenset[int] = frozenset()
     """TCP ports of this machine that are for machines: nothing on the bridge, nor any workload, reaches them."""
-    mtu: int = 1420
+    mtu: int = MTU_MAX
     gateways: tuple[str, ...] = ()
     """The bridge's own addresses with their prefix lengths, IPv6 first. Docker gives them; a flush takes them."""
 
@@ -97,11 +109,25 @@ class Overlay(Protocol):
         """What is not as `up` and `apply` of this state leave it, by kind, each in a few words. Only reads."""
         ...
 
+    async def next_loss(self) -> None:
+        """Returns when something of it may have been taken away since it was last called. `Failed`: nobody says so."""
+        ...
+
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
         """Puts these kinds of what `drift` found back."""
         ...
 
     async def status(self) -> Sequence[PeerStatus]: ...
+
+    async def ways(self) -> Mapping[str, int]:
+        """By the key of each peer, the largest packet to it that the interface on the way takes. MTU_MAX: any, or none
+        leads there.
+        """
+        ...
+
+    async def seek(self, public_key: str, endpoint: str) -> None:
+        """Sends to this peer there from here on, until it is heard elsewhere. A peer that is none stays none."""
+        ...
 
     async def doors(self) -> frozenset[str]:
         """Every address that is closed or hidden now, by the kernel's word."""

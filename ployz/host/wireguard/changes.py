@@ -61,17 +61,17 @@ def changes(
     """The difference between what is (`device`, `paths`) and what ought to be. `now_s` is wall time."""
     remote = {address: key for address, key in places(state).items() if key is not None}
     gone = sorted(paths.routes.keys() - remote.keys())
+    narrow = {peer.public_key: peer.packet_bytes for peer in state.peers if peer.packet_bytes < config.mtu}
+    mtus = {address: narrow[key] for address, key in remote.items() if key in narrow}
     come = sorted(address for address in remote if paths.routes.get(address) != _source(config, address))
+    resized = sorted(address for address in remote if paths.mtus.get(address) != mtus.get(address))
     subnets = (ip_network(config.ipv6_subnet), ip_network(config.ipv4_subnet))
     on_bridge = {address for address in remote if any(ip_address(address) in subnet for subnet in subnets)}
     return Changes(
         wg=tuple(_wg(state, remote, device, now_s)),
         ip=(
             *(line for address in gone for line in _forget(config, address, paths)),
-            *(
-                f"route replace {address} dev {config.interface} src {_source(config, address)} proto static"
-                for address in come
-            ),
+            *(_route(config, address, mtus.get(address)) for address in dict.fromkeys((*come, *resized))),
             *_proxies(config, on_bridge, paths),
         ),
         announce=() if paths.bridge_index is None else tuple(address for address in come if address in on_bridge),
@@ -85,6 +85,12 @@ def canonical(address: str) -> str:
 def _source(config: OverlayConfig, address: str) -> str:
     """What this host calls itself when it speaks to `address`: peers accept nothing else from it."""
     return canonical(config.ipv6 if ":" in address else config.ipv4)
+
+
+def _route(config: OverlayConfig, address: str, mtu: int | None) -> str:
+    """Locked, or the kernel would not heed it in IPv6 packets that it forwards (ip6_dst_mtu_maybe_forward)."""
+    size = "" if mtu is None else f" mtu lock {mtu}"
+    return f"route replace {address} dev {config.interface} src {_source(config, address)}{size} proto static"
 
 
 def _wg(state: OverlayState, remote: Mapping[str, str], device: ObservedDevice, now_s: float) -> Iterator[str]:

@@ -28,6 +28,7 @@ from ployz.host.wireguard.observed import (
     parse_paths,
     parse_uplinks,
 )
+from ployz.host.wireguard.sizes import parse_ways
 from ployz.surroundings import SLOWNESS
 
 DEADLINE_S = 10.0 * SLOWNESS
@@ -67,6 +68,12 @@ class Commands:
             return None
         dump, *paths = (output.text for output in outputs)
         return parse_dump(dump), parse_paths(paths, config.bridge)
+
+    async def interface_mtus(self, hosts: Sequence[str]) -> Mapping[str, int]:
+        """By host, of the route or the interface that leads there. Those to which none leads are left out."""
+        lines = ["link show", *(f"route get {host}" for host in hosts)]
+        output = await self._try("ip", "-j", "-force", "-batch", "-", stdin=_batch(lines))
+        return parse_ways(output.text)
 
     async def bridge_index(self, bridge: str) -> int | None:
         output = await self._do("ip", "-j", "link", "show", "type", "bridge")

@@ -19,6 +19,7 @@ from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.drift import bridge_lines, drift
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
+from ployz.host.wireguard.losses import Losses
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
 from ployz.host.wireguard.ports import TABLE as PORTS
 from ployz.host.wireguard.ports import ports_script
@@ -29,6 +30,8 @@ from ployz.host.wireguard.settings import (
     interface_lines,
     undoubted_lines,
 )
+from ployz.host.wireguard.sizes import fitting, host_of
+from ployz.ids import MTU_MAX
 
 DYING_LOOKS = 20
 DYING_PAUSE_S = 0.05
@@ -48,6 +51,7 @@ class WireGuard:
         self._settled_bridge: int | None = None
         self._ports = ""
         """The rules of `ports`, as the kernel prints what was written."""
+        self._losses = Losses()
         self._doors: str | None = None
         """As they were closed last. None: what a ployzd before this one closed is not known."""
 
@@ -68,6 +72,11 @@ class WireGuard:
         To be called again when anything of it may be lost.
         """
         self._config = config
+        self._losses.interfaces = frozenset({config.interface, config.bridge})
+        with self._losses.ours():
+            await self._bring_up(config)
+
+    async def _bring_up(self, config: OverlayConfig) -> None:
         await self._settle_ports(config)
         device = await self._living_device(config)
         key = await self.public_key()
@@ -88,7 +97,10 @@ class WireGuard:
         Doors come first: a candidate is closed off before anything leads to it. Peers come before routes: a route into
         a tunnel without a peer refuses connections, a missing route only delays them.
         """
-        config, state = self._up(), usable(state)
+        with self._losses.ours():
+            await self._apply(self._up(), usable(state))
+
+    async def _apply(self, config: OverlayConfig, state: OverlayState) -> None:
         device, paths = await self._look(config)
         if paths.bridge_index != self._settled_bridge:
             await self._settle_bridge(config, paths.bridge_index)
@@ -119,7 +131,10 @@ class WireGuard:
 
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
         """What a whole `up` does is done for an interface alone: the rest is put back by itself."""
-        config = self._up()
+        with self._losses.ours():
+            await self._restore(self._up(), state, kinds)
+
+    async def _restore(self, config: OverlayConfig, state: OverlayState, kinds: Collection[str]) -> None:
         if "interface" in kinds:
             await self.up(config)
         seen = await self._commands.see(config)
@@ -144,6 +159,13 @@ class WireGuard:
         if "stations" in kinds:
             self._seats.forget()
 
+    async def next_loss(self) -> None:
+        """In the namespace of this process, whatever the prefix is."""
+        try:
+            await self._losses.next()
+        except OSError as error:
+            raise Failed(Code.OVERLAY_FAILED, f"the kernel does not tell what goes: {error.strerror}") from error
+
     async def status(self) -> Sequence[PeerStatus]:
         """A dead device is `Failed`; the next `apply` brings it back."""
         config = self._up()
@@ -164,6 +186,20 @@ class WireGuard:
             )
             for key, peer in device.peers.items()
         ]
+
+    async def ways(self) -> Mapping[str, int]:
+        device = await self._commands.device(self._up().interface)
+        endpoints = {} if device is None else {key: each.endpoint for key, each in device.peers.items()}
+        hosts = {key: host for key, endpoint in endpoints.items() if (host := host_of(endpoint))}
+        mtus = await self._commands.interface_mtus(sorted(set(hosts.values()))) if hosts else {}
+        return {key: fitting(hosts[key], mtus.get(hosts[key])) if key in hosts else MTU_MAX for key in endpoints}
+
+    async def seek(self, public_key: str, endpoint: str) -> None:
+        """One that is removed in this instant is made again, without addresses: the next look takes it away."""
+        interface = self._up().interface
+        device = await self._commands.device(interface)
+        if device is not None and public_key in device.peers:
+            await self._commands.wg_set(interface, ("peer", public_key, "endpoint", endpoint))
 
     async def doors(self) -> frozenset[str]:
         return await self._commands.doors_now()

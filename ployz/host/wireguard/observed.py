@@ -53,6 +53,8 @@ class ObservedPaths:
 
     routes: Mapping[str, str] = field(factory=dict)
     """Single address -> source address, which is empty if the route has none. Wider routes are none of ours."""
+    mtus: Mapping[str, int] = field(factory=dict)
+    """Of those routes that have one of their own."""
     proxies: frozenset[str] = frozenset()
     bridge_index: int | None = None
     """None: there is no bridge (yet). A bridge that was made anew has another index, and lost its settings."""
@@ -97,6 +99,7 @@ def _peer(line: str) -> tuple[str, ObservedPeer]:
 def parse_paths(texts: list[str], bridge: str) -> ObservedPaths:
     """From `ip -j -batch`: one JSON list a command, in which each entry shows by its keys what it is."""
     routes: dict[str, str] = {}
+    mtus: dict[str, int] = {}
     proxies: set[str] = set()
     bridge_index: int | None = None
     plugs: dict[str, Plug] = {}
@@ -108,11 +111,12 @@ def parse_paths(texts: list[str], bridge: str) -> ObservedPaths:
             own_of_interface = entry.get("protocol") == "kernel"
             if not own_of_interface and "/" not in entry["dst"] and entry["dst"] != "default":
                 routes[entry["dst"]] = entry.get("prefsrc", "")
+                mtus.update((entry["dst"], each["mtu"]) for each in entry.get("metrics", ()) if "mtu" in each)
         elif entry.get("ifname") == bridge:
             bridge_index = entry["ifindex"]
         elif entry.get("master") == bridge:
             plugs[entry["ifname"]] = Plug(entry["ifindex"], entry.get("link_netnsid"))
-    return ObservedPaths(routes, frozenset(proxies), bridge_index, plugs)
+    return ObservedPaths(routes, mtus, frozenset(proxies), bridge_index, plugs)
 
 
 def parse_uplinks(text: str) -> list[str]:

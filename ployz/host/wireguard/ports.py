@@ -2,8 +2,8 @@
 
 A container is on the overlay as every machine is, so an address says little; but what comes over a bridge, or from a
 workload's address, is never a machine. And Linux answers for each of its addresses on every interface (RFC 1122,
-3.3.4.2: the weak host model): what comes for the overlay's by another way has been through no WireGuard. Pure: text for
-`nft -f -`.
+3.3.4.2: the weak host model): what comes for the overlay's by another way has been through no WireGuard. With them, in
+one table that is looked at again, is what sizes.py has to say. Pure: text for `nft -f -`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ployz.host.ports import OverlayConfig
+from ployz.host.wireguard.sizes import segment_lines
 
 TABLE: Final = "ployz_ports"
 """Apart from the doors, which are replaced all the time."""
@@ -27,6 +28,7 @@ def _lines(config: OverlayConfig) -> Iterator[str]:
     yield f"delete table inet {TABLE}"
     yield f"add table inet {TABLE}"
     yield f"add chain inet {TABLE} input {{ type filter hook input priority -10; }}"
+    yield from segment_lines(config, TABLE)
     yield from _only_by_the_overlay(config)
     if not config.machine_ports:
         return

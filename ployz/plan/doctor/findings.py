@@ -13,6 +13,7 @@ from ployz.facts.wellformed import flaws
 from ployz.ids import MachineId
 from ployz.plan.doctor.contests import remedy_of, text_of
 from ployz.plan.doctor.leftovers import RESTART
+from ployz.plan.doctor.packets import narrow
 from ployz.plan.doctor.reach import unreachable
 from ployz.plan.doctor.readings import (
     HANDSHAKE_OLD_MS,
@@ -92,6 +93,7 @@ def findings(
     found = [*_of_authority(authority), *_of_versions(examined), *unfit]
     for each in examined:
         found += _of_machine(each, examined, authority, now_ms)
+    found += [_On(each.machine).error("packets-lost", each.text, each.remedy) for each in narrow(examined)]
     found += [_On(each.machine).error("slot-unreached", each.text, each.remedy) for each in unreachable(examined)]
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
 

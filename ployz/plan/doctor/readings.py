@@ -9,6 +9,7 @@ from attrs import frozen
 
 from ployz.errors import Problem
 from ployz.ids import MachineId, SlotRef, VolumeRef
+from ployz.plan.reports import PacketReport
 
 TROUBLES_MAX: Final = 100
 UNREACHED_MAX: Final = 100
@@ -34,6 +35,7 @@ class Look(StrEnum):
     SLOTS = "slots"
     REACH = "what is reached"
     NAMES = "names"
+    PACKETS = "packets"
 
 
 @frozen
@@ -226,6 +228,8 @@ class Readings:
     """Of those that the facts place on it: they run, have for a while, and nothing is known to be wrong with them."""
     reach: ReachReading | None = None
     names: tuple[NameReading, ...] = ()
+    packets: tuple[PacketReport, ...] = ()
+    """Of the machines to which not all arrive that may be sent."""
 
 
 @frozen

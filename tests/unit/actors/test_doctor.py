@@ -102,6 +102,36 @@ def test_a_docker_that_is_dead_a_pool_that_is_suspended_and_a_link_that_is_dead_
     simulate(body)
 
 
+def test_a_way_that_loses_large_packets_is_found_and_mended_by_what_is_advised() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        cluster.network.packet_bytes = {frozenset({A, B}): 1340, frozenset({B, C}): 1340}
+        text, remedy = await text_of(cluster, "packets-lost")
+        assert text.startswith("packets of 1420 bytes are lost between it and machine-a, machine-c")
+        assert remedy.endswith("ployzctl machine set machine-b mtu=1328")
+        await cluster.ask(C, "machine", SetMachine(B, ("mtu=1328",)))
+        await cluster.agreed()
+        assert {peer.mtu for peer in cluster[B].overlay.applied[-1].peers} == {1328}
+        assert await told(cluster) == set()
+
+    simulate(body)
+
+
+def test_a_narrow_interface_on_the_way_is_followed_by_itself_and_is_no_change_by_others() -> None:
+    async def body(cluster: Cluster) -> None:
+        await well(cluster)
+        cluster[A].overlay.narrow = {cluster[B].key: 1400}
+        await anyio.sleep(30)
+        mtus = {peer.public_key: peer.mtu for peer in cluster[A].overlay.applied[-1].peers}
+        assert mtus == {cluster[B].key: 1400, cluster[C].key: 1420}
+        cluster[A].overlay.narrow = {}
+        await anyio.sleep(30)
+        assert {peer.mtu for peer in cluster[A].overlay.applied[-1].peers} == {1420}
+        assert await told(cluster) == set()
+
+    simulate(body)
+
+
 def test_a_mirror_that_stands_still_is_behind() -> None:
     async def body(cluster: Cluster) -> None:
         await well(cluster)

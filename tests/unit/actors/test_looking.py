@@ -359,3 +359,24 @@ def test_what_a_job_ended_with_while_ployzd_was_away_is_known_after_a_prune() ->
         assert (running(cluster), starts(cluster, A)) == ({}, began)
 
     simulate(body)
+
+
+def test_what_the_kernel_says_to_be_gone_is_looked_at_at_once_and_not_all_the_time() -> None:
+    async def body(cluster: Cluster) -> None:
+        await anyio.sleep(30)
+        overlay = cluster[A].overlay
+        looks = drifts(cluster)
+        overlay.take_away("routes", "10.210.0.16 is missing")
+        await cluster.until(lambda: not overlay.changed, within_s=2)
+        for _ in range(20):
+            overlay.take_away("routes")
+            await anyio.sleep(0.1)
+        assert drifts(cluster) - looks <= 4
+        await anyio.sleep(10)
+        assert await told(cluster) == [TakenAway("routes", ("10.210.0.16 is missing",)), PutBack("routes", 1)]
+
+    simulate(body)
+
+
+def drifts(cluster: Cluster) -> int:
+    return sum((each.machine, each.name, each.done) == (A, "overlay.drift", True) for each in cluster.effects.seen)

@@ -98,6 +98,17 @@ def test_a_source_that_the_coordinator_does_not_reach_is_refused() -> None:
     simulate(body)
 
 
+def test_source_and_target_between_which_large_packets_are_lost_are_refused() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        cluster.network.packet_bytes = {frozenset({A, B}): 1340}
+        error = await assert_refused(cluster, Code.MACHINE_UNREACHABLE, lambda: cluster.begin(C, ApplyMigration(DB, B)))
+        assert "packets of 1420 bytes are lost between machine-a and machine-b" in error.problem.text
+        assert "ployzctl machine set machine-b mtu=1328" in error.problem.advice
+
+    simulate(body)
+
+
 def test_source_and_target_that_do_not_reach_each_other_are_refused() -> None:
     async def body(cluster: Cluster) -> None:
         await deployed(cluster)

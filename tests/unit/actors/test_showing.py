@@ -270,6 +270,7 @@ def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
         assert [f"{each.key}={each.value}" for each in row.settings] == [
             "gateway=on",
             "bandwidth=1M",
+            "mtu=auto",
             "label.zone=cellar",
         ]
         await cluster.agreed()

@@ -16,7 +16,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from ployz.errors import Code, Refused
-from ployz.events.types import Fact, Lifecycle, MachineIdentified, MachineJoined, MachineKeyAnnounced, MachineKeyRotated
+from ployz.events.types import (
+    Fact,
+    Lifecycle,
+    MachineIdentified,
+    MachineJoined,
+    MachineKeyAnnounced,
+    MachineKeyRotated,
+    MachineSettingChanged,
+)
 from ployz.facts.wellformed import check_facts
 from ployz.host.fakes.overlay import made_up_key
 from ployz.host.ports import OverlayPeer, OverlayState
@@ -57,6 +65,10 @@ def test_what_can_be_used_becomes_a_fact() -> None:
             evolve(JOINED, endpoint="[2001:db8::7]:51820"),
             MachineIdentified(B, certificate(B)),
             MachineKeyRotated(B, made_up_key("next")),
+            MachineSettingChanged(B, "endpoint", "[2001:db8::7]:51820"),
+            MachineSettingChanged(B, "mtu", "1340"),
+            MachineSettingChanged(B, "mtu", "auto"),
+            MachineSettingChanged(B, "of a newer ployz", "anything"),
         ]
     )
 
@@ -76,6 +88,11 @@ BAD: dict[str, Fact] = {
     "a certificate with another kind of key": MachineIdentified(B, certificate_with(CURVE)),
     "a certificate that another key signed": MachineIdentified(B, certificate_with(OURS, OTHER)),
     "a next key that is none": MachineKeyAnnounced(B, "next", ""),
+    "an endpoint from now on that has no port": MachineSettingChanged(B, "endpoint", "192.0.2.2"),
+    "an endpoint from now on with options for wg": MachineSettingChanged(B, "endpoint", "192.0.2.2:51820 remove"),
+    "no endpoint from now on": MachineSettingChanged(B, "endpoint", ""),
+    "an mtu that no packet of IPv6 has": MachineSettingChanged(B, "mtu", "576"),
+    "an mtu with options for ip": MachineSettingChanged(B, "mtu", "1400 via"),
 }
 
 

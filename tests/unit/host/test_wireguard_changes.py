@@ -122,6 +122,21 @@ def test_a_route_with_another_source_is_replaced() -> None:
     assert difference((device, paths), A).ip == ("route replace 10.77.0.2 dev wg0 src 10.77.0.1 proto static",)
 
 
+def test_a_peer_that_takes_only_smaller_packets_has_routes_that_say_so_and_loses_them_when_it_takes_all() -> None:
+    narrow = evolve(A, mtu=1340)
+    assert difference(kernel(A, B), narrow, B).ip == (
+        "route replace 10.77.0.2 dev wg0 src 10.77.0.1 mtu lock 1328 proto static",
+        "route replace fd77:7::2 dev wg0 src fd77:7::1 mtu lock 1328 proto static",
+    )
+    device, paths = kernel(A)
+    paths = evolve(paths, mtus=dict.fromkeys(A.addresses, 1328))
+    assert difference((device, paths), narrow) == Changes()
+    assert difference((device, paths), A).ip == (
+        "route replace 10.77.0.2 dev wg0 src 10.77.0.1 proto static",
+        "route replace fd77:7::2 dev wg0 src fd77:7::1 proto static",
+    )
+
+
 def test_a_stranger_in_the_allowed_addresses_is_removed() -> None:
     device, paths = kernel(A)
     stranger = evolve(device.peers["key-a"], addresses=A.addresses | {"10.0.0.0/8"})

@@ -41,7 +41,7 @@ def test_a_device_without_a_key_has_none() -> None:
 
 def test_paths_are_ours_on_our_bridge_and_not_the_kernels() -> None:
     ipv4 = (
-        '[{"dst":"10.78.0.13","protocol":"static","scope":"link","prefsrc":"10.77.0.1","flags":[]}]\n'
+        '[{"dst":"10.78.0.13","protocol":"static","scope":"link","prefsrc":"10.77.0.1","flags":[],"metrics":[{"mtu":1328}]}]\n'
         '[{"ifindex":3,"ifname":"docker0"},{"ifindex":4,"ifname":"br0","mtu":1420}]\n'
     )
     ipv6 = (
@@ -51,6 +51,7 @@ def test_paths_are_ours_on_our_bridge_and_not_the_kernels() -> None:
     )
     assert parse_paths([ipv4, ipv6], "br0") == ObservedPaths(
         routes={"10.78.0.13": "10.77.0.1", "fd77:7:0:1::d": ""},
+        mtus={"10.78.0.13": 1328},
         proxies=frozenset({"fd77:7:0:1::d"}),
         bridge_index=4,
     )

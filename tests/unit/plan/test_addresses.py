@@ -19,6 +19,7 @@ from ployz.plan.addresses import (
     unique_local_prefix,
 )
 from ployz.projections.placement import NamespaceState
+from ployz.projections.settings import Setting
 from ployz.projections.view import ClusterView
 from ployz.wire.certificates import certificate_of, new_identity, private_key_of, vouch
 from tests.unit.plan.bounds import BOUNDED
@@ -274,3 +275,19 @@ def test_a_machine_that_is_heard_knows_best_where_it_is_and_any_other_is_where_i
     state = OverlayState((OverlayPeer("key", "192.0.2.7:51820", frozenset()),), frozenset())
     stranger = PeerStatus("other", None, 0, 0, "192.0.2.1:51820")
     assert is_sought_elsewhere(state, [stranger, PeerStatus("key", age_s, 0, 0, endpoint)]) is elsewhere
+
+
+def test_a_packet_is_as_small_as_either_machine_or_the_way_between_them_needs_it() -> None:
+    world = postgres()
+
+    def mtus(me: MachineId, **ways: int) -> dict[str, int]:
+        keys = {each.replace("_", "-"): mtu for each, mtu in ways.items()}
+        return {peer.public_key: peer.mtu for peer in overlay_state(world.view, me, [], ways=keys).peers}
+
+    assert mtus(A, key_2=1400) == {"key-2": 1400, "key-3": 1420}
+    world.view.machines._members[B] = world.view.machines[B].with_(Setting("mtu", "1340"))
+    assert mtus(A) == {"key-2": 1340, "key-3": 1420}
+    assert mtus(A, key_2=1300, key_3=1400) == {"key-2": 1300, "key-3": 1400}
+    assert mtus(B) == {"key-1": 1340, "key-3": 1340}
+    world.view.machines._members[B] = world.view.machines[B].with_(Setting("mtu", "auto"))
+    assert mtus(B) == {"key-1": 1420, "key-3": 1420}

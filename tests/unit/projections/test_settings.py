@@ -15,6 +15,8 @@ from ployz.projections.settings import MachineSettings, Setting, parse_setting, 
         ("bandwidth=none", "bandwidth=none"),
         ("endpoint=192.0.2.9:051820", "endpoint=192.0.2.9:51820"),
         ("endpoint=[2001:DB8:0::9]:51820", "endpoint=[2001:db8::9]:51820"),
+        ("mtu=01340", "mtu=1340"),
+        ("mtu=auto", "mtu=auto"),
         ("label.zone=Cellar_2", "label.zone=Cellar_2"),
         ("label.zone=", "label.zone="),
     ],
@@ -35,6 +37,10 @@ def test_a_setting_is_stored_in_one_form(text: str, stored: str) -> None:
         ("endpoint=192.0.2.9", "'192.0.2.9' is no endpoint"),
         ("endpoint=", "'' is no endpoint"),
         ("endpoint=0.0.0.0:51820", "no machine has the address"),
+        ("mtu=1279", "'1279' is no mtu: it is 1280 to 1420 bytes, or auto"),
+        ("mtu=14200", "is no mtu"),
+        ("mtu=", "is no mtu"),
+        ("mtu=\u0661\u0663\u0664\u0660", "is no mtu"),
         ("label.=x", "label name is not empty"),
         ("label.a_b=x", "no label name"),
         ("label.zone=two words", "is no label"),
@@ -55,7 +61,7 @@ def test_a_key_is_given_once() -> None:
 
 
 def test_what_was_never_set_has_its_default() -> None:
-    assert [str(each) for each in MachineSettings().listed()] == ["gateway=off", "bandwidth=none"]
+    assert [str(each) for each in MachineSettings().listed()] == ["gateway=off", "bandwidth=none", "mtu=auto"]
 
 
 def test_settings_follow_each_other_and_the_last_one_counts() -> None:
