@@ -105,11 +105,8 @@ async def run_node(config: Config, supervisor: Supervisor) -> None:
     cluster = _cluster(config)
     own_ipv6, own_ipv4, subnets = own_addresses(config)
     clock = SystemClock()
-    async with (
-        _event_log(config, clock) as log,
-        CompactionFile(config.compaction_path) as compactions,
-        DockerEngine(socket=str(config.docker_socket), network=BRIDGE_NETWORK_NAME) as docker,
-    ):
+    docker = DockerEngine(socket=str(config.docker_socket), network=BRIDGE_NETWORK_NAME)
+    async with _event_log(config, clock) as log, CompactionFile(config.compaction_path) as compactions:
         identity = partial(Identity, config.machine, cluster)
         compactor = Compactor(log, compactions, EVERY_RECORDS)
         snapshots = SnapshotKeeper(log, SnapshotFile(config.snapshot_path), compactor)

@@ -174,11 +174,8 @@ def remove_containers(engine: Engine) -> None:
 async def opened(world: World) -> AsyncIterator[Docker]:
     docker = world.docker()
     if isinstance(docker, DockerEngine):
-        async with docker:
-            await docker.ensure_network(NETWORK)
-            yield docker
-    else:
-        yield docker
+        await docker.ensure_network(NETWORK)
+    yield docker
 
 
 def run(world: World, test: Callable[[Docker], Awaitable[None]]) -> None:

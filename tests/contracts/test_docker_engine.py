@@ -43,9 +43,9 @@ def sleeper(engine: Engine) -> Iterator[ContainerSpec]:
 def run(engine: Engine, test: Callable[[DockerEngine], Awaitable[None]]) -> None:
     async def main() -> None:
         with anyio.fail_after(TEST_S):
-            async with DockerEngine(socket=engine.socket, network=NETWORK.name) as docker:
-                await docker.ensure_network(NETWORK)
-                await test(docker)
+            docker = DockerEngine(socket=engine.socket, network=NETWORK.name)
+            await docker.ensure_network(NETWORK)
+            await test(docker)
 
     anyio.run(main, backend="trio")
 

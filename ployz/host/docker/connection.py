@@ -6,18 +6,18 @@ What a request means is engine.py's affair; here is only how one is made and how
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import anyio
 from attrs import frozen
 
 from ployz.errors import Code, Failed
+from ployz.host.docker.exchange import Broken, Exchange, NotConnected, Request, exchange
 from ployz.host.docker.translate import api_version
-from ployz.host.http_client import httpx
 from ployz.surroundings import SLOWNESS
 
 API_OLDEST: Final = (1, 41)
@@ -26,9 +26,6 @@ API_NEWEST: Final = (1, 51)
 
 ANSWER_S: Final = 30.0 * SLOWNESS
 """For a request that only reads or writes Docker's books. A busy machine's dockerd can take seconds."""
-
-_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""httpx would read the machine's certificates, which takes longer than the request; a unix socket needs none."""
 
 
 @frozen
@@ -54,23 +51,15 @@ class Connection:
     def __init__(self, socket: str) -> None:
         self.socket = socket
         self._engine: Engine | None = None
-        self._client = httpx.AsyncClient(
-            base_url="http://docker",  # a Host header that Docker accepts; nothing is looked up
-            transport=httpx.AsyncHTTPTransport(uds=socket, verify=_NO_TLS),
-            timeout=httpx.Timeout(None, connect=5),  # a whole call has one deadline, below; httpx knows only pauses
-            trust_env=False,
-        )
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
 
     async def engine(self) -> Engine:
         """Asked once, and again after the engine has been away: it may come back as another version."""
         if self._engine is None:
-            with self.deadline("tell its version", ANSWER_S):
-                response = await self._client.get("/version")
-            _refuse(response, "tell its version", ())
-            self._engine = _negotiate(response.json())
+            doing = "tell its version"
+            with self.deadline(doing, ANSWER_S):
+                status, said = await self._asked(Request("GET", "/version"))
+            _refuse(status, said, doing, ())
+            self._engine = _negotiate(_decoded(said))
         return self._engine
 
     async def call(
@@ -88,13 +77,17 @@ class Connection:
         """One request, with JSON or with `content`. `doing` completes "Docker could not …"; `also` are statuses that
         are answers, not errors.
         """
-        engine = await self.engine()
+        request = _request(method, (await self.engine()).path(path), query, body, content)
         with self.deadline(doing, deadline_s):
-            response = await self._client.request(method, engine.path(path), params=query, json=body, content=content)
-        if response.status_code == HTTPStatus.BAD_REQUEST:
+            status, said = await self._asked(request)
+        if status == HTTPStatus.BAD_REQUEST:
             self._engine = None  # it may have been replaced by one that refuses this version: ask again next time
-        _refuse(response, doing, also)
-        return Answer(response.status_code, _decoded(response))
+        _refuse(status, said, doing, also)
+        return Answer(status, _decoded(said))
+
+    async def _asked(self, request: Request) -> tuple[int, bytes]:
+        async with exchange(self.socket, request) as answer:
+            return answer.status, await answer.read()
 
     @asynccontextmanager
     async def stream(
@@ -106,18 +99,14 @@ class Connection:
         deadline_s: float,
         query: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """One request whose answer comes piece by piece; read it to its end.
-
-        Leaving in mid-stream would leave httpx's generators to the garbage collector, which trio objects to.
-        """
-        engine = await self.engine()
+    ) -> AsyncIterator[Exchange]:
+        """One request whose answer comes piece by piece."""
+        request = _request(method, (await self.engine()).path(path), query, body, None)
         with self.deadline(doing, deadline_s):
-            async with self._client.stream(method, engine.path(path), params=query, json=body) as response:
-                if response.is_error:
-                    await response.aread()
-                _refuse(response, doing, ())
-                yield response.aiter_raw()
+            async with exchange(self.socket, request) as answer:
+                if answer.is_error:
+                    _refuse(answer.status, await answer.read(), doing, ())
+                yield answer
 
     @contextmanager
     def deadline(self, doing: str, deadline_s: float) -> Iterator[None]:
@@ -131,14 +120,12 @@ class Connection:
                 f"Docker could not {doing} within {deadline_s:g} s",
                 "Whether it took effect is not known: look before you repeat it.",
             ) from error
-        except httpx.ConnectError as error:
+        except NotConnected as error:
             self._engine = None
             raise absent(self.socket, error) from error
-        except httpx.TransportError as error:
+        except Broken as error:
             self._engine = None
-            raise Failed(
-                Code.DOCKER_FAILED, f"Docker went away while it was to {doing}: {str(error) or type(error).__name__}"
-            ) from error
+            raise Failed(Code.DOCKER_FAILED, f"Docker went away while it was to {doing}: {error}") from error
 
 
 def absent(socket: str, error: Exception) -> Failed:
@@ -162,21 +149,35 @@ def _negotiate(value: Mapping[str, Any]) -> Engine:
     return Engine(value["Version"], spoken)
 
 
-def _refuse(response: httpx.Response, doing: str, also: tuple[int, ...]) -> None:
-    if response.status_code < HTTPStatus.BAD_REQUEST or response.status_code in also:
-        return
-    raise Failed(Code.DOCKER_FAILED, f"Docker could not {doing}: {_message(response)}")
+def _request(
+    method: str,
+    path: str,
+    query: Mapping[str, str | int] | None,
+    body: Mapping[str, Any] | None,
+    content: bytes | None,
+) -> Request:
+    target = f"{path}?{urlencode(query)}" if query else path
+    if body is not None:
+        return Request(method, target, json.dumps(body).encode(), "application/json")
+    if content is not None:
+        return Request(method, target, content, "application/x-tar")
+    return Request(method, target)
 
 
-def _message(response: httpx.Response) -> str:
-    value = _decoded(response)
+def _refuse(status: int, said: bytes, doing: str, also: tuple[int, ...]) -> None:
+    if status >= HTTPStatus.BAD_REQUEST and status not in also:
+        raise Failed(Code.DOCKER_FAILED, f"Docker could not {doing}: {_message(status, said)}")
+
+
+def _message(status: int, said: bytes) -> str:
+    value = _decoded(said)
     if isinstance(value, dict) and isinstance(value.get("message"), str):
         return " ".join(value["message"].split())
-    return f"HTTP status {response.status_code}"
+    return f"HTTP status {status}"
 
 
-def _decoded(response: httpx.Response) -> Any:
+def _decoded(said: bytes) -> Any:
     try:
-        return json.loads(response.content) if response.content else None
+        return json.loads(said) if said else None
     except ValueError:
         return None

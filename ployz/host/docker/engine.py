@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import quote
 
 import anyio
@@ -44,10 +43,7 @@ _CONFLICT: Final = HTTPStatus.CONFLICT
 
 
 class DockerEngine:
-    """Docker as it runs on this machine. Containers it makes are on one network, at fixed addresses.
-
-    Use it as an async context: it keeps connections open.
-    """
+    """Docker as it runs on this machine. Containers it makes are on one network, at fixed addresses."""
 
     def __init__(self, *, socket: str, network: str) -> None:
         """`socket`: the path of the engine's unix socket. `network`: the name given to `ensure_network`."""
@@ -55,14 +51,6 @@ class DockerEngine:
         self._network = network
         self._processes: dict[str, int] = {}
         """By endpoint, which is another one after each start."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._connection.aclose()
 
     async def version(self) -> str:
         return (await self._connection.engine()).version

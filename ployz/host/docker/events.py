@@ -1,7 +1,4 @@
-"""Docker's news, as one long answer that never ends by itself.
-
-Not over httpx: its streams are async generators, which trio cannot clean up when a reader leaves in mid-stream.
-"""
+"""Docker's news, as one long answer that never ends by itself."""
 
 from __future__ import annotations
 
@@ -9,14 +6,15 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import urlencode
 
 import anyio
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from ployz.errors import Code, Failed
 from ployz.host.docker.connection import ANSWER_S, Engine, absent
+from ployz.host.docker.exchange import Broken, Exchange, NotConnected, Request, exchange
 from ployz.host.docker.translate import EVENT_FILTER, container_event
 from ployz.host.ports import ContainerEvent
 
@@ -25,38 +23,50 @@ _LINE_BYTES_MAX: Final = 1024 * 1024
 
 
 class _News:
-    def __init__(self, lines: BufferedByteReceiveStream) -> None:
-        self._lines = lines
+    def __init__(self, answer: Exchange) -> None:
+        self._answer = answer
+        self._lines: list[bytes] = []
+        self._rest = b""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ContainerEvent:
         while True:
-            try:
-                line = await self._lines.receive_until(b"\n", _LINE_BYTES_MAX)
-            except (anyio.IncompleteRead, anyio.BrokenResourceError):
-                raise StopAsyncIteration from None
-            event = container_event(json.loads(line))
+            while not self._lines:
+                await self._more()
+            event = container_event(json.loads(self._lines.pop(0)))
             if event is not None:
                 return event
+
+    async def _more(self) -> None:
+        try:
+            piece = await anext(self._answer)
+        except Broken:
+            raise StopAsyncIteration from None
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        self._lines = [each for each in lines if each.strip()]
+        if len(self._rest) > _LINE_BYTES_MAX:
+            raise StopAsyncIteration
 
 
 @asynccontextmanager
 async def subscribe(socket: str, engine: Engine) -> AsyncIterator[AsyncIterator[ContainerEvent]]:
     """The news from now on, until Docker goes away. There is no other deadline: silence is no failure here."""
-    since = _now()
+    query = urlencode({"since": _now(), "filters": EVENT_FILTER})
     try:
-        stream = await anyio.connect_unix(socket)
-    except OSError as error:
+        with anyio.CancelScope(deadline=anyio.current_time() + ANSWER_S) as beginning:
+            async with exchange(socket, Request("GET", f"{engine.path('/events')}?{query}")) as answer:
+                if answer.status != HTTPStatus.OK:
+                    raise Failed(Code.DOCKER_FAILED, f"Docker could not tell its news: HTTP status {answer.status}")
+                beginning.deadline = float("inf")
+                yield _News(answer)
+    except NotConnected as error:
         raise absent(socket, error) from error
-    async with stream:
-        lines = BufferedByteReceiveStream(stream)
-        query = urlencode({"since": since, "filters": EVENT_FILTER})
-        # HTTP/1.0, so that the answer is not cut into chunks: its lines come as they are, up to the end.
-        await stream.send(f"GET {engine.path('/events')}?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        await _begin(lines)
-        yield _News(lines)
+    except Broken as error:
+        raise Failed(Code.DOCKER_FAILED, "Docker went away while it was to tell its news") from error
+    if beginning.cancelled_caught:
+        raise Failed(Code.TIMED_OUT, f"Docker did not begin to tell its news within {ANSWER_S:g} s")
 
 
 def _now() -> str:
@@ -66,17 +76,3 @@ def _now() -> str:
     """
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{seconds}.{nanoseconds:09d}"
-
-
-async def _begin(lines: BufferedByteReceiveStream) -> None:
-    """Reads the head of the answer."""
-    try:
-        with anyio.fail_after(ANSWER_S):
-            head = await lines.receive_until(b"\r\n\r\n", _LINE_BYTES_MAX)
-    except (anyio.IncompleteRead, anyio.BrokenResourceError) as error:
-        raise Failed(Code.DOCKER_FAILED, "Docker went away while it was to tell its news") from error
-    except TimeoutError as error:
-        raise Failed(Code.TIMED_OUT, f"Docker did not begin to tell its news within {ANSWER_S:g} s") from error
-    status = head.split(b"\r\n", 1)[0]
-    if status.split()[1:2] != [b"200"]:
-        raise Failed(Code.DOCKER_FAILED, f"Docker could not tell its news: {status.decode(errors='replace')}")

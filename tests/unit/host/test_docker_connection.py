@@ -58,8 +58,8 @@ async def listening(prepared: Prepared, socket: Path) -> AsyncIterator[str]:
 def run(prepared: Prepared, folder: Path, test: Callable[[DockerEngine], Awaitable[None]]) -> None:
     async def main() -> None:
         with anyio.fail_after(TEST_S):
-            async with listening(prepared, folder / "s") as socket, DockerEngine(socket=socket, network="n") as docker:
-                await test(docker)
+            async with listening(prepared, folder / "s") as socket:
+                await test(DockerEngine(socket=socket, network="n"))
 
     anyio.run(main, backend="trio")
 
@@ -161,13 +161,10 @@ def test_an_engine_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) 
     async def main() -> None:
         async with listening(prepared, tmp_path / "s") as socket:
             connection = Connection(socket)
-            try:
-                await connection.engine()
-                prepared.silent = True
-                with pytest.raises(Failed) as caught, anyio.fail_after(TEST_S):
-                    await connection.call("GET", "/info", "say how it is", deadline_s=0.01)
-            finally:
-                await connection.aclose()
+            await connection.engine()
+            prepared.silent = True
+            with pytest.raises(Failed) as caught, anyio.fail_after(TEST_S):
+                await connection.call("GET", "/info", "say how it is", deadline_s=0.01)
         assert caught.value.code is Code.TIMED_OUT
         assert caught.value.problem.advice
 
@@ -176,9 +173,8 @@ def test_an_engine_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) 
 
 def test_where_no_docker_is_the_error_says_what_to_do(tmp_path: Path) -> None:
     async def main() -> None:
-        async with DockerEngine(socket=str(tmp_path / "none"), network="n") as docker:
-            with pytest.raises(Failed) as caught:
-                await docker.version()
+        with pytest.raises(Failed) as caught:
+            await DockerEngine(socket=str(tmp_path / "none"), network="n").version()
         assert caught.value.code is Code.MISSING_PART
         assert str(tmp_path / "none") in caught.value.problem.text
         assert "systemctl start docker" in caught.value.problem.advice
