@@ -100,7 +100,7 @@ DEFAULT: Final = (
     Part("fuzz", "a bounded part of bin/fuzz", Lane.PROCESSOR, (suite("fuzz", "fuzz", "-n", "2", nice=NICE),)),
     Part(
         "sim",
-        "3,000 simulated runs with faults, and every mutant",
+        "2,000 simulated runs with faults, and every mutant",
         Lane.PROCESSOR,
         (suite("sim", "sim", nice=NICE),),
     ),

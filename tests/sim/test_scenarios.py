@@ -13,7 +13,7 @@ from tests.sim.report import Report
 from tests.sim.scenario import draw
 from tests.sim.workers import Job, Run, play, seeds
 
-RUNS = int(os.environ.get("PLOYZ_SIM_RUNS", "3000"))
+RUNS = int(os.environ.get("PLOYZ_SIM_RUNS", "2000"))
 """A part of them is no other selection each time: it is the first so many seeds."""
 KINDS = {each.__name__ for each in get_args(Fault)}
 
