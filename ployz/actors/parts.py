@@ -75,7 +75,7 @@ class Parts:
     struggles: dict[str, Struggles] = field(factory=dict, init=False)
     """What somebody else changes here, by the actor that looks at it again (actors/looking). The doctor reads it."""
     ways: dict[str, int] = field(factory=dict, init=False)
-    """By the key of a peer, the largest packet to it that the interface on the way takes."""
+    """By the key of a peer, the largest packet that the interfaces on the way take (actors/ways)."""
     _changed: anyio.Event = field(factory=anyio.Event, init=False)
     _bridge: anyio.Event = field(factory=anyio.Event, init=False)
     _decided: set[Namespace] = field(factory=set, init=False)

@@ -19,10 +19,12 @@ from ployz.actors.messages.routing import (
     ClaimAddress,
     Reached,
     ReserveAddress,
+    TellWay,
     Whereabouts,
 )
 from ployz.actors.parts import Parts
 from ployz.actors.seeking import Seeker
+from ployz.actors.ways import Ways
 from ployz.config import ASK_TIMEOUT_S, Config, Join
 from ployz.errors import Code, PloyzError, Unreachable
 from ployz.events.types import AddressClaimed, AddressReserved
@@ -32,7 +34,7 @@ from ployz.plan import addresses, names
 from ployz.plan.struggles import Wrong
 from ployz.projections.machines import Member
 from ployz.projections.operations import Status
-from ployz.wire.message import Done
+from ployz.wire.message import Done, Peer
 
 RETRY_S = 1.0
 """After the kernel refused something: it is asserted again, and again."""
@@ -62,6 +64,7 @@ class RoutingActor(Actor):
 
     async def started(self) -> None:
         self._seeker = Seeker(self._parts, self.system)
+        self._ways = Ways(self._parts, self.system)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -69,6 +72,7 @@ class RoutingActor(Actor):
             tasks.start_soon(self._watch_bridge)
             tasks.start_soon(self._looking.run)
             tasks.start_soon(self._seeker.run)
+            tasks.start_soon(self._ways.run)
             tasks.start_soon(self._hear_of_losses)
             tasks.start_soon(self._follow)
 
@@ -107,7 +111,7 @@ class RoutingActor(Actor):
     async def _follow(self) -> None:
         """Follows the facts for good."""
         with suppress(PloyzError):  # of an overlay that was there before: it is not widened for a moment
-            self._parts.ways = dict(await self._parts.overlay.ways())
+            await self._ways.find()
         while True:
             position = self._parts.view.position
             try:
@@ -174,7 +178,7 @@ class RoutingActor(Actor):
     async def _find_ways(self) -> None:
         """An interface that takes less than before is nobody's doing here: it is followed, and not told of."""
         before = self._state()
-        self._parts.ways |= await self._parts.overlay.ways()
+        await self._ways.find()
         state = self._state()
         if state != before:
             await self._parts.overlay.apply(state)
@@ -203,6 +207,15 @@ class RoutingActor(Actor):
     @handles(AskWhereabouts, concurrent=True)
     async def whereabouts(self, message: AskWhereabouts) -> Whereabouts:
         return await self._seeker.told(message.machine)
+
+    @handles(TellWay, concurrent=True)
+    async def tell_way(self, message: TellWay) -> Done:
+        before = self._state()
+        if isinstance(self.sender, Peer):
+            self._ways.take(self.sender.machine, message.mtu)
+        if self._state() != before:
+            await self._apply()
+        return Done()
 
     async def _apply(self) -> None:
         async with self._applying:

@@ -59,3 +59,11 @@ class AskWhereabouts(Message[Whereabouts]):
     """From a machine that hears nothing of this one any more: where is it heard?"""
 
     machine: MachineId
+
+
+@message("routing.tell_way", senders=PEER)
+@frozen
+class TellWay(Message[Done]):
+    """From a machine whose interface on the way to this one takes only smaller packets. Said again while it is so."""
+
+    mtu: int

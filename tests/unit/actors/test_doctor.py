@@ -117,17 +117,26 @@ def test_a_way_that_loses_large_packets_is_found_and_mended_by_what_is_advised()
     simulate(body)
 
 
+def mtus(cluster: Cluster, machine: MachineId) -> dict[str, int]:
+    return {peer.public_key: peer.mtu for peer in cluster[machine].overlay.applied[-1].peers}
+
+
 def test_a_narrow_interface_on_the_way_is_followed_by_itself_and_is_no_change_by_others() -> None:
     async def body(cluster: Cluster) -> None:
         await well(cluster)
         cluster[A].overlay.narrow = {cluster[B].key: 1400}
         await anyio.sleep(30)
-        mtus = {peer.public_key: peer.mtu for peer in cluster[A].overlay.applied[-1].peers}
-        assert mtus == {cluster[B].key: 1400, cluster[C].key: 1420}
+        assert mtus(cluster, A) == {cluster[B].key: 1400, cluster[C].key: 1420}
+        assert mtus(cluster, B) == {cluster[A].key: 1400, cluster[C].key: 1420}, "its own interface takes more"
+        cluster.network.packet_bytes = {frozenset({A, B}): 1400}
+        assert await told(cluster) == set()
+        await anyio.sleep(600)
+        assert mtus(cluster, B)[cluster[A].key] == 1400, "it is said again"
         cluster[A].overlay.narrow = {}
         await anyio.sleep(30)
-        assert {peer.mtu for peer in cluster[A].overlay.applied[-1].peers} == {1420}
-        assert await told(cluster) == set()
+        assert set(mtus(cluster, A).values()) == {1420}
+        await anyio.sleep(300)
+        assert set(mtus(cluster, B).values()) == {1420}, "it is not said any more"
 
     simulate(body)
 
