@@ -88,6 +88,19 @@ def make_room(cluster: Cluster) -> None:
         cluster[B].zfs.remove("tank/other", "fill")
 
 
+def claim_fails(cluster: Cluster) -> None:
+    """The first state of the target's overlay in which the candidate's addresses are there."""
+
+    async def fail(effect: Effect) -> None:
+        raise Failed(Code.PART_FAILED, "overlay.apply was made to fail")
+
+    def claims(effect: Effect) -> bool:
+        applies = (effect.machine, effect.name, effect.done) == (B, "overlay.apply", False)
+        return applies and bool(effect.args[0].local)
+
+    cluster.effects.at(claims, fail)
+
+
 def receive_is_refused(cluster: Cluster) -> None:
     """Somebody destroyed the snapshot that the last round builds on."""
 
@@ -168,9 +181,7 @@ FAILURES = {
     ),
     "the target's vote is refused": Failure("cut-over", Code.PART_FAILED, vote_is_refused, stopped=True),
     "the volume cannot be mounted": Failure("cut-over", Code.PART_FAILED, effect_fails(B, "zfs.mount"), stopped=True),
-    "the address cannot be claimed": Failure(
-        "cut-over", Code.PART_FAILED, effect_fails(B, "overlay.apply", skip=3), stopped=True
-    ),
+    "the address cannot be claimed": Failure("cut-over", Code.PART_FAILED, claim_fails, stopped=True),
     "the candidate does not start": Failure(
         "cut-over", Code.PART_FAILED, effect_fails(B, "docker.start"), stopped=True, where=B
     ),
