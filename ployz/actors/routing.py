@@ -265,6 +265,7 @@ def overlay_config(config: Config, ipv6: str, ipv4: str, subnets: addresses.Subn
         ipv6_subnet=str(subnets.workloads_ipv6),
         ipv4_subnet=str(subnets.workloads_ipv4),
         machine_ports=config.machine_ports,
+        control_ports=config.machine_ports - {config.stream_port},
         gateways=(
             f"{gateway_ipv6}/{subnets.workloads_ipv6.prefixlen}",
             f"{gateway_ipv4}/{subnets.workloads_ipv4.prefixlen}",

@@ -27,7 +27,7 @@ from ployz.wire.local_groups import ROOT_ALONE, SOCKET_FOLDER_MODE, LocalGroups
 from ployz.wire.message import Newcomer, Peer, Sender
 from ployz.wire.repeats import Repeats
 from ployz.wire.session import Hello, Identity
-from ployz.wire.sockets import IsMembers, comes_from, fit_anywhere, peer_credentials, raw_socket, watch_link
+from ployz.wire.sockets import IsMembers, comes_from, peer_credentials, raw_socket, watch_link
 from ployz.wire.tls import MachineTls
 
 PEER_SILENCE_S = 15.0
@@ -92,7 +92,6 @@ class WireServer:
         """The other machines, on this machine's overlay address alone. Starts with the port (0: any)."""
         listener = await anyio.create_tcp_listener(local_host=address, local_port=port, reuse_port=False)
         async with listener:
-            fit_anywhere(raw_socket(listener.listeners[0]))
             task_status.started(raw_socket(listener.listeners[0]).getsockname()[1])
             await listener.serve(partial(self._serve_peer, self._manner(PEERS, PEER_SILENCE_S), is_members))
 

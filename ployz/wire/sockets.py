@@ -14,16 +14,10 @@ from typing import Any
 import anyio
 from attrs import frozen
 
-from ployz.ids import MTU_MIN
-
 _SO_PEERGROUPS = 59
 """Since Linux 4.13; Python has no name for it. The list of a process in /proc could be that of another one by now."""
 _GROUPS_BYTES = 1024
 """The most that Python takes: 256 groups."""
-
-
-_SEGMENT_BYTES = MTU_MIN - 40 - 20
-"""Beside the headers of IPv6 and TCP."""
 
 
 IsMembers = Callable[[str], bool]
@@ -72,10 +66,3 @@ def watch_link(raw: socket.socket, *, give_up_s: float) -> None:
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, probe_s)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(give_up_s * 1000))
-
-
-def fit_anywhere(listening: socket.socket) -> None:
-    """What machines tell each other arrives where larger packets are lost, too: of both sides of each connection that
-    is accepted here. Else a long answer would hang, and the question with it.
-    """
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)

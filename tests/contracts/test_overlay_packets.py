@@ -58,6 +58,7 @@ class Machine:
             ipv6_subnet="fd77:7:0:1::/64",
             ipv4_subnet="10.78.0.0/16",
             machine_ports=frozenset({7701, 2379}),
+            control_ports=frozenset({2379}),
             gateways=("fd77:7:0:1::1/64", "10.78.0.1/16"),
         )
         self.overlay = WireGuard(folder / f"key-{number}", SystemClock(), prefix=namespace.prefix)
@@ -474,6 +475,15 @@ def test_a_narrow_interface_is_found_and_a_way_that_is_said_to_be_narrow_gets_sm
     with listening(db):
         for address in sorted(DB):
             assert int(web.run(sys.executable, "-c", SEGMENT, address, "5432")) <= 1328 - 40
+
+
+def test_words_between_machines_fit_into_the_smallest_packet_and_bulk_into_what_the_way_takes(bridged: Rig) -> None:
+    first, second, _ = bridged.machines
+    bridged.follow()
+    for port, largest in {2379: 1220, 7701: 1360}.items():
+        with listening(first.namespace, port):
+            segment = int(second.namespace.run(sys.executable, "-c", SEGMENT, first.config.ipv6, str(port)))
+        assert largest - 20 < segment <= largest, port
 
 
 def test_a_state_that_holds_already_is_not_written_again(bridged: Rig) -> None:

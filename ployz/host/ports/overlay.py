@@ -70,6 +70,8 @@ class OverlayConfig:
     ipv4_subnet: str
     machine_ports: frozenset[int] = frozenset()
     """TCP ports of this machine that are for machines: nothing on the bridge, nor any workload, reaches them."""
+    control_ports: frozenset[int] = frozenset()
+    """Those of them that are for words and not for bulk: what goes there fits into the smallest packet, on any way."""
     mtu: int = MTU_MAX
     gateways: tuple[str, ...] = ()
     """The bridge's own addresses with their prefix lengths, IPv6 first. Docker gives them; a flush takes them."""

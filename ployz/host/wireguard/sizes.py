@@ -14,6 +14,8 @@ from ployz.host.ports import OverlayConfig
 from ployz.host.wireguard.changes import canonical
 from ployz.ids import MTU_MAX, MTU_MIN
 
+SMALLEST_SEGMENT_BYTES: Final = MTU_MIN - 40 - 20
+"""Beside the headers of IPv6 and TCP."""
 ADDED_BYTES: Final = {4: 60, 6: 80}
 """By WireGuard, UDP and IP."""
 
@@ -45,7 +47,18 @@ def parse_ways(text: str) -> dict[str, int]:
 
 
 def segment_lines(config: OverlayConfig, table: str) -> Iterator[str]:
-    """Of connections between containers and the overlay, both ways: the route back may be the narrow one."""
+    """Of connections between containers and the overlay, both ways: the route back may be the narrow one. And of those
+    between machines that are for words.
+    """
     yield f"add chain inet {table} segments {{ type filter hook forward priority -150; }}"
     for way in (f'oifname "{config.interface}"', f'iifname "{config.interface}"'):
         yield (f"add rule inet {table} segments {way} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu")
+    if config.control_ports:
+        # What machines tell each other must not hang where large packets are lost, or nobody could say that they are.
+        yield f"add chain inet {table} words {{ type filter hook output priority -150; }}"
+        ports = ", ".join(map(str, sorted(config.control_ports)))
+        for end in ("dport", "sport"):
+            yield (
+                f'add rule inet {table} words oifname "{config.interface}" tcp {end} {{ {ports} }} '
+                f"tcp flags & (syn | rst) == syn tcp option maxseg size set {SMALLEST_SEGMENT_BYTES}"
+            )

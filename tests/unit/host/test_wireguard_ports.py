@@ -33,6 +33,15 @@ def test_connections_to_and_from_the_overlay_are_told_what_fits() -> None:
     assert rules == [f'add rule inet {TABLE} segments {way} "wg0" {size}' for way in ("oifname", "iifname")]
 
 
+def test_words_between_machines_are_small_both_ways() -> None:
+    rules = ports_script(evolve(CONFIG, control_ports=frozenset({7701, 2379}))).splitlines()
+    size = "tcp flags & (syn | rst) == syn tcp option maxseg size set 1220"
+    assert [each for each in rules if each.startswith(f"add rule inet {TABLE} words")] == [
+        f'add rule inet {TABLE} words oifname "wg0" tcp {end} {{ 2379, 7701 }} {size}' for end in ("dport", "sport")
+    ]
+    assert " words " not in ports_script(CONFIG)
+
+
 def test_what_was_there_is_replaced_and_doors_are_another_table() -> None:
     assert ports_script(CONFIG).splitlines()[:2] == [f"add table inet {TABLE}", f"delete table inet {TABLE}"]
     assert f" {DOORS}\n" not in ports_script(CONFIG)
