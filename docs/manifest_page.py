@@ -25,6 +25,7 @@ WORDS: Final[dict[int, str]] = {
     id(scalars.CAPABILITY): '`"NET_ADMIN"` and the like',
     id(scalars.SIGNAL): 'signal: `"SIGINT"`',
     id(scalars.HOSTNAME): "lower-case host name",
+    id(scalars.HOST_IP): "IP address of the machine",
     id(scalars.URL_PREFIX): "beginning of a URL path",
     id(scalars.URL_PATH): "URL path",
     id(scalars.FLAG): "true or false",

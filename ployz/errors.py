@@ -124,6 +124,8 @@ class Code(StrEnum):
     """The image is nowhere to be had, or what a tag names now is another image."""
     PORT_TAKEN = "port-taken"
     """A published port is in use on that machine."""
+    NO_SUCH_ADDRESS = "no-such-address"
+    """A service is published at an address that the machine does not have."""
     ROUTE_TAKEN = "route-taken"
     """Another service has that host name and path, or that listen port of the gateways."""
     NO_GATEWAY = "no-gateway"

@@ -37,6 +37,7 @@ from ployz.facts.transactions import set_machine
 from ployz.host.ports import Container
 from ployz.ids import MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import committed, names, properties, taken
+from ployz.plan.addresses import Subnets
 from ployz.plan.holdings import holdings, member_of
 from ployz.plan.reports import (
     AsideReport,
@@ -106,6 +107,7 @@ class MachineActor(Actor):
             uncovered=tuple(await self._uncovered(containers)),
             ended=tuple(self._ended(message.namespace, containers)),
             own_ports=self._own_ports(),
+            addresses=tuple(await self._parts.premises.addresses()),
         )
 
     async def _missing(self) -> tuple[SlotRef, ...]:
@@ -118,15 +120,18 @@ class MachineActor(Actor):
         return tuple(slot for name, slot in sorted(wanted.items()) if name not in census.containers)
 
     def _own_ports(self) -> tuple[OwnPort, ...]:
-        """On overlay addresses only, some; what a container publishes is on every address, and so meets them. What a
-        gateway listens on goes by its routes, which are compared by themselves.
+        """On overlay addresses only, some; what a container publishes on every address meets them. What a gateway
+        listens on goes by its routes, which are compared by themselves.
         """
-        config = self._parts.config
+        config, view = self._parts.config, self._parts.view
+        cluster, member = view.machines.cluster, view.machines.get(self._parts.me)
+        own = () if member is None else (member.ipv6, member.ipv4)
+        asked = own if cluster is None else (*own, *Subnets.of_cluster(cluster).gateway)
         return (
-            OwnPort(DNS_PORT, "udp", "ployz's name server"),
-            OwnPort(DNS_PORT, "tcp", "ployz's name server"),
-            OwnPort(config.peer_port, "tcp", "ployzd"),
-            OwnPort(config.stream_port, "tcp", "ployzd"),
+            OwnPort(DNS_PORT, "udp", "ployz's name server", asked),
+            OwnPort(DNS_PORT, "tcp", "ployz's name server", asked),
+            OwnPort(config.peer_port, "tcp", "ployzd", own),
+            OwnPort(config.stream_port, "tcp", "ployzd", own),
             OwnPort(config.listen_port, "udp", "ployz's WireGuard"),
         )
 

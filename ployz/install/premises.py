@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Final
 
 from anyio import CapacityLimiter, to_thread
 from attrs import field, frozen
@@ -16,6 +19,8 @@ from ployz.host.ports import ExpiringCertificate, StateRoom
 from ployz.ids import Certificate
 from ployz.install.identity import read_identity
 from ployz.install.requirements import find_missing
+
+_LOCAL: Final = re.compile(r"\|-- ([0-9.]+)\n +/32 host LOCAL$", re.MULTILINE)
 
 
 @frozen
@@ -35,8 +40,29 @@ class SystemPremises:
     async def certificates(self) -> Sequence[ExpiringCertificate]:
         return await to_thread.run_sync(lambda: tuple(_certificates(self.config.certificates_dir)))
 
+    async def addresses(self) -> Sequence[str]:
+        return own_addresses(Path("/proc/self/net"))
+
     async def state_room(self) -> StateRoom:
         return await to_thread.run_sync(state_room, self.config.state_dir)
+
+
+def own_addresses(net: Path) -> Sequence[str]:
+    """By the kernel's own tables, without a program: `fib_trie` has each local IPv4 address below `/32 host LOCAL`, and
+    `if_inet6` one IPv6 address in each line (Documentation/networking/proc_net_tcp, ip-sysctl).
+    """
+    trie = (net / "fib_trie").read_text()
+    found: set[IPv4Address | IPv6Address] = {IPv4Address(each) for each in _LOCAL.findall(trie)}
+    try:
+        lines = (net / "if_inet6").read_text().splitlines()
+    except FileNotFoundError:  # IPv6 is off
+        lines = []
+    found |= {IPv6Address(int(line.split()[0], 16)) for line in lines}
+    return tuple(
+        str(each)
+        for each in sorted(found, key=lambda each: (each.version, int(each)))
+        if not each.is_loopback and not each.is_link_local
+    )
 
 
 def state_room(folder: Path) -> StateRoom:

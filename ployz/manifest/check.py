@@ -42,8 +42,9 @@ def each_mistake(manifest: Manifest) -> Iterator[Mistake]:
     yield from _taken_twice((f"secrets[{at}].name", s.name, repr(s.name)) for at, s in enumerate(manifest.secrets))
     for at, service in enumerate(manifest.services):
         yield from _check_service(f"services[{at}]", service, manifest)
-    for places in (_service_names, _host_ports, _listen_ports, _http_paths):
+    for places in (_service_names, _listen_ports, _http_paths):
         yield from _taken_twice(places(manifest))
+    yield from _check_host_ports(manifest)
     yield from check_intent(manifest)
 
 
@@ -140,13 +141,20 @@ def _service_names(manifest: Manifest) -> Iterator[Place]:
         yield f"services[{at}].name", service.name, repr(service.name)
 
 
-def _host_ports(manifest: Manifest) -> Iterator[Place]:
+def _check_host_ports(manifest: Manifest) -> Iterator[Mistake]:
+    """One that is published on all addresses meets one on any."""
+    taken: dict[tuple[int, str], dict[str, str]] = {}
     for service_at, service in enumerate(manifest.services):
         for at, publish in enumerate(service.publish):
             port = service.port(publish.service_port)
-            if port is not None and publish.host_port != UNREAD_PORT:
-                path = f"services[{service_at}].publish[{at}].host_port"
-                yield path, (publish.host_port, port.protocol), f"{publish.host_port}/{port.protocol}"
+            if port is None or publish.host_port == UNREAD_PORT or publish.host_ip == UNREAD:
+                continue
+            path = f"services[{service_at}].publish[{at}].host_port"
+            others = taken.setdefault((publish.host_port, port.protocol), {})
+            other = next((others[ip] for ip in others if publish.host_ip in ("", ip) or not ip), None)
+            if other is not None:
+                yield Mistake(path, f"{publish.host_port}/{port.protocol} is at {other} already")
+            others.setdefault(publish.host_ip, path)
 
 
 def _routes(manifest: Manifest) -> Iterator[tuple[str, Route]]:

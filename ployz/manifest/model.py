@@ -101,6 +101,8 @@ class Publish:
 
     service_port: PortName
     host_port: int
+    host_ip: str = ""
+    """Of one of the machine's addresses, `127.0.0.1` for example. Empty: on all of them."""
 
 
 @frozen

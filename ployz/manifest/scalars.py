@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import TypeVar
 
 from ployz.ids import MachineId, Name
@@ -101,6 +102,19 @@ def _absolute_path(raw: Raw) -> str:
     return text
 
 
+def _host_ip(raw: Raw) -> str:
+    text = _line(raw)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise Unfit(f'{text[:64]!r} is no IP address, such as "127.0.0.1"') from None
+    if address.is_unspecified:
+        raise Unfit(f"{text!r} is no address of a machine: leave it out for all of them")
+    if address.version == 6 and address.scope_id:  # noqa: PLR2004 - of IP
+        raise Unfit(f"{text[:64]!r} is of one interface: name an address that the machine has alone")
+    return str(address)
+
+
 def _target(raw: Raw) -> str:
     if (path := _absolute_path(raw)) == "/":
         raise Unfit("is '/': a mount there would hide the image")
@@ -115,6 +129,7 @@ TEXT = _of_text(_text)
 """Any text but NUL; it may be empty and have line breaks."""
 IMAGE = _of_text(_image)
 TARGET = _of_text(_target)
+HOST_IP = _of_text(_host_ip)
 BIND = Leaf(lambda raw: BindSource(_absolute_path(raw)), lambda bind: bind.path, BindSource(UNREAD))
 USER = _of_text(_pattern(_USER, 'a user: write a name or a number, and a group if you like, such as "999:999"'))
 CAPABILITY = _of_text(_pattern(_CAPABILITY, 'a capability, such as "NET_ADMIN"'))

@@ -151,6 +151,7 @@ _PUBLISH = Table(
     Publish,
     Field("service_port", _PORT_NAME),
     Field("host_port", s.PORT),
+    Field("host_ip", s.HOST_IP),
 )
 
 _HTTP_ROUTE = Table(

@@ -44,8 +44,13 @@ def template_hash(service: Service, image_id: str, secrets: Mapping[SecretName, 
     Not in it: what differs from slot to slot (addresses), and what changes in place (routes, readiness, quotas).
     """
     template = {key: raw for key, raw in TEMPLATE.write(service.template).items() if key not in _NOT_IN_THE_CONTAINER}
-    ports = [(publish.host_port, service.port(publish.service_port)) for publish in service.publish]
-    published = sorted((host, port.container_port, port.protocol) for host, port in ports if port is not None)
+    ports = [(publish, service.port(publish.service_port)) for publish in service.publish]
+    published = sorted(
+        # An address is absent where there is none: hashes of before one could be named hold.
+        (each.host_port, port.container_port, port.protocol, *([each.host_ip] if each.host_ip else ()))
+        for each, port in ports
+        if port is not None
+    )
     parts: dict[str, Raw] = {
         "image_id": image_id,
         "published": published,

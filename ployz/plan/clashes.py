@@ -7,6 +7,7 @@ it moves, in the cut-over, before anything that arrives.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -20,8 +21,20 @@ from ployz.plan.model import Change, SlotPlan
 from ployz.plan.reports import Answers
 from ployz.projections.view import ClusterView
 
-Port = tuple[MachineId, int, Protocol]
 STARTED = (Change.CREATE, Change.REPLACE, Change.MOVE)
+
+
+@frozen
+class Port:
+    machine: MachineId
+    number: int
+    protocol: Protocol
+    address: str
+    """Empty: on all of the machine's."""
+
+    def meets(self, other: Port) -> bool:
+        same = (self.machine, self.number, self.protocol) == (other.machine, other.number, other.protocol)
+        return same and (self.address == other.address or not self.address or not other.address)
 
 
 def check_clashes(
@@ -32,6 +45,7 @@ def check_clashes(
     old = {service.name: service for service in before.services} if before else {}
     clashes = _Clashes(slots, manifest, new, old, blockers)
     clashes.check_ports_of_ployz(answers)
+    clashes.check_addresses(answers)
     clashes.check_ports_of_others(view)
     clashes.check_ports_of_replicas()
     clashes.check_ports_given_up()
@@ -51,46 +65,61 @@ class _Clashes:
         instead = "let clients use its overlay address"
         for slot in self.slots:
             for port in self._wants(slot) if slot.change in STARTED else ():
-                machine, number, protocol = port
-                report = answers.machine(machine)
+                report = answers.machine(port.machine)
                 for own in report.own_ports if report else ():
-                    if (own.number, own.protocol) == (number, protocol):
-                        self._port_taken(port, f"({protocol}) is taken by {own.by}", instead)
+                    is_there = not port.address or not own.addresses or port.address in own.addresses
+                    if (own.number, own.protocol) == (port.number, port.protocol) and is_there:
+                        self._port_taken(port, f"({port.protocol}) is taken by {own.by}", instead)
+
+    def check_addresses(self, answers: Answers) -> None:
+        """Docker would find out when the container starts: in a move, when the old one is stopped."""
+        for slot in self.slots:
+            for port in self._wants(slot) if slot.change in STARTED else ():
+                report = answers.machine(port.machine)
+                if report and port.address and not _is_own(port.address, report.addresses):
+                    self.blockers.add(
+                        Code.NO_SUCH_ADDRESS,
+                        f"{slot.service} is published at {port.address}, which {port.machine} does not have",
+                        f"It has {', '.join(report.addresses)}. Publish without `host_ip`, or where it is.",
+                    )
 
     def check_ports_of_others(self, view: ClusterView) -> None:
         """A published port of a machine belongs to one service of all namespaces."""
-        taken = {
-            port: ServiceRef(state.namespace, slot.service)
+        taken = [
+            (port, ServiceRef(state.namespace, slot.service))
             for state in view.placement.namespaces.values()
             if state.namespace != self.manifest.namespace
             for services in [{each.name: each for each in committed.from_fact(state.manifest).services}]
             for slot in state.slots.values()
             for port in _ports(services.get(slot.service), slot.machine)
-        }
+        ]
         for slot in self.slots:
             for port in self._wants(slot):
-                if port in taken:
-                    self._port_taken(port, f"is published by {taken[port]}", "move one of the two services")
+                holder = next((each for other, each in taken if other.meets(port)), None)
+                if holder is not None:
+                    self._port_taken(port, f"is published by {holder}", "move one of the two services")
 
     def check_ports_of_replicas(self) -> None:
         """Between services the manifest was checked; replicas of one may meet on one machine."""
-        taken: dict[Port, SlotPlan] = {}
+        taken: set[Port] = set()
         for slot in self.slots:
             for port in self._wants(slot):
-                if taken.setdefault(port, slot) is not slot:
+                if port in taken:
                     self._port_taken(
                         port, f"would be published by several replicas of {slot.service}", "have no more than machines"
                     )
+                taken.add(port)
 
     def check_ports_given_up(self) -> None:
-        holders: dict[Port, list[SlotPlan]] = {}
-        for holder, machine in self._leaving():
-            for port in _ports(self.old.get(holder.service), machine):
-                holders.setdefault(port, []).append(holder)
+        leaving = [
+            (port, holder)
+            for holder, machine in self._leaving()
+            for port in _ports(self.old.get(holder.service), machine)
+        ]
         for slot in self.slots:
             for port in self._wants(slot) if slot.change in STARTED else ():
-                for holder in holders.get(port, ()):
-                    if _still_runs(holder, slot):
+                for other, holder in leaving:
+                    if other.meets(port) and _still_runs(holder, slot):
                         self._port_taken(
                             port,
                             f"is published by the container of {holder.service} until this is committed",
@@ -132,8 +161,8 @@ class _Clashes:
             yield from _ports(self.new.get(slot.service), slot.machine)
 
     def _port_taken(self, port: Port, how: str, instead: str) -> None:
-        machine, number, _ = port
-        self.blockers.add(Code.PORT_TAKEN, f"port {number} of {machine} {how}", f"Publish another port, or {instead}.")
+        text = f"port {port.number} of {port.machine} {how}"
+        self.blockers.add(Code.PORT_TAKEN, text, f"Publish another port, or {instead}.")
 
 
 def _still_runs(holder: SlotPlan, starts: SlotPlan) -> bool:
@@ -148,7 +177,11 @@ def _still_runs(holder: SlotPlan, starts: SlotPlan) -> bool:
 def _ports(service: Service | None, machine: MachineId) -> Iterator[Port]:
     for publish in service.publish if service else ():
         if service is not None and (port := service.port(publish.service_port)) is not None:
-            yield machine, publish.host_port, port.protocol
+            yield Port(machine, publish.host_port, port.protocol, publish.host_ip)
+
+
+def _is_own(address: str, addresses: Sequence[str]) -> bool:
+    return address in addresses or ip_address(address).is_loopback
 
 
 def _mounts(service: Service | None) -> dict[str, bool]:

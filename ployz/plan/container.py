@@ -57,7 +57,7 @@ def container_spec(
         ),
         tmpfs=tuple(mount.target for mount in template.mounts if isinstance(mount.source, TmpfsSource)),
         ports=tuple(
-            PublishedPort(port.container_port, publish.host_port, port.protocol)
+            PublishedPort(port.container_port, publish.host_port, port.protocol, publish.host_ip)
             for publish in declared.publish
             if (port := declared.port(publish.service_port)) is not None
         ),

@@ -87,6 +87,8 @@ class OwnPort:
     """`tcp` or `udp`."""
     by: str
     """`ployz's name server`."""
+    addresses: tuple[str, ...] = ()
+    """Where it listens. Empty: on every address."""
 
 
 @frozen
@@ -150,6 +152,8 @@ class MachineReport:
     """Of the asked namespace, as `ended`."""
     ended: tuple[EndedReport, ...] = ()
     own_ports: tuple[OwnPort, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Of the machine, all of them but those of the loopback."""
     missing: tuple[SlotRef, ...] = ()
     """Slots that the facts place there, and of which the container is gone: somebody removed it."""
 

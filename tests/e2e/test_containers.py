@@ -72,11 +72,17 @@ def test_a_published_port_answers_on_the_machine_alone(cluster: Cluster, namespa
         "publish": [{"service_port": "http", "host_port": 18081}],
         "on": ["machine-b"],
     }
+    machines = cluster.machines()
+    beside_the_name_server = {"service_port": "http", "host_port": 53, "host_ip": machines["machine-c"]["address"]}
+    service["publish"].append(beside_the_name_server)
+    without = cluster.try_deploy(ns(namespace, service))
+    assert (without.exit_code, without.code) == (1, "no-such-address"), without
+    beside_the_name_server["host_ip"] = machines["machine-b"]["address"]
     cluster.deploy(ns(namespace, service))
     program = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=3).read().decode())"
-    machines = cluster.machines()
-    url = f"http://{machines['machine-b']['address']}:18081/healthz"
-    assert "true" in cluster.python("machine-a", program, url)
+    for port in (18081, 53):
+        url = f"http://{machines['machine-b']['address']}:{port}/healthz"
+        assert "true" in cluster.python("machine-a", program, url)
     elsewhere = f"http://{machines['machine-c']['address']}:18081/healthz"
     refused = cluster.try_("exec", "machine-a", "--", "python3", "-c", program, elsewhere)
     assert "Connection refused" in refused.stderr

@@ -69,7 +69,9 @@ def network_of(spec: ContainerSpec, network: str, api: tuple[int, int]) -> Json:
     """What its network is made from, whichever container holds it."""
     bindings: dict[str, list[Json]] = {}
     for port in spec.ports:
-        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append({"HostPort": str(port.host_port)})
+        there = {"HostIp": port.host_ip} if port.host_ip else {}
+        binding = {**there, "HostPort": str(port.host_port)}
+        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
     names = {key: value for key, value in _host_config(spec).items() if key in _OF_THE_NETWORK}
     endpoint: Json = {"IPAMConfig": {"IPv4Address": spec.ipv4, "IPv6Address": spec.ipv6}}
     body: Json = {

@@ -13,6 +13,7 @@ from ployz.ids import Certificate
 @define(eq=False)
 class FakePremises:
     own: Certificate
+    own_addresses: list[str] = field(factory=lambda: ["192.0.2.7"], init=False)
     lacks: list[str] = field(factory=list, init=False)
     expiring: list[ExpiringCertificate] = field(factory=list, init=False)
     room: StateRoom = field(default=StateRoom("/", 1 << 30, 1 << 29, 1000, 500), init=False)
@@ -25,6 +26,9 @@ class FakePremises:
 
     async def certificates(self) -> Sequence[ExpiringCertificate]:
         return tuple(self.expiring)
+
+    async def addresses(self) -> Sequence[str]:
+        return tuple(self.own_addresses)
 
     async def state_room(self) -> StateRoom:
         return self.room

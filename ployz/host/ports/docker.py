@@ -38,6 +38,8 @@ class PublishedPort:
     container_port: int
     host_port: int
     protocol: Literal["tcp", "udp"] = "tcp"
+    host_ip: str = ""
+    """Empty: on every address of the machine."""
 
 
 @frozen

@@ -148,6 +148,10 @@ class Premises(Protocol):
         """Those that somebody else signed, and that end: of a gateway."""
         ...
 
+    async def addresses(self) -> Sequence[str]:
+        """What somebody can be told to listen on here, IPv4 and IPv6; not those of the loopback, or of a link alone."""
+        ...
+
     async def state_room(self) -> StateRoom:
         """`Failed` (LOG_FAILED): the state folder cannot be looked at."""
         ...

@@ -104,12 +104,13 @@ def test_a_bind_is_a_mount_so_that_a_missing_source_is_never_made() -> None:
 
 
 def test_one_port_may_be_published_twice() -> None:
-    spec = evolve(SPEC, ports=(PublishedPort(53, 53), PublishedPort(53, 5353), PublishedPort(53, 53, "udp")))
+    only = PublishedPort(53, 53, "udp", "127.0.0.1")
+    spec = evolve(SPEC, ports=(PublishedPort(53, 53), PublishedPort(53, 5353), only))
     body = translate.container_body(spec, translate.network_of(spec, "ployz", OLD_API))
     assert body["ExposedPorts"] == {"53/tcp": {}, "53/udp": {}}
     assert body["HostConfig"]["PortBindings"] == {
         "53/tcp": [{"HostPort": "53"}, {"HostPort": "5353"}],
-        "53/udp": [{"HostPort": "53"}],
+        "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}],
     }
 
 

@@ -23,6 +23,14 @@ SERVICE_MISTAKES = [
         'restart: is one of "no", "on-failure", "always", "unless-stopped", not \'alway\'; did you mean \'always\'?',
     ),
     ("restart = false", "restart: is text, not true or false; write it in quotes"),
+    (
+        "publish = [{ service_port = 'http', host_port = 1, host_ip = 'eth0' }]",
+        "publish[0].host_ip: 'eth0' is no IP address, such as \"127.0.0.1\"",
+    ),
+    (
+        "publish = [{ service_port = 'http', host_port = 1, host_ip = '0.0.0.0' }]",
+        "publish[0].host_ip: '0.0.0.0' is no address of a machine: leave it out for all of them",
+    ),
     ("routes = [{}]", "routes[0]: has exactly one of http, tcp, not none"),
     ("routes = [{ http = { service_port = 'http', hostnames = [] } }]", "routes[0].http.hostnames: is not empty"),
     (

@@ -131,6 +131,23 @@ def test_a_host_port_is_published_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "meet"), [("", "127.0.0.1", True), ("127.0.0.1", "", True), ("127.0.0.1", "127.0.0.2", False)]
+)
+def test_a_host_port_on_all_addresses_meets_one_on_any(one: str, other: str, meet: bool) -> None:
+    def published(ip: str) -> str:
+        there = f", host_ip = '{ip}'" if ip else ""
+        return f"{HTTP}\npublish = [{{ service_port = 'http', host_port = 8080{there} }}]"
+
+    text = two_services(published(one), published(other))
+    if meet:
+        assert told(text) == [
+            "services[1].publish[0].host_port: 8080/tcp is at services[0].publish[0].host_port already"
+        ]
+    else:
+        assert [each.publish[0].host_ip for each in parse(text).services] == [one, other]
+
+
 def test_tcp_and_udp_are_different_host_ports() -> None:
     tcp = f"{HTTP}\npublish = [{{ service_port = 'http', host_port = 53 }}]"
     udp = f"{DNS}\npublish = [{{ service_port = 'dns', host_port = 53 }}]"

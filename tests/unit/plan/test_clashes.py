@@ -13,10 +13,11 @@ from tests.unit.plan.examples import A, B, cluster, codes, intent, planned, repo
 HEAD = 'namespace = "production"\n'
 
 
-def ports(port: int, protocol: str = "tcp") -> tuple[str, str]:
+def ports(port: int, protocol: str = "tcp", ip: str = "") -> tuple[str, str]:
     """Lines of a service that publishes this port."""
     declared = f'service_ports = [{{ name = "p", container_port = 80, protocol = "{protocol}" }}]'
-    return declared, f'publish = [{{ service_port = "p", host_port = {port} }}]'
+    there = f', host_ip = "{ip}"' if ip else ""
+    return declared, f'publish = [{{ service_port = "p", host_port = {port}{there} }}]'
 
 
 def on(machine: str) -> str:
@@ -58,6 +59,44 @@ def test_a_port_that_ployz_itself_has_there_is_refused_and_said_whose_it_is(
     assert codes(plan) == expected
     if expected:
         assert plan.blockers[0].text == "port 53 of machine-a (udp) is taken by ployz's name server"
+
+
+@pytest.mark.parametrize(
+    ("ip", "expected"), [("", [Code.PORT_TAKEN]), ("10.211.0.1", [Code.PORT_TAKEN]), ("192.0.2.7", []), ("::1", [])]
+)
+def test_beside_what_ployz_has_on_its_own_addresses_there_is_room_on_others(ip: str, expected: list[Code]) -> None:
+    own = OwnPort(53, "udp", "ployz's name server", ("10.211.0.1", "fd00::1"))
+    said = evolve(report(A), own_ports=(own,), addresses=("10.211.0.1", "192.0.2.7"))
+    plan = planned(cluster(A, B).view, HEAD + service("pihole", on(A), *ports(53, "udp", ip)), {A: said})
+    assert codes(plan) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("", "127.0.0.1", [Code.PORT_TAKEN]),
+        ("127.0.0.1", "", [Code.PORT_TAKEN]),
+        ("127.0.0.1", "127.0.0.1", [Code.PORT_TAKEN]),
+        ("127.0.0.1", "192.0.2.7", []),
+    ],
+)
+def test_two_that_are_published_meet_where_one_is_on_all_addresses(one: str, other: str, expected: list[Code]) -> None:
+    world = cluster(A, B)
+    world.commit('namespace = "other"\n' + service("proxy", on(A), *ports(80, ip=one)))
+    said = evolve(report(A), addresses=("192.0.2.7",))
+    plan = planned(world.view, HEAD + service("web", on(A), *ports(80, ip=other)), {A: said})
+    assert codes(plan) == expected
+
+
+def test_an_address_that_a_machine_does_not_have_is_named_also_where_it_moves() -> None:
+    world = cluster(A, B)
+    said = {each: evolve(report(each), addresses=(ip,)) for each, ip in ((A, "192.0.2.7"), (B, "192.0.2.8"))}
+    web = service("web", on(A), *ports(80, ip="192.0.2.7"))
+    world.commit_plan(planned(world.view, HEAD + web, said))
+    plan = planned(world.view, HEAD + web.replace("machine-a", "machine-b"), said)
+    assert codes(plan) == [Code.NO_SUCH_ADDRESS]
+    assert plan.blockers[0].text == "web is published at 192.0.2.7, which machine-b does not have"
+    assert plan.blockers[0].advice == "It has 192.0.2.8. Publish without `host_ip`, or where it is."
 
 
 def test_a_port_is_free_on_another_machine_and_for_another_protocol() -> None:
