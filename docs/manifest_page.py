@@ -19,6 +19,7 @@ from ployz.manifest.tables import Case, Field, OneOf, Table, Variant, Within
 WORDS: Final[dict[int, str]] = {
     id(scalars.TEXT): "text",
     id(scalars.IMAGE): "image reference",
+    id(scalars.NAMESPACE_OR_ALL): 'namespace, or `"*"`',
     id(scalars.TARGET): "absolute path in the container",
     id(scalars.BIND): "absolute path on the host",
     id(scalars.USER): 'name or number, with a group if you like: `"999:999"`',

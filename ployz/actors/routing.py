@@ -10,6 +10,7 @@ from contextlib import suppress
 from math import inf
 
 import anyio
+from attrs import evolve
 
 from ployz.actors.core import Actor, handles
 from ployz.actors.looking import LOOK_EVERY_S, LookingAgain
@@ -30,7 +31,7 @@ from ployz.errors import Code, PloyzError, Unreachable
 from ployz.events.types import AddressClaimed, AddressReserved
 from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
 from ployz.ids import SlotRef
-from ployz.plan import addresses, names
+from ployz.plan import addresses, names, reach
 from ployz.plan.struggles import Wrong
 from ployz.projections.machines import Member
 from ployz.projections.operations import Status
@@ -237,8 +238,13 @@ def overlay_state(
     join = parts.config.join
     if parts.view.machines.get(parts.me) is None and join is not None:
         return OverlayState((_founder(join, parts.view.machines.get(join.founder)),), frozenset())
+    candidates = [
+        (slot, each.ipv6, each.ipv4)
+        for held in (parts.local.claims, parts.local.reserved)
+        for slot, each in held.items()
+    ]
     claims = [(parts.view.operations.status(each.operation_id), each) for each in parts.local.claims.values()]
-    return addresses.overlay_state(
+    state = addresses.overlay_state(
         parts.view,
         parts.me,
         claimed=[(each.ipv6, each.ipv4) for status, each in claims if status is Status.UNDECIDED],
@@ -251,6 +257,11 @@ def overlay_state(
         answering=answering,
         plugged=plugged,
         ways=parts.ways,
+    )
+    return evolve(
+        state,
+        circles=reach.circles(parts.view, parts.me, candidates),
+        offered=reach.offered(parts.view, parts.me),
     )
 
 

@@ -40,6 +40,8 @@ def each_mistake(manifest: Manifest) -> Iterator[Mistake]:
     """As `check`, one after the other: who has enough of them need not have the others worked out."""
     yield from _taken_twice((f"volumes[{at}].name", v.name, repr(v.name)) for at, v in enumerate(manifest.volumes))
     yield from _taken_twice((f"secrets[{at}].name", s.name, repr(s.name)) for at, s in enumerate(manifest.secrets))
+    reached = manifest.reachable_from or ()
+    yield from _taken_twice((f"reachable_from[{at}]", each, repr(each)) for at, each in enumerate(reached))
     for at, service in enumerate(manifest.services):
         yield from _check_service(f"services[{at}]", service, manifest)
     for places in (_service_names, _listen_ports, _http_paths):

@@ -369,6 +369,9 @@ class Manifest:
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[Secret, ...] = ()
     services: tuple[Service, ...] = ()
+    reachable_from: tuple[str, ...] | None = None
+    """Namespaces whose containers reach those of this one; its own always do, and machines with their gateways. `*`:
+    all. None: as the cluster has it."""
     intent: Intent = Intent()
 
     def volume(self, name: VolumeName) -> Volume | None:

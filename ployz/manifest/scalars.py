@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TypeVar
 
-from ployz.ids import MachineId, Name
+from ployz.ids import MachineId, Name, Namespace
 from ployz.manifest.cursor import kind_of
 from ployz.manifest.mistakes import did_you_mean
 from ployz.manifest.model import BindSource, Owner, Sync
@@ -164,6 +164,15 @@ def name(kind: type[NameT]) -> Leaf[NameT]:
 
 
 MACHINE = name(MachineId)
+EVERYBODY = "*"
+
+
+def _namespace(raw: Raw) -> str:
+    text = _text(raw)
+    return text if text == EVERYBODY else Namespace(text)
+
+
+NAMESPACE_OR_ALL = Leaf(_namespace, str, UNREAD)
 
 
 def word(*words: WordT) -> Leaf[WordT]:

@@ -256,5 +256,6 @@ MANIFEST = Table(
     Field("volumes", ListOf(VOLUME, VOLUMES_MAX)),
     Field("secrets", ListOf(SECRET, SECRETS_MAX)),
     Field("services", ListOf(SERVICE, SERVICES_MAX)),
+    Field("reachable_from", ListOf(s.NAMESPACE_OR_ALL, ENTRIES_MAX)),
     Field("intent", _INTENT),
 )

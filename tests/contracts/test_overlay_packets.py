@@ -22,7 +22,7 @@ from attrs import evolve
 from ployz.actors.looking import LOOK_EVERY_S
 from ployz.clock import SystemClock
 from ployz.errors import Failed
-from ployz.host.ports import OverlayConfig, OverlayPeer, OverlayState
+from ployz.host.ports import Circle, OverlayConfig, OverlayPeer, OverlayState
 from ployz.host.readiness import LOOK_MARK
 from ployz.host.wireguard import WireGuard
 from ployz.host.wireguard.changes import Changes, changes
@@ -276,9 +276,86 @@ def test_what_is_for_machines_is_reached_by_machines_and_by_no_container_here_or
             assert not connects(web, address, port=7701), address
         for address in sorted(second.own):
             assert connects(first.namespace, address, port=7701), "a machine reaches it"
-            assert connects(web, address), "what is not for machines alone is reached"
-    first.up()
-    assert first.namespace.run("nft", "list", "table", "inet", "ployz_ports").count("reject") == 3
+            assert not connects(web, address), "past the machine's own firewall"
+            assert connects(first.namespace, address), "machines reach it"
+        wait_for(partial(second.overlay.apply, evolve(bridged.state_for(second), offered=frozenset({("tcp", 5432)}))))
+        for address in sorted(second.own):
+            assert connects(web, address), "what is offered is reached"
+        assert first.namespace.reaches("10.78.0.14"), "what a machine asks a container is answered"
+        second.up()
+        assert connects(web, second.config.ipv4), "also when ployzd starts again"
+
+
+ASK = """
+import socket, sys
+address, port, own = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(1)
+    client.bind(("", own))
+    client.sendto(b"?", (address, port))
+    client.recv(16)
+"""
+ANSWER = """
+import socket, sys
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.bind(("", 5353))
+    print("listening", flush=True)
+    while True:
+        server.sendto(b"!", server.recvfrom(16)[1])
+"""
+
+
+@contextmanager
+def answering(container: NetworkNamespace) -> Iterator[None]:
+    with subprocess.Popen(
+        [*container.prefix, sys.executable, "-c", ANSWER], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == "listening\n"
+            yield
+        finally:
+            server.kill()
+
+
+def is_answered(source: NetworkNamespace, address: str, own: int = 0) -> bool:
+    """By UDP."""
+    return source.try_(sys.executable, "-c", ASK, address, "5353", str(own)).returncode == 0
+
+
+@pytest.mark.parametrize("is_bridged_traffic_routed", ["1", "0"], ids=["br_netfilter", "bridge alone"])
+def test_a_namespace_is_reached_by_those_that_it_admits_and_answered_by_all(
+    bridged: Rig, is_bridged_traffic_routed: str
+) -> None:
+    first, second, _ = bridged.machines
+    switches = [f"net.bridge.bridge-nf-call-{each}tables={is_bridged_traffic_routed}" for each in ("ip", "ip6")]
+    first.namespace.run("sysctl", "-qw", *switches)
+    db, neighbour = bridged.place(DB, first), bridged.place(NEIGHBOUR, first)
+    web = bridged.place(WEB, second)
+    bridged.follow()
+
+    def admit(*addresses: frozenset[str]) -> None:
+        circle = Circle("production", DB, frozenset().union(DB, *addresses))
+        wait_for(partial(first.overlay.apply, evolve(bridged.state_for(first), circles=(circle,))))
+
+    with listening(db), listening(web), listening(neighbour), answering(db), answering(web), answering(neighbour):
+        for admitted, refused in (((), (web, neighbour)), ((WEB, NEIGHBOUR), ())):
+            admit(*admitted)
+            for source in (web, neighbour):
+                for address in sorted(DB):
+                    assert connects(source, address) == (source not in refused), address
+                    assert is_answered(source, address) == (source not in refused), address
+        admit()
+        for address in sorted(WEB | NEIGHBOUR):
+            assert connects(db, address), "who is in it reaches the others"
+            assert is_answered(db, address), "and hears their answers"
+        for address in sorted(DB):
+            for machine_ in (first, second):
+                assert connects(machine_.namespace, address), "machines reach it"
+        assert wait_for(partial(first.overlay.drift, evolve(bridged.state_for(first), circles=()))) == {}
+        bridged.follow()
+        assert connects(web, "10.78.0.13")
 
 
 def test_a_neighbour_on_the_underlay_reaches_no_overlay_address_of_a_machine(bridged: Rig) -> None:

@@ -10,7 +10,8 @@ import pytest
 from ployz.host.ports import hardware_address
 from ployz.host.wireguard.announce import frame as announcement
 from tests.e2e.cluster import Cluster, eventually
-from tests.e2e.manifests import counter, web
+from tests.e2e.conftest import remove
+from tests.e2e.manifests import count, counter, web
 
 pytestmark = pytest.mark.lab
 
@@ -152,6 +153,44 @@ def test_a_container_takes_no_other_slots_address_by_what_it_sends(cluster: Clus
     believed = cluster.inside(machine, "ip", "neigh", "show", "to", wanted)
     assert hardware_address(wanted) in believed
     assert hardware_address(own) not in believed
+
+
+FETCH = ("sh", "-c", "timeout 5 wget -qO- http://$0:8080/healthz >/dev/null && echo reached || echo refused")
+
+
+def test_a_namespace_is_reached_by_those_that_it_names_also_after_a_move(cluster: Cluster, namespace: str) -> None:
+    guests = [f"{namespace}-{each}" for each in ("friend", "stranger")]
+    service = f"{namespace}/web"
+
+    def reach(machine: str, **said: list[str]) -> None:
+        cluster.deploy(counter(namespace) | {"services": [web() | {"on": [machine]}]} | said)
+        cluster.deploy(counter(namespace) | said)
+
+    def told() -> dict[str, list[str]]:
+        address = cluster.slot(service)["ipv4"]
+        return {
+            guest: [
+                cluster.in_container(machine, f"{guest}/{name}", *FETCH, address).strip()
+                for name, machine in (("near", "machine-b"), ("far", "machine-c"))
+            ]
+            for guest in guests
+        }
+
+    try:
+        for guest in guests:
+            slots = [web(name, None) | {"on": [on]} for name, on in (("near", "machine-b"), ("far", "machine-c"))]
+            cluster.deploy({"namespace": guest, "services": slots})
+        friend, stranger = guests
+        reach("machine-b")
+        assert told() == {friend: ["reached"] * 2, stranger: ["reached"] * 2}
+        reach("machine-b", reachable_from=[friend])
+        assert told() == {friend: ["reached"] * 2, stranger: ["refused"] * 2}
+        cluster.migrate(service, "machine-c")
+        assert told() == {friend: ["reached"] * 2, stranger: ["refused"] * 2}
+        assert count(cluster, service) == 1, "in its own container"
+    finally:
+        for guest in guests:
+            remove(cluster, guest)
 
 
 def hello_of(machine: str, cluster: str) -> bytes:

@@ -14,7 +14,7 @@ class TakenAway(Event):
 
     kind: str
     """Of Docker `container`, `connection`, `holder` or `network`; of the overlay `interface`, `peers`, `routes`,
-    `bridge`, `switches`, `rules`, `doors`, `ports` or `stations`."""
+    `bridge`, `switches`, `rules`, `doors`, `ports`, `stations` or `reach`."""
     names: tuple[str, ...]
     """What is missing or changed, the first ten."""
 

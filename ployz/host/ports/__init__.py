@@ -43,7 +43,7 @@ from ployz.host.ports.machine import (
     StateRoom,
 )
 from ployz.host.ports.names import HostRecord, NameServer
-from ployz.host.ports.overlay import Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus, Station
+from ployz.host.ports.overlay import Circle, Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus, Station
 from ployz.host.ports.zfs import (
     Dataset,
     DatasetSize,
@@ -64,6 +64,7 @@ __all__ = [
     "BindMount",
     "BridgeNetwork",
     "Census",
+    "Circle",
     "Container",
     "ContainerEvent",
     "ContainerSpec",

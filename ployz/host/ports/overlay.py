@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ployz.ids import MTU_MAX
 
@@ -40,6 +40,16 @@ class Station:
     """The id of one in its network; 0: none is known."""
 
 
+@frozen(order=True)
+class Circle:
+    """The containers of a namespace here, and which containers reach them. Machines always do."""
+
+    namespace: str
+    inside: frozenset[str] = field(order=False)
+    admitted: frozenset[str] = field(order=False)
+    """Addresses of other slots, here or elsewhere, and of its own."""
+
+
 @frozen
 class OverlayState:
     """Where every overlay address is, as one machine sees it. The driver makes the kernel agree with it."""
@@ -55,6 +65,10 @@ class OverlayState:
     stations: frozenset[Station] | None = None
     """Everybody who may speak on this machine's bridge, each for itself alone. None: it is not known yet, and what was
     said of it before holds."""
+    circles: tuple[Circle, ...] = ()
+    """Of namespaces that are not for everybody."""
+    offered: frozenset[tuple[str, int]] = frozenset()
+    """What this machine itself answers to containers, beside names: (`tcp` or `udp`, port)."""
 
 
 @frozen

@@ -1,7 +1,7 @@
 """What others changed of the overlay since it was made: one look at the kernel against what should be. Pure.
 
 Kinds are what is put back together: `interface`, `peers`, `routes`, `bridge`, `switches`, `rules`, `doors`; and
-`ports` and `stations`, which the driver compares with what the kernel printed of them at first.
+`ports`, `stations` and `reach`, which the driver compares with what the kernel printed of them at first.
 """
 
 from __future__ import annotations

@@ -18,11 +18,14 @@ from ployz.host.wireguard.changes import changes, usable
 from ployz.host.wireguard.commands import Commands
 from ployz.host.wireguard.doors import door_script
 from ployz.host.wireguard.drift import bridge_lines, drift
+from ployz.host.wireguard.kept_table import KeptTable
 from ployz.host.wireguard.keys import ensure_private_key, next_to, take_next
 from ployz.host.wireguard.losses import Losses
 from ployz.host.wireguard.observed import ObservedDevice, ObservedPaths
 from ployz.host.wireguard.ports import TABLE as PORTS
 from ployz.host.wireguard.ports import ports_script
+from ployz.host.wireguard.reach import FAMILIES, reach_script
+from ployz.host.wireguard.reach import TABLE as REACH
 from ployz.host.wireguard.seats import Seats
 from ployz.host.wireguard.settings import (
     FORWARDING,
@@ -49,8 +52,12 @@ class WireGuard:
         self._seats = Seats(self._commands)
         self._config: OverlayConfig | None = None
         self._settled_bridge: int | None = None
-        self._ports = ""
-        """The rules of `ports`, as the kernel prints what was written."""
+        self._ports = KeptTable(self._commands, PORTS)
+        self._reach = KeptTable(self._commands, REACH, FAMILIES)
+        self._kept = {"ports": self._ports, "stations": self._seats.table, "reach": self._reach}
+        """By kind of what `drift` finds."""
+        self._offered: frozenset[tuple[str, int]] | None = None
+        """As it was written last."""
         self._losses = Losses()
         self._doors: str | None = None
         """As they were closed last. None: what a ployzd before this one closed is not known."""
@@ -109,6 +116,9 @@ class WireGuard:
             await self._commands.rules(doors)
             self._doors = doors
         await self._seats.apply(config, state.stations, paths)
+        await self._reach.write(reach_script(config, state.circles))
+        self._offered = state.offered
+        await self._ports.write(ports_script(config, state.offered))
         change = changes(config, state, device, paths, now_s=self._now_s())
         if change.wg:
             await self._commands.wg_set(config.interface, change.wg)
@@ -123,10 +133,9 @@ class WireGuard:
         if seen is None:
             return {"interface": (f"no WireGuard answers on {config.interface}",)}
         found = drift(config, state, seen)
-        if await self._commands.table("inet", PORTS) != self._ports:
-            found["ports"] = (f"nft: table inet {PORTS}",)
-        if lost := await self._seats.lost():
-            found["stations"] = (lost,)
+        for kind, table in self._kept.items():
+            if lost := await table.lost():
+                found[kind] = (lost,)
         return found
 
     async def restore(self, state: OverlayState, kinds: Collection[str]) -> None:
@@ -147,17 +156,15 @@ class WireGuard:
                 await self._restore_rules(config)
         if "switches" in kinds:
             await self._switch_forwarding_on()
-        if "ports" in kinds:
-            await self._settle_ports(config)
         self._write_anew(kinds)
-        if {"peers", "routes", "doors", "stations"}.intersection(kinds):
+        if {"peers", "routes", "doors", *self._kept}.intersection(kinds):
             await self.apply(state)
 
     def _write_anew(self, kinds: Collection[str]) -> None:
         if "doors" in kinds:
             self._doors = None
-        if "stations" in kinds:
-            self._seats.forget()
+        for kind in self._kept.keys() & set(kinds):
+            self._kept[kind].forget()
 
     async def next_loss(self) -> None:
         """In the namespace of this process, whatever the prefix is."""
@@ -260,8 +267,9 @@ class WireGuard:
         self._settled_bridge = index
 
     async def _settle_ports(self, config: OverlayConfig) -> None:
-        await self._commands.rules(ports_script(config))
-        self._ports = await self._commands.table("inet", PORTS)
+        """What a ployzd before this one wrote holds until it is known what is offered now."""
+        if self._offered is not None or not await self._ports.is_there():
+            await self._ports.write(ports_script(config, self._offered or ()))
 
     async def _restore_rules(self, config: OverlayConfig) -> None:
         for program, saved in (await self._commands.saved_rules()).items():

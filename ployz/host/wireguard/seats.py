@@ -11,6 +11,7 @@ from attrs import define, field
 
 from ployz.host.ports import OverlayConfig, Station
 from ployz.host.wireguard.commands import Commands
+from ployz.host.wireguard.kept_table import KeptTable
 from ployz.host.wireguard.observed import ObservedPaths
 from ployz.host.wireguard.speaking import FAMILY, TABLE, Seating, kept, seated, speaking_script, standing
 
@@ -21,10 +22,10 @@ class Seats:
     _seating: Seating = field(factory=lambda: Seating({}), init=False)
     _asked: tuple[object, ...] = field(default=(), init=False)
     """What nobody knew the last time: it is not asked again before it has changed."""
-    _script: str | None = field(default=None, init=False)
-    """As it was written last. None: what a ployzd before this one wrote holds."""
-    _printed: str = field(default="", init=False)
-    """The same, as the kernel prints it."""
+    table: KeptTable = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.table = KeptTable(self._commands, TABLE, (FAMILY,))
 
     async def apply(self, config: OverlayConfig, stations: Collection[Station] | None, paths: ObservedPaths) -> None:
         """Nothing is written when nothing has changed."""
@@ -37,17 +38,4 @@ class Seats:
             seating = seated(seating, paths.plugs, stations, await self._commands.networks(processes))
             self._asked = asked
         self._seating = seating
-        script = speaking_script(config, seating, stations)
-        if script != self._script:
-            await self._commands.rules(script)
-            self._script, self._printed = script, await self._commands.table(FAMILY, TABLE)
-
-    async def lost(self) -> str | None:
-        """In a few words, what of it somebody else took away or changed. Only reads."""
-        if self._script is None or await self._commands.table(FAMILY, TABLE) == self._printed:
-            return None
-        return f"nft: table {FAMILY} {TABLE}"
-
-    def forget(self) -> None:
-        """The next `apply` writes it again."""
-        self._script = None
+        await self.table.write(speaking_script(config, seating, stations))

@@ -21,6 +21,7 @@ _WHAT: Final[Mapping[str, str]] = {
     "rules": "firewall rules of the overlay are not as ployz made them",
     "doors": "what keeps others from candidates is not as ployz made it",
     "ports": "what keeps others from this machine's own ports is not as ployz made it",
+    "reach": "what keeps containers of other namespaces away is not as ployz made it",
     "stations": "what keeps containers from speaking for each other is not as ployz made it",
 }
 """The beginning of a sentence, by kind."""

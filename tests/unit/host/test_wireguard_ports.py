@@ -11,19 +11,39 @@ CONFIG = OverlayConfig(
 )
 
 
-def test_whoever_is_on_the_bridge_or_has_a_workloads_address_is_refused() -> None:
-    assert _input_rules(CONFIG)[2:] == [
-        f"add rule inet {TABLE} input {whose} tcp dport {{ 7701, 7702 }} reject with tcp reset"
-        for whose in ('iifname "br0"', "ip saddr 10.78.0.0/16", "ip6 saddr fd77:7:0:1::/64")
+def rules_of(chain: str, script: str) -> list[str]:
+    prefix = f"add rule inet {TABLE} {chain} "
+    return [line.removeprefix(prefix) for line in script.splitlines() if line.startswith(prefix)]
+
+
+def test_whoever_is_on_the_bridge_or_has_a_workloads_address_gets_what_is_offered_and_nothing_else() -> None:
+    script = ports_script(CONFIG, {("tcp", 8080), ("udp", 5353), ("tcp", 80)})
+    assert rules_of("input", script)[2:] == [
+        f"{whose} goto containers" for whose in ('iifname "br0"', "ip saddr 10.78.0.0/16", "ip6 saddr fd77:7:0:1::/64")
     ]
+    assert rules_of("containers", script) == [
+        "tcp dport { 7701, 7702 } reject with tcp reset",
+        "ct state established,related accept",
+        "meta l4proto { icmp, ipv6-icmp, igmp } accept",
+        "tcp dport { 53, 80, 8080 } accept",
+        "udp dport { 53, 5353 } accept",
+        "meta l4proto tcp reject with tcp reset",
+        "reject with icmpx type port-unreachable",
+    ]
+
+
+def test_what_is_for_machines_is_refused_even_where_a_service_would_publish_it() -> None:
+    assert rules_of("containers", ports_script(CONFIG, {("tcp", 7701)}))[0].startswith(
+        "tcp dport { 7701, 7702 } reject"
+    )
 
 
 def test_the_overlays_addresses_of_a_machine_are_reached_by_the_overlay_alone() -> None:
     gateways = evolve(CONFIG, machine_ports=frozenset(), gateways=("fd77:7:0:1::1/64", "10.78.0.1/16"))
     inside = 'iifname != { "lo", "wg0", "br0" }'
-    assert _input_rules(gateways) == [
-        f"add rule inet {TABLE} input {inside} ip daddr {{ 10.77.0.1, 10.78.0.1 }} drop",
-        f"add rule inet {TABLE} input {inside} ip6 daddr {{ fd77:7::1, fd77:7:0:1::1 }} drop",
+    assert rules_of("input", ports_script(gateways))[:2] == [
+        f"{inside} ip daddr {{ 10.77.0.1, 10.78.0.1 }} drop",
+        f"{inside} ip6 daddr {{ fd77:7::1, fd77:7:0:1::1 }} drop",
     ]
 
 
@@ -45,7 +65,3 @@ def test_words_between_machines_are_small_both_ways() -> None:
 def test_what_was_there_is_replaced_and_doors_are_another_table() -> None:
     assert ports_script(CONFIG).splitlines()[:2] == [f"add table inet {TABLE}", f"delete table inet {TABLE}"]
     assert f" {DOORS}\n" not in ports_script(CONFIG)
-
-
-def _input_rules(config: OverlayConfig) -> list[str]:
-    return [line for line in ports_script(config).splitlines() if line.startswith(f"add rule inet {TABLE} input")]

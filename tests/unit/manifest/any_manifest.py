@@ -76,6 +76,7 @@ _VOLUMES = st.lists(
     unique_by=lambda volume: volume.name,
 ).map(tuple)
 _SECRETS = st.lists(st.builds(Secret, _NAMES.map(SecretName)), max_size=2, unique=True).map(tuple)
+_REACHABLE_FROM = st.sampled_from([None, (), ("*",), ("web", "monitoring")])
 _SECRET_TARGETS = st.tuples(st.booleans(), st.booleans(), _OWNERS)
 _SERVICE_NAMES = st.lists(_NAMES, max_size=3, unique=True)
 _NUMBERS = st.lists(_PORTS, min_size=12, max_size=12, unique=True)
@@ -115,7 +116,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     secrets = draw(_SECRETS)
     services = tuple(_service(draw, name, volumes, next(numbers), next(numbers)) for name in names)
     services = tuple(evolve(each, template=evolve(each.template, secrets=_mounts(draw, secrets))) for each in services)
-    manifest = Manifest(Namespace(draw(_NAMES)), volumes, secrets, services)
+    manifest = Manifest(Namespace(draw(_NAMES)), volumes, secrets, services, draw(_REACHABLE_FROM))
     return evolve(manifest, intent=_everything_moves(manifest)) if draw(st.booleans()) else manifest
 
 
