@@ -80,6 +80,7 @@ class AuthorityActor(Actor):
             mirrored=self._parts.view.position,
             why=why,
             members=() if gateway is None else self._rows(await look(gateway)),
+            isolation=self._parts.view.machines.settings.isolation,
         )
 
     @handles(PromoteFacts)

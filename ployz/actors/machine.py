@@ -14,12 +14,14 @@ from ployz.actors.dataset import OWNERS_AUTO_SNAPSHOT, epoch_of
 from ployz.actors.messages.gateway import CheckGateway
 from ployz.actors.messages.machine import (
     AskSilence,
+    ClusterSettingList,
     ListMachines,
     MachineDetail,
     MachineList,
     MachineRow,
     Ping,
     Pong,
+    SetCluster,
     SetMachine,
     SettingRow,
     ShowMachine,
@@ -32,8 +34,8 @@ from ployz.actors.together import together
 from ployz.actors.work import transact
 from ployz.config import ASK_TIMEOUT_S, PROBE_TIMEOUT_S
 from ployz.errors import Code, PloyzError, Refused
-from ployz.events.types import ClusterFounded, MachineSettingChanged
-from ployz.facts.transactions import set_machine
+from ployz.events.types import ClusterFounded, ClusterSettingChanged, MachineSettingChanged
+from ployz.facts.transactions import set_cluster, set_machine
 from ployz.host.ports import Container
 from ployz.ids import MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import committed, names, properties, taken
@@ -55,7 +57,15 @@ from ployz.plan.reports import (
 from ployz.plan.restart import should_restart
 from ployz.plan.route_clashes import in_the_way_of_gateway
 from ployz.projections.machines import Member
-from ployz.projections.settings import DEFAULTS, ENDPOINT, GATEWAY, ON, parse_settings
+from ployz.projections.settings import (
+    DEFAULTS,
+    ENDPOINT,
+    GATEWAY,
+    ON,
+    ClusterSettings,
+    parse_cluster_setting,
+    parse_settings,
+)
 
 DNS_PORT: Final = 53
 REACH_S: Final = PROBE_TIMEOUT_S / 2
@@ -335,6 +345,18 @@ class MachineActor(Actor):
         if changes:
             await transact(self._parts, set_machine(member.lifecycle, changes))
         return await self._detail(message.machine)
+
+    @handles(SetCluster)
+    async def set_cluster(self, message: SetCluster) -> ClusterSettingList:
+        """What it is already is no fact."""
+        machines = self._parts.view.machines
+        wanted = parse_cluster_setting(message.setting)
+        if machines.settings.with_(wanted) != machines.settings:
+            await transact(self._parts, set_cluster(ClusterSettingChanged(wanted.key, wanted.value)))
+        defaults = ClusterSettings().listed()
+        return ClusterSettingList(
+            tuple(SettingRow(each.key, each.value, each in defaults) for each in machines.settings.listed())
+        )
 
     def _check_endpoint(self, wanted: MachineSettingChanged) -> None:
         """`Refused`, with nothing changed: no two machines are at one endpoint."""

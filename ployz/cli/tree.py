@@ -35,6 +35,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "backup": "Copy the fact log to a file, while it is in use.",
             "restore": "Put a backup in the place of the fact log, with ployzd stopped.",
             "promote": "Move the fact log from the founding machine to etcd, for good.",
+            "set": "Set what holds for the whole cluster.",
             "replace": "Give the place of a member of the cluster's own etcd to another machine.",
         },
     ),

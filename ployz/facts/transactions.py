@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ployz.events.types import (
     ClusterFounded,
+    ClusterSettingChanged,
     Lifecycle,
     MachineIdentified,
     MachineJoined,
@@ -92,6 +93,11 @@ def set_machine(seen: Lifecycle, changes: Sequence[MachineSettingChanged]) -> Tr
         puts=(),
         facts=tuple(changes),
     )
+
+
+def set_cluster(changed: ClusterSettingChanged) -> Transaction:
+    """Of two changes the later one counts."""
+    return Transaction(compares=(), puts=(), facts=(changed,))
 
 
 def announce_key(announced: MachineKeyAnnounced, seen: Lifecycle) -> Transaction:

@@ -40,7 +40,9 @@ def reachable_from(view: ClusterView, namespace: Namespace) -> tuple[str, ...]:
     """Beside itself."""
     manifest = committed.of_namespace(view, namespace)
     said = manifest.reachable_from if manifest else None
-    return (EVERYBODY,) if said is None else said
+    if said is not None:
+        return said
+    return () if view.machines.settings.isolation else (EVERYBODY,)
 
 
 def offered(view: ClusterView, me: MachineId) -> frozenset[tuple[str, int]]:

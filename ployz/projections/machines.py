@@ -11,6 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from ployz.events.types import (
     ClusterFounded,
+    ClusterSettingChanged,
     Fact,
     Lifecycle,
     MachineIdentified,
@@ -22,7 +23,7 @@ from ployz.events.types import (
     MachineSettingChanged,
 )
 from ployz.ids import Certificate, MachineId
-from ployz.projections.settings import ENDPOINT, MachineSettings, Setting
+from ployz.projections.settings import ENDPOINT, ClusterSettings, MachineSettings, Setting
 from ployz.wire.certificates import is_vouched_for
 
 
@@ -58,6 +59,7 @@ class Machines:
     cluster: ClusterFounded | None = None
     _members: dict[MachineId, Member] = field(factory=dict)
     _removed: set[MachineId] = field(factory=set)
+    settings: ClusterSettings = field(factory=ClusterSettings)
 
     @property
     def members(self) -> Mapping[MachineId, Member]:
@@ -82,12 +84,14 @@ class Machines:
         return {each.machine: each.certificate for each in self._members.values() if each.certificate is not None}
 
     def copy(self) -> Machines:
-        return Machines(self.cluster, dict(self._members), set(self._removed))
+        return Machines(self.cluster, dict(self._members), set(self._removed), self.settings)
 
     def apply(self, fact: Fact) -> None:
         match fact:
             case ClusterFounded():
                 self.cluster = fact
+            case ClusterSettingChanged():
+                self.settings = self.settings.with_(Setting(fact.key, fact.value))
             case MachineJoined():
                 self._removed.discard(fact.machine)
                 self._members[fact.machine] = Member(

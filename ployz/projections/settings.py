@@ -1,4 +1,4 @@
-"""What an operator sets about a machine: a closed set of keys, each with its own kind of value.
+"""What an operator sets about a machine, or the whole cluster: closed sets of keys, each with its own kind of value.
 
 A setting is stored as text, in the one form that its parser writes. What was never set has its default.
 """
@@ -17,6 +17,7 @@ from ployz.manifest.quantities import InvalidQuantity, parse_size, size_text
 
 GATEWAY: Final = "gateway"
 BANDWIDTH: Final = "bandwidth"
+ISOLATION: Final = "isolation"
 ENDPOINT: Final = "endpoint"
 MTU: Final = "mtu"
 LABEL: Final = "label."
@@ -32,6 +33,9 @@ KINDS: Final[Mapping[str, str]] = {
     f"{LABEL}NAME": "a word of yours, such as label.zone=cellar; empty takes the label away",
 }
 """Every key, and what it takes."""
+CLUSTER_KINDS: Final[Mapping[str, str]] = {
+    ISOLATION: "on or off: whether namespaces that say nothing about it are reached by their own containers alone"
+}
 BANDWIDTH_BYTES_S_MIN: Final = 64 * 1024
 """Less would look like a stream that has stalled."""
 SETTINGS_MAX: Final = 64
@@ -92,6 +96,21 @@ class MachineSettings:
         )
 
 
+@frozen
+class ClusterSettings:
+    """All of the cluster's."""
+
+    isolation: bool = False
+    """Namespaces whose manifest does not say who reaches them are reached by their own containers alone."""
+
+    def with_(self, setting: Setting) -> ClusterSettings:
+        """A key that only a newer ployz knows changes nothing here."""
+        return evolve(self, isolation=setting.value == ON) if setting.key == ISOLATION else self
+
+    def listed(self) -> tuple[Setting, ...]:
+        return (Setting(ISOLATION, ON if self.isolation else OFF),)
+
+
 DEFAULTS: Final = frozenset(MachineSettings().listed())
 
 
@@ -131,6 +150,16 @@ def _gateway(text: str) -> str:
     return text
 
 
+def parse_cluster_setting(text: str) -> Setting:
+    """From `KEY=VALUE`. `Refused` (INVALID_SETTING) says what there is."""
+    key, _, value = text.partition("=")
+    if key != ISOLATION:
+        raise _refused(f"the cluster has no setting {key[:40]!r}: write KEY=VALUE", CLUSTER_KINDS)
+    if value not in {ON, OFF}:
+        raise _refused(f"isolation is on or off, not {value[:40]!r}", CLUSTER_KINDS)
+    return Setting(key, value)
+
+
 def _bandwidth(text: str) -> str:
     if text == NONE:
         return text
@@ -166,6 +195,6 @@ _FORMS: Final[Mapping[str, Callable[[str], str]]] = {
 """Each value in its one form. `Refused`: it is none."""
 
 
-def _refused(text: str) -> Refused:
-    there = "; ".join(f"{key} is {takes}" for key, takes in KINDS.items())
+def _refused(text: str, kinds: Mapping[str, str] = KINDS) -> Refused:
+    there = "; ".join(f"{key} is {takes}" for key, takes in kinds.items())
     return Refused(Code.INVALID_SETTING, text, f"There are: {there}.")

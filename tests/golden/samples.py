@@ -62,6 +62,7 @@ def samples() -> list[types.Event]:
         types.MachineIdentified(B, Certificate("MIIBPjCB8aADAgECAhQ=")),
         types.MachineLifecycleChanged(B, types.Lifecycle.DRAINING),
         types.MachineSettingChanged(B, "bandwidth", "50M"),
+        types.ClusterSettingChanged("isolation", "on"),
         types.MachineRemoved(B),
         types.MachineKeyAnnounced(B, "bmV4dCBrZXkgb2YgbWFjaGluZS1iIGluIGJhc2U2NCE=", "c2lnbmF0dXJl"),
         types.MachineKeyRotated(B, "bmV4dCBrZXkgb2YgbWFjaGluZS1iIGluIGJhc2U2NCE="),

@@ -34,6 +34,8 @@ class ClusterState:
     why: str
     """Why there is no position."""
     members: tuple[EtcdMember, ...]
+    isolation: bool = False
+    """Namespaces that say nothing about it are reached by their own containers alone."""
 
 
 @message("authority.show", senders=READER)

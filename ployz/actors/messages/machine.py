@@ -98,6 +98,19 @@ class ShowMachine(Message[MachineDetail]):
     machine: MachineId
 
 
+@frozen
+class ClusterSettingList:
+    settings: tuple[SettingRow, ...]
+
+
+@message("cluster.set", senders=OPERATOR)
+@frozen
+class SetCluster(Message[ClusterSettingList]):
+    """From ployzctl on any member: `KEY=VALUE`. Answers when this machine follows it."""
+
+    setting: str
+
+
 @message("machine.set", senders=OPERATOR)
 @frozen
 class SetMachine(Message[MachineDetail]):

@@ -7,6 +7,7 @@ golden bytes in tests/golden hold every (name, version) that was ever written.
 from ployz.events.types.base import Event, Fact, event, vocabulary
 from ployz.events.types.facts import (
     ClusterFounded,
+    ClusterSettingChanged,
     DeployCommitted,
     MachineIdentified,
     MachineJoined,
@@ -77,6 +78,7 @@ __all__ = [
     "AddressClaimed",
     "AddressReserved",
     "ClusterFounded",
+    "ClusterSettingChanged",
     "CommandGiven",
     "ContainerCreated",
     "ContainerExited",

@@ -26,6 +26,15 @@ class ClusterFounded(Fact):
     workload_ipv4_subnet: str
 
 
+@event("cluster.setting_changed", 1)
+@frozen
+class ClusterSettingChanged(Fact):
+    """An operator's word about the whole cluster: `isolation` is `on`."""
+
+    key: str
+    value: str
+
+
 @event("machine.joined", 1)
 @frozen
 class MachineJoined(Fact):

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from ployz.actors.messages.events import EventsPage, ReadEvents, VerifyEvents
-from ployz.actors.messages.machine import ListMachines, Ping, SetMachine, ShowMachine
+from ployz.actors.messages.machine import ListMachines, Ping, SetCluster, SetMachine, ShowMachine
 from ployz.actors.messages.operations import (
     ApplyMigration,
     ListDeploys,
@@ -280,6 +280,23 @@ def test_a_machine_is_set_from_any_other_and_every_one_knows() -> None:
         before = cluster.head
         await cluster.ask(A, "machine", SetMachine(C, ("gateway=on",)))
         assert cluster.head == before
+
+    simulate(body)
+
+
+def test_the_cluster_is_set_from_any_machine_and_every_one_knows() -> None:
+    async def body(cluster: Cluster) -> None:
+        told = await cluster.ask(B, "machine", SetCluster("isolation=on"))
+        assert [(each.key, each.value, each.is_default) for each in told.settings] == [("isolation", "on", False)]
+        await cluster.agreed()
+        assert all(cluster[machine].parts.view.machines.settings.isolation for machine in cluster.machines)
+        before = cluster.head
+        await cluster.ask(A, "machine", SetCluster("isolation=on"))
+        assert cluster.head == before
+        for wrong in ("isolation", "isolation=maybe", "gateway=on"):
+            with pytest.raises(Refused) as caught:
+                await cluster.ask(A, "machine", SetCluster(wrong))
+            assert caught.value.code is Code.INVALID_SETTING
 
     simulate(body)
 

@@ -25,6 +25,7 @@ CHANGES = (
     events.ExportEvents,
     invites.MakeInvite,
     invites.RevokeInvite,
+    machine.SetCluster,
     machine.SetMachine,
     membership.ChangeLifecycle,
     membership.RemoveMachine,

@@ -52,6 +52,7 @@ GUID = 17_446_744_073_709_551_615
 AT_MS = 1_772_366_400_000
 """2026-03-01 12:00:00Z."""
 
+CLUSTER_SETTINGS = machine.ClusterSettingList((machine.SettingRow("isolation", "on", is_default=False),))
 MACHINES = machine.MachineList(
     ClusterName("home"),
     17,

@@ -10,7 +10,7 @@ from ployz.actors.messages.distance import ShowDistances
 from ployz.actors.messages.events import ReadEvents, Verified, VerifyEvents
 from ployz.actors.messages.gateway import GatewayList, ListRoutes, ShowGateways
 from ployz.actors.messages.invites import ListInvites
-from ployz.actors.messages.machine import ListMachines, MachineList, SetMachine, ShowMachine
+from ployz.actors.messages.machine import ListMachines, MachineList, SetCluster, SetMachine, ShowMachine
 from ployz.actors.messages.membership import ChangeLifecycle, PreviewRemoval, Removed, RemoveMachine
 from ployz.actors.messages.operations import (
     AbortOperation,
@@ -50,6 +50,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
         ("machine", "set", "machine-a", "gateway=on", "label.zone=cellar"),
         {SetMachine: samples.MACHINE},
     ),
+    "cluster-set": (("cluster", "set", "isolation=on"), {SetCluster: samples.CLUSTER_SETTINGS}),
     "machine-invites": (("machine", "invites"), {ListInvites: samples.INVITES}),
     "machine-ls-none": (("machine", "ls"), {ListMachines: MachineList(None, 0, ())}),
     "machine-drain": (("machine", "drain", "machine-a"), {ChangeLifecycle: samples.DRAINING}),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ployz.events.types import MachineSettingChanged
+from ployz.events.types import ClusterSettingChanged, MachineSettingChanged
 from ployz.ids import MachineId, Namespace, ServiceRef, SlotName, SlotRef
 from ployz.plan.reach import circles, offered, reachable_from
 from tests.unit.plan.examples import A, B, C, World, cluster, service
@@ -44,6 +44,17 @@ def test_a_namespace_is_reached_by_itself_and_by_those_that_it_names_wherever_th
     assert not circle.admitted & other
     assert circles(world.view, B) == (), "the rules are where the containers are"
     assert reachable_from(world.view, Namespace("production")) == ("shop", "web", "not-there")
+
+
+def test_a_cluster_with_isolation_turns_round_what_holds_where_nothing_is_said() -> None:
+    world = cluster()
+    shop, own = commit(world, "shop", A, 'reachable_from = ["*"]'), commit(world, "production", A)
+    world.fact(ClusterSettingChanged("isolation", "on"))
+    (circle,) = circles(world.view, A)
+    assert circle.admitted == circle.inside == own
+    assert not own & shop
+    world.fact(ClusterSettingChanged("isolation", "off"))
+    assert circles(world.view, A) == ()
 
 
 def test_an_empty_list_is_for_its_own_alone() -> None:

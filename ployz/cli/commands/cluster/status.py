@@ -27,6 +27,7 @@ def render(state: ClusterState) -> Iterator[Block]:
             ("last fact", "not known" if state.position is None else str(state.position)),
             ("this machine is at", str(state.mirrored)),
             ("no answer", state.why),
+            ("isolation", "on" if state.isolation else ""),
         )
     )
     if state.members:
