@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ployz.host.ports import Circle
+from ployz.host.ports import Circle, Offer
 from ployz.ids import MachineId, Namespace, SlotRef
 from ployz.manifest.scalars import EVERYBODY
 from ployz.plan import committed
@@ -45,29 +45,29 @@ def reachable_from(view: ClusterView, namespace: Namespace) -> tuple[str, ...]:
     return () if view.machines.settings.isolation else (EVERYBODY,)
 
 
-def offered(view: ClusterView, me: MachineId) -> frozenset[tuple[str, int]]:
+def offered(view: ClusterView, me: MachineId) -> frozenset[Offer]:
     """What this machine answers to containers at its own addresses: ports that services publish here, and those of a
-    gateway. (`tcp` or `udp`, port)
+    gateway.
     """
     return frozenset((*_published(view, me), *_of_gateway(view, me)))
 
 
-def _published(view: ClusterView, me: MachineId) -> Iterator[tuple[str, int]]:
+def _published(view: ClusterView, me: MachineId) -> Iterator[Offer]:
     for ref, slot in view.placement.slots():
         declared = committed.service(view, ref.service) if slot.machine == me else None
         for publish in declared.publish if declared else ():
             port = declared.port(publish.service_port) if declared else None
             if port is not None:
-                yield port.protocol, publish.host_port
+                yield Offer(port.protocol, publish.host_port, publish.host_ip)
 
 
-def _of_gateway(view: ClusterView, me: MachineId) -> Iterator[tuple[str, int]]:
+def _of_gateway(view: ClusterView, me: MachineId) -> Iterator[Offer]:
     member = view.machines.get(me)
     if member is None or not member.settings.gateway:
         return
     for route in served_routes(view):
         for port in HTTP_PORTS if route.listen_port is None else (route.listen_port,):
-            yield "tcp", port
+            yield Offer("tcp", port)
 
 
 def _placed(view: ClusterView, on: MachineId | None = None) -> Iterator[Here]:

@@ -22,7 +22,7 @@ from attrs import evolve
 from ployz.actors.looking import LOOK_EVERY_S
 from ployz.clock import SystemClock
 from ployz.errors import Failed
-from ployz.host.ports import Circle, OverlayConfig, OverlayPeer, OverlayState
+from ployz.host.ports import Circle, Offer, OverlayConfig, OverlayPeer, OverlayState
 from ployz.host.readiness import LOOK_MARK
 from ployz.host.wireguard import WireGuard
 from ployz.host.wireguard.changes import Changes, changes
@@ -278,7 +278,9 @@ def test_what_is_for_machines_is_reached_by_machines_and_by_no_container_here_or
             assert connects(first.namespace, address, port=7701), "a machine reaches it"
             assert not connects(web, address), "past the machine's own firewall"
             assert connects(first.namespace, address), "machines reach it"
-        wait_for(partial(second.overlay.apply, evolve(bridged.state_for(second), offered=frozenset({("tcp", 5432)}))))
+        wait_for(
+            partial(second.overlay.apply, evolve(bridged.state_for(second), offered=frozenset({Offer("tcp", 5432)})))
+        )
         for address in sorted(second.own):
             assert connects(web, address), "what is offered is reached"
         assert first.namespace.reaches("10.78.0.14"), "what a machine asks a container is answered"

@@ -43,7 +43,16 @@ from ployz.host.ports.machine import (
     StateRoom,
 )
 from ployz.host.ports.names import HostRecord, NameServer
-from ployz.host.ports.overlay import Circle, Overlay, OverlayConfig, OverlayPeer, OverlayState, PeerStatus, Station
+from ployz.host.ports.overlay import (
+    Circle,
+    Offer,
+    Overlay,
+    OverlayConfig,
+    OverlayPeer,
+    OverlayState,
+    PeerStatus,
+    Station,
+)
 from ployz.host.ports.zfs import (
     Dataset,
     DatasetSize,
@@ -90,6 +99,7 @@ __all__ = [
     "Looks",
     "Mode",
     "NameServer",
+    "Offer",
     "Overlay",
     "OverlayConfig",
     "OverlayPeer",

@@ -41,6 +41,17 @@ class Station:
 
 
 @frozen(order=True)
+class Offer:
+    """A port of the machine."""
+
+    protocol: str
+    """`tcp` or `udp`."""
+    port: int
+    address: str = ""
+    """The one address on which it is. Empty: on all."""
+
+
+@frozen(order=True)
 class Circle:
     """The containers of a namespace here, and which containers reach them. Machines always do."""
 
@@ -67,8 +78,8 @@ class OverlayState:
     said of it before holds."""
     circles: tuple[Circle, ...] = ()
     """Of namespaces that are not for everybody."""
-    offered: frozenset[tuple[str, int]] = frozenset()
-    """What this machine itself answers to containers, beside names: (`tcp` or `udp`, port)."""
+    offered: frozenset[Offer] = frozenset()
+    """What this machine itself answers to containers, beside names."""
 
 
 @frozen

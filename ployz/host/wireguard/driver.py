@@ -12,7 +12,7 @@ import anyio
 
 from ployz.clock import Clock
 from ployz.errors import Code, Failed
-from ployz.host.ports import OverlayConfig, OverlayState, PeerStatus
+from ployz.host.ports import Offer, OverlayConfig, OverlayState, PeerStatus
 from ployz.host.wireguard import rules
 from ployz.host.wireguard.changes import changes, usable
 from ployz.host.wireguard.commands import Commands
@@ -56,7 +56,7 @@ class WireGuard:
         self._reach = KeptTable(self._commands, REACH, FAMILIES)
         self._kept = {"ports": self._ports, "stations": self._seats.table, "reach": self._reach}
         """By kind of what `drift` finds."""
-        self._offered: frozenset[tuple[str, int]] | None = None
+        self._offered: frozenset[Offer] | None = None
         """As it was written last."""
         self._losses = Losses()
         self._doors: str | None = None

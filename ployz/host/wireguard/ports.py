@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from ployz.host.ports import OverlayConfig
+from ployz.host.ports import Offer, OverlayConfig
 from ployz.host.wireguard.sizes import segment_lines
 
 TABLE: Final = "ployz_ports"
@@ -20,15 +20,15 @@ TABLE: Final = "ployz_ports"
 NAMES_PORT: Final = 53
 
 
-def ports_script(config: OverlayConfig, offered: Collection[tuple[str, int]] = ()) -> str:
+def ports_script(config: OverlayConfig, offered: Collection[Offer] = ()) -> str:
     """Replaces what there is. Refused at once, and not dropped: who knocks by mistake need not wait.
 
-    `offered`: (`tcp` or `udp`, port), beside those for names. Never those for machines.
+    `offered`: beside names. Never what is for machines.
     """
     return "".join(f"{line}\n" for line in _lines(config, offered))
 
 
-def _lines(config: OverlayConfig, offered: Collection[tuple[str, int]]) -> Iterator[str]:
+def _lines(config: OverlayConfig, offered: Collection[Offer]) -> Iterator[str]:
     yield f"add table inet {TABLE}"
     yield f"delete table inet {TABLE}"
     yield f"add table inet {TABLE}"
@@ -45,7 +45,7 @@ def _lines(config: OverlayConfig, offered: Collection[tuple[str, int]]) -> Itera
         yield f"add rule inet {TABLE} input {whose} goto containers"
 
 
-def _of_containers(config: OverlayConfig, offered: Collection[tuple[str, int]]) -> Iterator[str]:
+def _of_containers(config: OverlayConfig, offered: Collection[Offer]) -> Iterator[str]:
     """What the machine itself began is answered; neighbours are found, and `ping` is (RFC 4890, 4.4)."""
     if config.machine_ports:
         ports = ", ".join(map(str, sorted(config.machine_ports)))
@@ -53,8 +53,12 @@ def _of_containers(config: OverlayConfig, offered: Collection[tuple[str, int]]) 
     yield "ct state established,related accept"
     yield "meta l4proto { icmp, ipv6-icmp, igmp } accept"
     for protocol in ("tcp", "udp"):
-        open_ports = sorted({NAMES_PORT, *(port for kind, port in offered if kind == protocol)})
-        yield f"{protocol} dport {{ {', '.join(map(str, open_ports))} }} accept"
+        everywhere = {each.port for each in offered if each.protocol == protocol and not each.address}
+        yield f"{protocol} dport {{ {', '.join(map(str, sorted({NAMES_PORT, *everywhere})))} }} accept"
+    for each in sorted(offered):
+        if each.address:
+            family = "ip6" if ":" in each.address else "ip"
+            yield f"{family} daddr {each.address} {each.protocol} dport {each.port} accept"
     yield "meta l4proto tcp reject with tcp reset"
     yield "reject with icmpx type port-unreachable"
 

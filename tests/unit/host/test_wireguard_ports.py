@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from ployz.host.ports import OverlayConfig
+from ployz.host.ports import Offer, OverlayConfig
 from ployz.host.wireguard.doors import TABLE as DOORS
 from ployz.host.wireguard.ports import TABLE, ports_script
 
@@ -17,7 +17,9 @@ def rules_of(chain: str, script: str) -> list[str]:
 
 
 def test_whoever_is_on_the_bridge_or_has_a_workloads_address_gets_what_is_offered_and_nothing_else() -> None:
-    script = ports_script(CONFIG, {("tcp", 8080), ("udp", 5353), ("tcp", 80)})
+    script = ports_script(
+        CONFIG, {Offer("tcp", 8080), Offer("udp", 5353), Offer("tcp", 80), Offer("tcp", 5432, "192.0.2.7")}
+    )
     assert rules_of("input", script)[2:] == [
         f"{whose} goto containers" for whose in ('iifname "br0"', "ip saddr 10.78.0.0/16", "ip6 saddr fd77:7:0:1::/64")
     ]
@@ -27,13 +29,14 @@ def test_whoever_is_on_the_bridge_or_has_a_workloads_address_gets_what_is_offere
         "meta l4proto { icmp, ipv6-icmp, igmp } accept",
         "tcp dport { 53, 80, 8080 } accept",
         "udp dport { 53, 5353 } accept",
+        "ip daddr 192.0.2.7 tcp dport 5432 accept",
         "meta l4proto tcp reject with tcp reset",
         "reject with icmpx type port-unreachable",
     ]
 
 
 def test_what_is_for_machines_is_refused_even_where_a_service_would_publish_it() -> None:
-    assert rules_of("containers", ports_script(CONFIG, {("tcp", 7701)}))[0].startswith(
+    assert rules_of("containers", ports_script(CONFIG, {Offer("tcp", 7701)}))[0].startswith(
         "tcp dport { 7701, 7702 } reject"
     )
 

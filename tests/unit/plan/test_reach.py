@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from ployz.events.types import ClusterSettingChanged, MachineSettingChanged
+from ployz.host.ports import Offer
 from ployz.ids import MachineId, Namespace, ServiceRef, SlotName, SlotRef
 from ployz.plan.reach import circles, offered, reachable_from
 from tests.unit.plan.examples import A, B, C, World, cluster, service
 
 WEB_PORTS = """
 service_ports = [{ name = "http", container_port = 80 }, { name = "dns", container_port = 53, protocol = "udp" }]
-publish = [{ service_port = "http", host_port = 8080 }, { service_port = "dns", host_port = 5353 }]
+publish = [
+  { service_port = "http", host_port = 8080 },
+  { service_port = "dns", host_port = 5353, host_ip = "127.0.0.1" },
+]
 """
 ROUTED = """
 service_ports = [{ name = "http", container_port = 80 }]
@@ -88,7 +92,7 @@ def test_a_machine_offers_what_services_publish_there_and_what_its_gateway_serve
     world = cluster()
     commit(world, "production", A, more=WEB_PORTS)
     commit(world, "shop", B, more=ROUTED)
-    assert offered(world.view, A) == {("tcp", 8080), ("udp", 5353)}
+    assert offered(world.view, A) == {Offer("tcp", 8080), Offer("udp", 5353, "127.0.0.1")}
     assert offered(world.view, B) == frozenset()
     world.fact(MachineSettingChanged(C, "gateway", "on"))
-    assert offered(world.view, C) == {("tcp", 80), ("tcp", 443), ("tcp", 5432)}
+    assert offered(world.view, C) == {Offer("tcp", 80), Offer("tcp", 443), Offer("tcp", 5432)}
