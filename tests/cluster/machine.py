@@ -142,7 +142,7 @@ class Life:
             await self.parts.docker.ensure_network(subnets.bridge(machine.config.bridge))
             await self.parts.overlay.up(overlay_config(machine.config, ipv6, ipv4, subnets))
             async with anyio.create_task_group() as tasks:
-                shared.network.join(machine.name, system.deliver, tasks)
+                station = shared.network.join(machine.name, system.deliver, tasks)
                 await found(machine.config, self.parts, machine.certificate)
                 spawn_actors(system, self.parts)
                 system.spawn("authority", lambda: TellsWhoOrders(self.parts, shared.ordering))
@@ -153,7 +153,10 @@ class Life:
                 await self.parts.journal.record("node", NodeStarted(machine.name, "simulated"))
                 self.is_up = True
                 task_status.started()
-                await anyio.sleep_forever()
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    station.takes = False
 
     async def _load(self, system: ActorSystem) -> None:
         machine, shared, disk = self.machine, self.machine.shared, self.machine.disk

@@ -40,12 +40,14 @@ class Packet:
 
 
 @define(eq=False)
-class _Station:
+class Station:
     """One life of a machine on the network."""
 
     machine: MachineId
     deliver: Deliver
     tasks: TaskGroup
+    takes: bool = field(default=True, init=False)
+    """Whether its ployzd takes what comes. One that is ending does not, and its tasks end with it."""
     left_at_s: float | None = field(default=None, init=False)
 
 
@@ -90,7 +92,7 @@ class Network:
     random: random.Random
     packet_bytes: dict[frozenset[MachineId], int] = field(factory=dict, init=False)
     """What passes between two machines in one packet, where not all does."""
-    _stations: dict[MachineId, _Station] = field(factory=dict, init=False)
+    _stations: dict[MachineId, Station] = field(factory=dict, init=False)
     _cuts: dict[tuple[MachineId, MachineId], float] = field(factory=dict, init=False)
     """The ways from one machine to another that are cut, and since when."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
@@ -132,9 +134,10 @@ class Network:
 
     # ------------------------------------------------------------ machines
 
-    def join(self, machine: MachineId, deliver: Deliver, tasks: TaskGroup) -> None:
-        self._stations[machine] = _Station(machine, deliver, tasks)
+    def join(self, machine: MachineId, deliver: Deliver, tasks: TaskGroup) -> Station:
+        station = self._stations[machine] = Station(machine, deliver, tasks)
         self._tell()
+        return station
 
     def leave(self, machine: MachineId) -> None:
         station = self._stations.pop(machine, None)
@@ -150,10 +153,9 @@ class Network:
         exchange = _Exchange()
         self._open[exchange] = None
         try:
-            try:
-                station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
-            except RuntimeError:  # its ployzd is just ending, and its tasks with it
-                raise Unreachable(Code.MACHINE_UNREACHABLE, f"{packet.target} takes nothing any more") from None
+            if not station.takes:
+                raise Unreachable(Code.MACHINE_UNREACHABLE, f"{packet.target} takes nothing any more")
+            station.tasks.start_soon(self._carry, station, packet, body, timeout_s, exchange)
             await self._outcome(station, packet.source, exchange)
         finally:
             del self._open[exchange]
@@ -166,7 +168,7 @@ class Network:
     def _cut_since_s(self, a: MachineId, b: MachineId) -> float:
         return min(self._cuts.get((a, b), float("inf")), self._cuts.get((b, a), float("inf")))
 
-    async def _connection(self, packet: Packet) -> _Station:
+    async def _connection(self, packet: Packet) -> Station:
         """A link that was cut just now has a connection on it, into which the message is sent all the same."""
         station = self._stations.get(packet.target)
         if packet.source not in self._stations:
@@ -178,7 +180,7 @@ class Network:
         return station
 
     async def _carry(
-        self, station: _Station, packet: Packet, body: bytes, timeout_s: float, exchange: _Exchange
+        self, station: Station, packet: Packet, body: bytes, timeout_s: float, exchange: _Exchange
     ) -> None:
         """The other machine's side. It goes on when the asker has gone."""
         trouble = self._trouble(packet, of_reply=False)
@@ -195,13 +197,13 @@ class Network:
         return exchange.fail(problem) if problem else exchange.answer(answer)
 
     async def _carry_again(
-        self, station: _Station, packet: Packet, body: bytes, timeout_s: float, after_s: float
+        self, station: Station, packet: Packet, body: bytes, timeout_s: float, after_s: float
     ) -> None:
         await anyio.sleep(after_s)
         await self._deliver(station, packet, body, timeout_s)
 
     async def _deliver(
-        self, station: _Station, packet: Packet, body: bytes, timeout_s: float
+        self, station: Station, packet: Packet, body: bytes, timeout_s: float
     ) -> tuple[bytes, PloyzError | None]:
         try:
             message = decode_message(packet.message.tag, body)
@@ -216,7 +218,7 @@ class Network:
         while (source, target) in self._cuts:
             await self._changed.wait()
 
-    async def _outcome(self, station: _Station, source: MachineId, exchange: _Exchange) -> None:
+    async def _outcome(self, station: Station, source: MachineId, exchange: _Exchange) -> None:
         """The asker's side: the connection is lost after a long silence, and when the other machine is another one."""
         while not exchange.over:
             now = self._stations.get(station.machine)
