@@ -207,6 +207,8 @@ class Code(StrEnum):
     """Another process has the log open: one ployzd a machine."""
     LOG_FAILED = "log-failed"
     """The log cannot be read or written. ployzd takes no further step."""
+    STATE_FULL = "state-full"
+    """The file system of the state folder is full. Nothing was changed; reads go on, and all that runs."""
     FORKED = "forked"
     """The authority's history is not the one that this machine has. It stops following."""
     FACTS_MOVING = "facts-moving"

@@ -22,6 +22,8 @@ RESTARTS_MAX = 5
 RESTARTS_WINDOW_S = 60.0
 RESTART_PAUSE_S = 0.1
 """Doubles with each restart in the window, so that a bug in `started` does not spin."""
+FULL_PAUSE_S = 5.0
+"""Until an actor tries again that found no room for what it had to write."""
 
 _log = logging.getLogger("ployz.actors")
 
@@ -57,6 +59,11 @@ class Cell:
             bug = await Life(self, self._make).live()
             if bug is None:
                 return
+            if (declared := declared_error(bug)) is not None and declared.code is Code.STATE_FULL:
+                # No bug, and nothing of it was done: it begins again as after a crash, until there is room.
+                _log.warning("%s waits for room: %s", self.address, declared)
+                await anyio.sleep(FULL_PAUSE_S)
+                continue
             now_s = anyio.current_time()
             while restarts and restarts[0] <= now_s - RESTARTS_WINDOW_S:
                 restarts.popleft()

@@ -20,7 +20,7 @@ from ployz.actors.messages.events import (
 )
 from ployz.actors.parts import Parts
 from ployz.errors import PloyzError
-from ployz.events.chain import Walk, to_record
+from ployz.events.chain import Walk, to_record, unfindable_row
 from ployz.events.codec import CODEC
 from ployz.events.export import ExportWriter
 from ployz.events.log import Row
@@ -80,6 +80,8 @@ class EventsActor(Actor):
         while len(findings) < FINDINGS_MAX and (rows := await self._log.rows(after, PAGE_ROWS)):
             for row in rows:
                 findings += _findings(walk, row)
+            for seq in await self._log.unfindable(after, rows[-1].seq - after):
+                findings.append(Finding(seq, unfindable_row(seq).text))
             after = rows[-1].seq
         return Verified(self._log.head, tuple(findings[:FINDINGS_MAX]))
 

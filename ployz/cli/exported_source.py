@@ -57,6 +57,8 @@ class ExportedSource:
                 yield row
 
         findings = [Finding(each.seq, each.text) for each in chain.verify(counted(), CODEC)]
+        unfindable = map(chain.unfindable_row, self._log.unfindable())
+        findings += [Finding(each.seq, each.text) for each in unfindable]
         if self._mark is not None and self._mark.position > head:
             lost = f"{head + 1} to {self._mark.position} are missing: so far it had got when it last answered"
             findings.append(Finding(head + 1, lost))

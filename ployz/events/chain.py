@@ -138,6 +138,10 @@ def missing_row(seq: int) -> Finding:
     return Finding(seq, Code.LOG_CORRUPT, "it is missing")
 
 
+def unfindable_row(seq: int) -> Finding:
+    return Finding(seq, Code.LOG_CORRUPT, "its step is not found by its name: the index of the file is damaged")
+
+
 def _gap(expected: int, seq: int) -> str | None:
     if seq == expected:
         return None

@@ -1,10 +1,11 @@
 """One SQLite file behind one connection that one thread uses: what both durable logs stand on.
 
-How such a file is locked and closed, how a transaction commits, and what a failed COMMIT means.
+How such a file is locked and closed, how a transaction commits, and what a failed COMMIT and a full disk mean.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,11 +20,12 @@ from attrs import frozen
 
 from ployz.errors import Code, Corrupt, Failed, PloyzError, Unreachable
 from ployz.events import wal
-from ployz.events.files import FileKind, problem_of, recognise
+from ployz.events.files import FileKind, is_full, problem_of, recognise, state_full
 from ployz.events.mark import Mark, MarkFile, path_of, read_mark
 from ployz.events.one_thread import OneThread
 
 T = TypeVar("T")
+_log = logging.getLogger("ployz.events")
 
 
 @frozen
@@ -38,10 +40,18 @@ class End:
 
 
 class Connection:
-    """Open for writing in this process alone. After a storage error it refuses everything until it is opened anew."""
+    """Open for writing in this process alone. After a storage error it refuses everything until it is opened anew.
 
-    def __init__(self, path: Path, kind: FileKind, database: Database, mark: MarkFile | None = None) -> None:
+    A file system that is full is no such error, for a log whose end is known: the file is read anew at once, and if it
+    ends where it ended, reads go on, and writes too as soon as there is room.
+    """
+
+    def __init__(
+        self, path: Path, kind: FileKind, database: Database, end: End | None = None, mark: MarkFile | None = None
+    ) -> None:
         self._path = path
+        self._end = end
+        self._reached = None if end is None else end.of(database)
         self._mark = mark
         self._kind = kind
         self._database = database
@@ -54,27 +64,29 @@ class Connection:
         """Makes the file if it is not there. `end`: of one that must not have become shorter.
 
         `Refused`: another process has it (LOG_LOCKED), a newer ployz wrote it (LOG_NEWER).
-        `Corrupt` (LOG_CORRUPT): it is not such a file, or its end is lost. `Failed` (LOG_FAILED): the storage does not
-        work.
+        `Corrupt` (LOG_CORRUPT): it is not such a file, or its end is lost. `Failed`: the storage does not
+        work (LOG_FAILED), or has no room (STATE_FULL).
         """
         if end is None:
             return cls(path, kind, await to_thread.run_sync(_open, path, kind))
-        return cls(path, kind, *await to_thread.run_sync(_open_whole, path, kind, end))
+        database, mark = await to_thread.run_sync(_open_whole, path, kind, end)
+        return cls(path, kind, database, end, mark)
 
     async def read(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in the thread. It sees every write that returned before."""
         self._refuse_if_poisoned()
         return await self._thread.run(partial(self._read, work))
 
-    async def write(self, work: Callable[[Database], T], mark: Callable[[T], Mark | None] = lambda _: None) -> T:
-        """Runs `work` in one transaction, which is on the disk when this returns. `mark`: where it ends then.
+    async def write(self, work: Callable[[Database], T], reached: Callable[[T], Mark | None] | None = None) -> T:
+        """Runs `work` in one transaction, which is on the disk when this returns. `reached`: where it ends then, of who
+        knows that from what `work` returns; else the file is asked, within it.
 
-        An exception of `work` itself rolls back and is passed on. `Failed` (LOG_FAILED): the storage refused
-        before the commit, nothing was written. `Unreachable` (OUTCOME_UNKNOWN): COMMIT itself raised, so the
-        transaction may or may not be found after the next open.
+        An exception of `work` itself rolls back and is passed on. `Failed`: nothing was written, since there is no room
+        (STATE_FULL), or since the storage refused before the commit (LOG_FAILED). `Unreachable` (OUTCOME_UNKNOWN):
+        COMMIT itself raised, so the transaction may or may not be found after the next open.
         """
         self._refuse_if_poisoned()
-        return await self._thread.run(partial(self._write, work, mark))
+        return await self._thread.run(partial(self._write, work, reached))
 
     async def aclose(self) -> None:
         """Whatever was asked for before is done first."""
@@ -100,16 +112,19 @@ class Connection:
         except sqlite3.Error as error:
             raise problem_of(self._path, self._kind, error) from error
 
-    def _write(self, work: Callable[[Database], T], mark: Callable[[T], Mark | None]) -> T:
+    def _write(self, work: Callable[[Database], T], reached: Callable[[T], Mark | None] | None) -> T:
         self._refuse_if_poisoned()
         execute = self._database.execute
         try:
             execute("BEGIN IMMEDIATE")
             result = work(self._database)
+            end = reached(result) if reached is not None else self._end_now()
         except sqlite3.Error as error:
-            self._poison = str(error)
             with suppress(sqlite3.Error):  # SQLite may have rolled back by itself; nothing is written in any case
                 self._database.rollback()
+            if is_full(error) and self._is_as_it_was():
+                raise state_full(self._path) from error
+            self._poison = str(error)
             raise problem_of(self._path, self._kind, error) from error
         except BaseException:
             self._database.rollback()
@@ -117,6 +132,8 @@ class Connection:
         try:
             execute("COMMIT")
         except sqlite3.Error as error:
+            if is_full(error) and self._is_as_it_was():
+                raise state_full(self._path) from error
             # What SQLite and the kernel still hold says nothing about what is on the disk: never go on from here.
             self._poison = str(error)
             raise Unreachable(
@@ -124,9 +141,27 @@ class Connection:
                 f"{self._path}: a commit failed ({error}); it may or may not be on the disk",
                 "the log is read again after ployzd was restarted; check the disk first",
             ) from error
-        if self._mark is not None and (reached := mark(result)) is not None:
-            self._mark.write(reached)
+        if self._mark is not None and end is not None and end != self._reached:
+            self._reached = end
+            self._mark.write(end)
         return result
+
+    def _end_now(self) -> Mark | None:
+        return None if self._end is None else self._end.of(self._database)
+
+    def _is_as_it_was(self) -> bool:
+        """A write without room may have left a part of itself behind the last commit. Read anew, as after a crash,
+        the file says what it has now: all that was acknowledged and nothing else, or this connection is at its end.
+        """
+        if self._end is None:
+            return False
+        try:
+            self._database.close()
+            self._database = _open(self._path, self._kind)
+            return self._end_now() == self._reached
+        except (sqlite3.Error, PloyzError) as error:
+            _log.warning("%s was full, and cannot be opened again: %s", self._path, error)
+            return False
 
     def _refuse_if_poisoned(self) -> None:
         if self._poison is not None:
@@ -151,7 +186,7 @@ def _open(path: Path, kind: FileKind) -> Database:
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        raise problem_of(path, kind, error) from error
+        raise (state_full(path) if is_full(error) else problem_of(path, kind, error)) from error
     except BaseException:
         if connection is not None:
             connection.close()
@@ -192,6 +227,8 @@ def _require_end(path: Path, database: Database, end: End, frames: wal.Frames) -
     why = ""
     if mark is not None and not end.has(database, mark):
         why = f"it ends with {reached.position}, and had got to {mark.position} when it last answered"
+        if reached.position == mark.position:
+            why = "its last changes are not there"
     elif recovered is not None and frames.lost(max(0, recovered)):
         why = f"it ends with {reached.position}, and more lies behind a damaged place of {path.name}{wal.SUFFIX}"
     if why:

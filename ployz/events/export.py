@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -18,7 +19,7 @@ from ployz.events.chain import to_record
 from ployz.events.codec import CODEC, Codec
 from ployz.events.files import FileKind, create, open_read_only, problem_of
 from ployz.events.log import Record, Row
-from ployz.events.tables import EXPORTED_LOG, insert, select
+from ployz.events.tables import EXPORTED_LOG, insert, select, unfindable
 
 _PAGE_ROWS = 1_000
 FILE_MODE = 0o600
@@ -136,13 +137,23 @@ class ExportedLog:
         """The records past `after`. `Corrupt` at the first whose event cannot be read; the chain is not checked."""
         return (to_record(row, self._codec) for row in self.rows(after))
 
+    def unfindable(self) -> list[int]:
+        """The events whose step the file's index does not lead to."""
+        with self._problems():
+            return unfindable(self._database, 0, 2**63 - 1)
+
     def find_seq(self, seq: int) -> Record | None:
         rows = self._select("WHERE seq = ?", seq)
         return to_record(rows[0], self._codec) if rows else None
 
     def _select(self, where: str, *values: object) -> list[Row]:
-        try:
+        with self._problems():
             return select(self._database, where, *values)
+
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise problem_of(self._path, self._kind, error) from error
 

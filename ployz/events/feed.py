@@ -34,8 +34,9 @@ class Feed:
         _reach("before", entries)
         try:
             records = await self._log.append(entries)
-        except (Failed, Unreachable):
-            self._failed.set()
+        except (Failed, Unreachable) as error:
+            if error.code is not Code.STATE_FULL:  # then it is as it was, and takes more when there is room
+                self._failed.set()
             raise
         finally:
             # Also when the caller was cancelled: what it began to write may have been written.
@@ -75,6 +76,9 @@ class Feed:
 
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         return await self._log.rows(after, limit)
+
+    async def unfindable(self, after: int, limit: int) -> Sequence[int]:
+        return await self._log.unfindable(after, limit)
 
     async def find(self, operation_id: OperationId, step: str) -> Record | None:
         return await self._log.find(operation_id, step)

@@ -18,7 +18,7 @@ from ployz.errors import Code, Corrupt, Failed, PloyzError, Refused
 if TYPE_CHECKING:
     from sqlite_utils import Database as Tables
 
-_BUSY, _LOCKED, _CORRUPT, _NOTADB = 5, 6, 11, 26
+_BUSY, _LOCKED, _CORRUPT, _FULL, _NOTADB = 5, 6, 11, 13, 26
 """SQLite's primary result codes (sqlite.org/rescode.html)."""
 
 
@@ -96,6 +96,19 @@ def _is_empty(database: Database) -> bool:
 def _pragma(database: Database, name: str) -> int:
     value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
     return value
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """The file cannot grow. Unlike after a write or a flush that failed, what was in it before is there."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == _FULL
+
+
+def state_full(path: Path) -> Failed:
+    return Failed(
+        Code.STATE_FULL,
+        f"{path} cannot grow, its file system is full: nothing was written",
+        "Make room there; ployzd goes on by itself. `ployzctl doctor` says what takes it.",
+    )
 
 
 def problem_of(path: Path, kind: FileKind, error: sqlite3.Error) -> PloyzError:

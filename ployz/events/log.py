@@ -71,6 +71,7 @@ class EventLog(Protocol):
         An entry whose (operation_id, step) is there already yields the record that is there. A failed append has
         an unknown outcome: the log then refuses everything with LOG_FAILED until it is opened again and read.
         The append that failed raises `Failed` (LOG_FAILED), or `Unreachable` (OUTCOME_UNKNOWN) when it was the commit.
+        `Failed` (STATE_FULL): nothing was written, since there is no room; with room the log takes more.
         """
         ...
 
@@ -90,6 +91,10 @@ class EventLog(Protocol):
 
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         """As `read`, but as they are stored, checked by nobody: for verifying and for exporting."""
+        ...
+
+    async def unfindable(self, after: int, limit: int) -> Sequence[int]:
+        """Of the rows with seq > after, at most `limit`: those that `find` does not find by their step."""
         ...
 
     async def find(self, operation_id: OperationId, step: str) -> Record | None: ...

@@ -6,6 +6,7 @@ A crash and a failing disk are things that a test does to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 from anyio.lowlevel import checkpoint
@@ -14,6 +15,7 @@ from ployz.clock import Clock
 from ployz.errors import Code, Failed, Unreachable
 from ployz.events.chain import missing_row, prepare, record_of, seal, to_record
 from ployz.events.codec import CODEC, Codec
+from ployz.events.files import state_full
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.ids import OperationId
 
@@ -29,6 +31,7 @@ class MemoryLog:
         self._by_step = {_step(record): record for record in self._records}
         self._failed: str | None = None
         self._next_append_fails: bool | None = None
+        self._full = False
 
     @property
     def head(self) -> int:
@@ -38,6 +41,8 @@ class MemoryLog:
         await checkpoint()
         self._refuse_if_failed()
         prepared = prepare(entries, self._codec)
+        if self._full:
+            raise state_full(Path("log.db"))
         written = self._next_append_fails
         if written is False:
             raise self._fail_commit()
@@ -73,6 +78,10 @@ class MemoryLog:
         self._refuse_if_failed()
         return self._rows[after : after + limit]
 
+    async def unfindable(self, after: int, limit: int) -> Sequence[int]:
+        steps = [(each.seq, each.operation_id, each.step) for each in await self.read(after, limit)]
+        return [seq for seq, of, step in steps if of and step and self._by_step[(of, step)].seq != seq]
+
     async def find(self, operation_id: OperationId, step: str) -> Record | None:
         await checkpoint()
         self._refuse_if_failed()
@@ -90,6 +99,10 @@ class MemoryLog:
     def fail_next_append(self, *, written: bool) -> None:
         """Its COMMIT raises. Whether the entries reached the disk shows after `crash`, and nobody is told."""
         self._next_append_fails = written
+
+    def fill_up(self, *, full: bool) -> None:
+        """Whether there is no room from now on: what is appended is refused, and nothing else."""
+        self._full = full
 
     def crash(self) -> Self:
         """The power goes: this log refuses everything from now on, and the one returned is what the disk has."""

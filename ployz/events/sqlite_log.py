@@ -16,12 +16,12 @@ import anyio
 from attrs import define
 
 from ployz.clock import Clock
-from ployz.events.chain import READ_ALONE, Walk, missing_row, prepare, record_of, seal, to_record
+from ployz.events.chain import READ_ALONE, Walk, missing_row, prepare, record_of, seal, to_record, unfindable_row
 from ployz.events.codec import CODEC, Codec, Encoded
 from ployz.events.connection import Connection, End
 from ployz.events.log import GENESIS_HASH, Entry, Record, Row
 from ployz.events.mark import Mark
-from ployz.events.tables import EVENT_LOG, insert, insert_new, select
+from ployz.events.tables import EVENT_LOG, insert, insert_new, select, unfindable
 from ployz.ids import OperationId
 
 TAIL_CHECKED = 1_000
@@ -42,7 +42,7 @@ def _has(database: Database, mark: Mark) -> bool:
     return mark.position == 0 or (row is not None and row[0] == mark.hash)
 
 
-def _mark(written: tuple[list[Row], object]) -> Mark | None:
+def _reached(written: tuple[list[Row], object]) -> Mark | None:
     rows, _ = written
     return Mark(rows[-1].seq, rows[-1].seq, rows[-1].hash) if rows else None
 
@@ -80,8 +80,8 @@ class SqliteLog:
     async def open(cls, path: Path, clock: Clock, codec: Codec = CODEC) -> Self:
         """The log at `path`, made if it is not there, with the end of its chain checked.
 
-        Errors as `Connection.open`, and `Corrupt` for a tail with a gap, a broken link or an event that this
-        ployz cannot read.
+        Errors as `Connection.open`, and `Corrupt` for a tail with a gap, a broken link, an event that this ployz cannot
+        read or a step that is not found by its name.
         """
         log = cls(await Connection.open(path, EVENT_LOG, EVENTS_END), clock, codec)
         try:
@@ -123,6 +123,9 @@ class SqliteLog:
             lambda database: select(database, "WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
         )
 
+    async def unfindable(self, after: int, limit: int) -> Sequence[int]:
+        return await self._connection.read(lambda database: unfindable(database, after, after + limit))
+
     async def find(self, operation_id: OperationId, step: str) -> Record | None:
         return await self._connection.read(lambda database: self._find(database, operation_id, step))
 
@@ -147,7 +150,7 @@ class SqliteLog:
         # The others in the group do not share our cancellation.
         with anyio.CancelScope(shield=True):
             try:
-                rows, answers = await self._connection.write(partial(self._write, group), _mark)
+                rows, answers = await self._connection.write(partial(self._write, group), _reached)
             except Exception as error:  # noqa: BLE001 - whatever it is, everybody in the group gets it
                 for batch in group:
                     batch.error = error
@@ -223,5 +226,8 @@ class SqliteLog:
 
     def _find_head(self, database: Database) -> None:
         for row in select(database, "ORDER BY seq DESC LIMIT 1"):
-            self._read(database, max(0, row.seq - TAIL_CHECKED), TAIL_CHECKED)
+            tail = max(0, row.seq - TAIL_CHECKED)
+            self._read(database, tail, TAIL_CHECKED)
+            for seq in unfindable(database, tail, row.seq):
+                raise unfindable_row(seq).error()
             self._head, self._head_hash = row.seq, row.hash

@@ -21,6 +21,11 @@ _COLUMNS = tuple(column.name for column in attrs.fields(Row))
 _columns = attrgetter(*_COLUMNS)
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM {_TABLE}"  # noqa: S608 - made of our own names
 _INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
+_UNFINDABLE = f"""
+SELECT seq FROM {_TABLE} AS row WHERE seq > ? AND seq <= ? AND step IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM {_TABLE} AS found WHERE operation_id = row.operation_id AND step = row.step AND +found.seq = row.seq
+) ORDER BY seq
+"""  # noqa: S608 - as above. The plus sign: it is looked for by its step, as an append does
 
 
 def _create(database: Tables) -> None:
@@ -65,7 +70,8 @@ def insert_new(database: Database, rows: Iterable[Row]) -> bool:
         execute("ROLLBACK TO new")
         return False
     finally:
-        execute("RELEASE new")
+        if database.in_transaction:  # a disk that is full has rolled all of it back
+            execute("RELEASE new")
     return True
 
 
@@ -73,3 +79,8 @@ def select(database: Database, where: str, *values: object) -> list[Row]:
     """Rows as they are, unchecked. `where` is SQL of ours, with `?` for each value."""
     found: list[tuple[Any, ...]] = database.execute(f"{_SELECT} {where}", values).fetchall()
     return [Row(*columns) for columns in found]
+
+
+def unfindable(database: Database, after: int, last: int) -> list[int]:
+    """The events from behind `after` up to `last` whose step the index does not lead to: it would be done again."""
+    return [seq for (seq,) in database.execute(_UNFINDABLE, (after, last))]

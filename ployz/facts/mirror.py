@@ -63,7 +63,8 @@ class Mirror:
             )
 
     async def run(self) -> NoReturn:
-        """Follows until it is cancelled. An authority that is away is asked again, at last every 5 s.
+        """Follows until it is cancelled. It asks again, at last every 5 s, if the authority was away or there was no
+        room for its facts.
 
         `Corrupt` (FORKED): the authority's history is not the one that is mirrored here.
         """
@@ -80,8 +81,14 @@ class Mirror:
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
                 continue
+            try:
+                await self._take(page)
+            except Failed as error:
+                if error.code is not Code.STATE_FULL:
+                    raise
+                await anyio.sleep(RETRY_MAX_S)  # nothing of it was taken: it is asked for again
+                continue
             pause_s = RETRY_FIRST_S
-            await self._take(page)
 
     async def _compare_histories(self) -> None:
         """Else a shorter or rewritten log is found out only when the next fact is committed to it."""

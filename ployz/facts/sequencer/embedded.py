@@ -11,9 +11,8 @@ from sqlite3 import Connection as Database
 from typing import Final, Self
 
 from ployz.clock import Clock
-from ployz.errors import Code, Refused
+from ployz.errors import Code, Failed, Refused
 from ployz.events.connection import Connection, End
-from ployz.events.mark import Mark
 from ployz.facts.keys import MOVE, Move
 from ployz.facts.leases import Leases, check_ttl
 from ployz.facts.news import News
@@ -21,12 +20,7 @@ from ployz.facts.port import Applied, Conflict, Held, SequencedFact, Transaction
 from ployz.facts.rules import WAIT_S_MAX, Change, Head, evaluate, page_size
 from ployz.facts.sequencer import seal, tables
 
-
-def _mark(outcome: Change | Conflict) -> Mark | None:
-    return tables.mark(outcome.head) if isinstance(outcome, Change) else None
-
-
-FACTS_END: Final = End(lambda database: tables.mark(tables.head(database)), tables.has, tables.RESTORE)
+FACTS_END: Final = End(tables.mark, tables.has, tables.RESTORE)
 
 
 class EmbeddedFactLog:
@@ -87,7 +81,7 @@ class EmbeddedFactLog:
                 tables.store(database, outcome)
             return outcome
 
-        outcome = await self._connection.write(work, _mark)
+        outcome = await self._connection.write(work)
         if isinstance(outcome, Conflict):
             return outcome
         if outcome.facts:
@@ -159,7 +153,7 @@ class EmbeddedFactLog:
         before = self._move
         try:
             head = await self._connection.write(work)
-        except Refused:
+        except (Refused, Failed):  # nothing was written
             self._move = before
             raise
         self._news.spread()

@@ -65,15 +65,19 @@ def head(database: Database) -> Head:
     return Head(revision, *last) if last else Head(revision)
 
 
-def mark(head: Head) -> Mark:
-    return Mark(head.revision, head.position, head.hash)
+def mark(database: Database) -> Mark:
+    """Its number rises with each change: of the records, of the leases that were given, and of those that ended."""
+    there = head(database)
+    given = database.execute("SELECT last_lease FROM counters WHERE id = 1").fetchone()[0]
+    standing = database.execute("SELECT count(*) FROM leases").fetchone()[0]
+    return Mark(there.revision + given + (given - standing), there.position, there.hash)
 
 
-def has(database: Database, mark: Mark) -> bool:
+def has(database: Database, reached: Mark) -> bool:
     """Whether it has got that far, and to that fact."""
-    row = database.execute("SELECT hash FROM facts WHERE position = ?", (mark.position,)).fetchone()
-    there = GENESIS_HASH if mark.position == 0 else row and row[0]
-    return bool(head(database).revision >= mark.number and there == mark.hash)
+    row = database.execute("SELECT hash FROM facts WHERE position = ?", (reached.position,)).fetchone()
+    there = GENESIS_HASH if reached.position == 0 else row and row[0]
+    return bool(mark(database).number >= reached.number and there == reached.hash)
 
 
 def verify(database: Database, last: int | None = None) -> None:
@@ -147,8 +151,11 @@ def leased(database: Database) -> str | None:
 
 
 def put_beside(database: Database, key: str, value: bytes) -> None:
-    """A record about the log itself: no part of its history, so that the revision stays."""
+    """A record about the log itself: no part of its history, so that the revision stays. A lease that nobody gets is
+    counted for it, so that the end of the log is another one.
+    """
     before = seal.of(database, [key])
+    database.execute("UPDATE counters SET last_lease = last_lease + 1 WHERE id = 1")
     database.execute("INSERT OR REPLACE INTO records (key, value, revision, lease) VALUES (?, ?, 0, 0)", (key, value))
     seal.change(database, before, seal.of(database, [key]))
 

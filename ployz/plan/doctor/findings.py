@@ -260,7 +260,7 @@ def _of_state(on: _On, state: StateReading) -> Iterator[Finding]:
     what = f"du -x {count}{state.mount} | sort -n | tail"
     remedy = f"Delete there what nobody needs, or make it larger. What takes it: {what}"
     if used >= STATE_REACHED:
-        yield on.error("state-folder-full", f"{text}: ployzd ends when it cannot write its log", remedy)
+        yield on.error("state-folder-full", f"{text}: without room in it nothing can be changed there", remedy)
     elif used >= STATE_NEAR:
         yield on.warning("state-folder-nearly-full", text, remedy)
 

@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 from trio.testing import MockClock
 
 from ployz.clock import SystemClock
-from ployz.errors import PloyzError
+from ployz.errors import Code, PloyzError
 from ployz.events.feed import Feed
 from ployz.events.log import Entry
 from ployz.events.memory_log import MemoryLog
@@ -111,6 +111,26 @@ def test_a_feed_ends_its_node_when_the_log_has_failed() -> None:
                 tasks.start_soon(feed.run)
                 with pytest.raises(PloyzError):
                     await feed.append([started("1")])
+
+    anyio.run(main, backend="trio")
+
+
+def test_a_feed_whose_log_finds_no_room_ends_nothing_and_takes_more_when_there_is_some() -> None:
+    async def main() -> None:
+        log = MemoryLog(SystemClock())
+        feed = Feed(log)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.run)
+            log.fill_up(full=True)
+            with pytest.raises(PloyzError) as refused:
+                await feed.append([started("1")])
+            assert refused.value.code is Code.STATE_FULL
+            await checkpoint()
+            assert list(await feed.read(0, 5)) == []
+            log.fill_up(full=False)
+            await feed.append([started("2")])
+            assert feed.head == 1
+            tasks.cancel_scope.cancel()
 
     anyio.run(main, backend="trio")
 

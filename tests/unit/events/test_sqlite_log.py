@@ -19,7 +19,7 @@ from ployz.errors import Code, PloyzError
 from ployz.events.chain import sealed, verify
 from ployz.events.codec import CODEC
 from ployz.events.log import Entry, Record
-from ployz.events.mark import path_of
+from ployz.events.mark import Mark, path_of
 from ployz.events.sqlite_log import GROUP_ENTRIES_MAX, TAIL_CHECKED, SqliteLog
 from ployz.events.tables import select
 from ployz.events.types import NodeStarted
@@ -183,7 +183,7 @@ def test_a_log_that_is_open_is_refused_to_a_second_opener(path: Path) -> None:
     with_log(path, test)
 
 
-def test_a_full_disk_stops_the_log_and_loses_nothing_that_was_acknowledged(path: Path) -> None:
+def test_a_full_disk_refuses_what_comes_loses_nothing_that_was_acknowledged_and_ends_nothing(path: Path) -> None:
     acknowledged: list[str] = []
 
     async def append_for_ever(log: SqliteLog) -> None:
@@ -195,11 +195,13 @@ def test_a_full_disk_stops_the_log_and_loses_nothing_that_was_acknowledged(path:
         await log._connection.read(lambda database: database.execute("PRAGMA max_page_count = 40").fetchone())
         with pytest.raises(PloyzError) as caught:
             await append_for_ever(log)
-        assert caught.value.code is Code.LOG_FAILED
+        assert caught.value.code is Code.STATE_FULL
         assert len(acknowledged) > 10
-        for call in (log.append([started("after")]), log.read(0, 1)):
-            with pytest.raises(PloyzError, match="takes nothing any more"):
-                await call
+        await look(log)
+        # It was opened anew, and so has room again.
+        await log.append([started("room")])
+        acknowledged.append("room")
+        await look(log)
 
     async def look(log: SqliteLog) -> None:
         found = [record.event.version.split()[0] for record in await log.read(0, 1_000)]  # type: ignore[attr-defined]
@@ -207,6 +209,20 @@ def test_a_full_disk_stops_the_log_and_loses_nothing_that_was_acknowledged(path:
 
     with_log(path, fill_up)
     with_log(path, look)
+
+
+def test_a_log_that_is_another_after_it_was_full_stops(path: Path) -> None:
+    async def test(log: SqliteLog) -> None:
+        await log.append([started("1")])
+        log._connection._reached = Mark(2, 2, bytes(32))  # as if a commit of which nobody knows had been found
+        await log._connection.read(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone())
+        with pytest.raises(PloyzError) as caught:
+            await log.append([started("x" * 100_000)])
+        assert caught.value.code is Code.LOG_FAILED
+        with pytest.raises(PloyzError, match="takes nothing any more"):
+            await log.read(0, 1)
+
+    with_log(path, test)
 
 
 def test_a_commit_that_fails_has_an_unknown_outcome_and_stops_the_log(path: Path) -> None:

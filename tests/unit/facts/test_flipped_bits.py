@@ -145,7 +145,9 @@ def test_a_record_that_was_changed_is_found(tmp_path: Path) -> None:
             shutil.copyfile(tmp_path / f"killed{suffix}", tmp_path / f"changed{suffix}")
         with closing(sqlite3.connect(tmp_path / "changed")) as connection, connection:
             connection.execute(change)
-        with pytest.raises(Corrupt, match="a record or a lease is not what was committed"):
+        with pytest.raises(
+            Corrupt, match=r"a record or a lease is not what was committed|its last changes are not there"
+        ):
             anyio.run(opened_facts, tmp_path / "changed", backend="trio")
 
 
@@ -197,3 +199,37 @@ def test_a_mark_that_is_behind_or_torn_is_no_damage(tmp_path: Path) -> None:
     assert read_mark(tmp_path / "killed") == Mark(159, 159, whole[1][158].hash)
     assert anyio.run(opened_events, tmp_path / "killed", backend="trio") == whole
     assert read_mark(tmp_path / "killed") == Mark(160, 160, whole[1][159].hash)
+
+
+def test_a_step_that_the_index_does_not_lead_to_is_found(tmp_path: Path) -> None:
+    """Else it would be done again."""
+    whole = anyio.run(fill_events, tmp_path / LOG_NAME, backend="trio")
+    content = (tmp_path / LOG_NAME).read_bytes()
+    key = b"op-105step-105"  # as a key of the index: in the rows themselves a 20-byte name stands between them
+    damaged = content.replace(key, b"op-105stOp-105")
+    assert key in content
+    (tmp_path / LOG_NAME).write_bytes(damaged)
+    assert whole[0] == 160
+    with pytest.raises(Corrupt, match="event 105: "):
+        anyio.run(opened_events, tmp_path / LOG_NAME, backend="trio")
+    with left_by_ployzd(tmp_path) as log:
+        assert 105 in {each.seq for each in log.verify().findings}
+
+
+def test_a_lease_that_was_given_last_is_not_given_again(tmp_path: Path) -> None:
+    """Of what the end of the log has, and the chain of facts has not."""
+
+    async def fill() -> None:
+        log = await EmbeddedFactLog.open(tmp_path / "made", SystemClock())
+        await log.transact(Transaction((), facts=(FOUNDED,)))
+        await log.grant(60.0)
+        kill(tmp_path / "made")
+        await log.aclose()
+
+    anyio.run(fill, backend="trio")
+    wal = tmp_path / "killed-wal"
+    content = bytearray(wal.read_bytes())
+    content[-1] ^= 1
+    wal.write_bytes(content)
+    with pytest.raises(Corrupt, match="its last changes are not there"):
+        anyio.run(opened_facts, tmp_path / "killed", backend="trio")

@@ -166,6 +166,23 @@ def test_an_authority_in_trouble_is_asked_again_with_growing_pauses(trouble: Plo
     run(test)
 
 
+def test_facts_that_find_no_room_are_asked_for_again() -> None:
+    async def test(authority: MemoryFactLog, host: Host) -> None:
+        mirror = await host.start()
+        host.log.fill_up(full=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mirror.run)
+            await commit_machines(authority, 1, 2)
+            await anyio.sleep(1000)
+            assert mirror.position == 0
+            host.log.fill_up(full=False)
+            await mirror.wait_for(2, RETRY_MAX_S + 0.1)
+            tasks.cancel_scope.cancel()
+        assert host.given == await host.mirrored() == machines(1, 2)
+
+    run(test)
+
+
 class SlowLog(MemoryLog):
     """Answers some time after it wrote, like a disk."""
 
