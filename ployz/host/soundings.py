@@ -20,11 +20,18 @@ from ployz.errors import Code, Failed
 TRIES: Final = 3
 """A packet may be lost, and an echo on a busy machine be late."""
 PAUSE_S: Final = 0.3
+BREATH_S: Final = 0.002
 _HEADERS_BYTES: Final = 40 + 8
 """Of IPv6, and of an echo."""
 _ECHO = struct.Struct("!BBHHH")
 """Type, code, checksum (the kernel's word), identifier, sequence number (RFC 4443, 4.1). The number is the size."""
 _REQUEST, _REPLY = 128, 129
+_RECEIVE_BUFFER: Final = 33
+"""SO_RCVBUFFORCE: asm-generic/socket.h."""
+_RECEIVE_BUFFER_BYTES: Final = 4 << 20
+"""All machines of a large cluster answer in one moment."""
+_AT_ONCE: Final = 32
+"""Packets, before others have their turn: a machine's own queues are not endless."""
 _FILTER: Final = 1
 _DISCOVER: Final = 23
 _DISCOVER_PROBE: Final = 3
@@ -67,6 +74,7 @@ async def _ask(raw: socket.socket, asked: Mapping[str, Collection[int]], answere
 def _echo_socket() -> socket.socket:
     raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
     raw.setblocking(False)
+    raw.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER, _RECEIVE_BUFFER_BYTES)
     but_replies = bytearray(b"\xff" * 32)
     word, bit = divmod(_REPLY, 32)
     struct.pack_into("=I", but_replies, 4 * word, 0xFFFFFFFF & ~(1 << bit))
@@ -81,10 +89,13 @@ async def _send(
     raw: socket.socket, asked: Mapping[str, Collection[int]], answered: Mapping[str, set[int]], identifier: int
 ) -> None:
     for _ in range(TRIES):
-        for address, sizes in asked.items():
-            for size in sizes:
-                if size not in answered[address]:
-                    await _send_one(raw, address, size, identifier)
+        missing = [
+            (address, size) for address, sizes in asked.items() for size in sizes if size not in answered[address]
+        ]
+        for at, (address, size) in enumerate(missing):
+            await _send_one(raw, address, size, identifier)
+            if at % _AT_ONCE == _AT_ONCE - 1:
+                await anyio.sleep(BREATH_S)
         await anyio.sleep(PAUSE_S)
 
 
