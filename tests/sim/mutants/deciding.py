@@ -167,7 +167,8 @@ MUTANTS = (
         (Migrate(D, C),),
         lambda number: (
             Lost(_COMMIT_COMES, reply=True, about="commit"),
-            Cut(Moment(1, "overlay.apply", done=True, after_last=True), A, D, one_way=False, for_s=39.0 + number),
+            # The target's vote, told at the authority and at the target, and then the commit itself.
+            Cut(Moment(3, "facts.transact", done=True, after_last=True), A, D, one_way=False, for_s=39.0 + number),
         ),
     ),
     Mutant("the epoch kept in a move", epoch_kept, "is due", (Migrate(D, C),)),
