@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import anyio
 
 from ployz.config import STATE_DIR
-from ployz.errors import Code, Corrupt, Failed, Refused, Unreachable
+from ployz.errors import Code, Corrupt, Failed, Problem, Refused, Unreachable
 from ployz.events.log import GENESIS_HASH, Entry, EventLog
 from ployz.events.types import Fact, FactMirrored
 from ployz.facts.chain import fact_hash
@@ -46,6 +46,8 @@ class Mirror:
         self._position = position
         self._hash = hash_
         self._news = News()
+        self._no_room: Problem | None = None
+        """Why the facts that came last were not taken."""
 
     @property
     def position(self) -> int:
@@ -56,10 +58,12 @@ class Mirror:
         """Until that fact is here. `Unreachable` (TIMED_OUT): it did not come in time."""
         await self._news.wait(lambda: self._position >= position, timeout_s)
         if self._position < position:
+            full = self._no_room
             raise Unreachable(
                 Code.TIMED_OUT,
-                f"fact {position} did not arrive within {timeout_s:g} s; this machine is at {self._position}",
-                "check that the authority can be reached: ployzctl machine ls",
+                f"fact {position} did not arrive within {timeout_s:g} s; this machine is at {self._position}"
+                + (f", and takes none: {full.text}" if full else ""),
+                full.advice if full else "check that the authority can be reached: ployzctl machine ls",
             )
 
     async def run(self) -> NoReturn:
@@ -86,8 +90,10 @@ class Mirror:
             except Failed as error:
                 if error.code is not Code.STATE_FULL:
                     raise
+                self._no_room = error.problem
                 await anyio.sleep(RETRY_MAX_S)  # nothing of it was taken: it is asked for again
                 continue
+            self._no_room = None
             pause_s = RETRY_FIRST_S
 
     async def _compare_histories(self) -> None:
