@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -37,7 +37,7 @@ from ployz.errors import Code, PloyzError, Refused
 from ployz.events.types import ClusterFounded, ClusterSettingChanged, MachineSettingChanged
 from ployz.facts.transactions import set_cluster, set_machine
 from ployz.host.ports import Container
-from ployz.ids import MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
+from ployz.ids import InvalidName, MachineId, Namespace, OperationId, ServiceRef, SlotRef, VolumeRef
 from ployz.plan import committed, names, properties, taken
 from ployz.plan.addresses import Subnets
 from ployz.plan.holdings import holdings, member_of
@@ -220,18 +220,13 @@ class MachineActor(Actor):
         found = await self._parts.zfs.state(dataset)
         if found is None:
             return None
-        ours = await self._our_containers(volume)
         return VolumeReport(
             volume=volume,
             epoch=epoch_of(found),
             referenced_bytes=found.referenced_bytes,
             quota_bytes=found.quota_bytes or found.total_quota_bytes,
             snapshots=tuple(SnapshotReport(each.name, each.guid) for each in found.snapshots),
-            strangers=tuple(
-                HolderReport(each.pid, each.command)
-                for each in await self._parts.zfs.holders(dataset)
-                if each.container_id not in ours
-            ),
+            strangers=tuple([each async for each in self._strangers(volume, dataset)]),
             children=tuple(await self._parts.zfs.children(dataset))[:HINDRANCES_MAX] if asked.hindrances else (),
             keeps=await self._keeps(dataset) if asked.hindrances else (),
             snapshots_bytes=found.snapshots_bytes,
@@ -247,10 +242,15 @@ class MachineActor(Actor):
             KeepReport(each.snapshot, each.why(dataset), each.remedy(dataset)) for each in others[:HINDRANCES_MAX]
         )
 
-    async def _our_containers(self, volume: VolumeRef) -> set[str]:
-        """The ids of the namespace's containers here: they use the volume by right."""
+    async def _strangers(self, volume: VolumeRef, dataset: str) -> AsyncIterator[HolderReport]:
+        """The namespace's own containers use the volume by right."""
         labels = {names.LABEL_NAMESPACE: str(volume.namespace)}
-        return {each.id for each in await self._parts.docker.containers(labels)}
+        ours = {each.id for each in await self._parts.docker.containers(labels)}
+        others = [each for each in await self._parts.zfs.holders(dataset) if each.container_id not in ours]
+        found = await self._parts.docker.containers({}) if any(each.container_id for each in others) else ()
+        by_id = {each.id: each.labels for each in found}
+        for each in others:
+            yield HolderReport(each.pid, each.command, _slot(by_id.get(each.container_id or "", {})), each.how)
 
     async def _image(self, reference: str) -> ImageReport | None:
         found = await self._parts.docker.image(reference)
@@ -375,3 +375,11 @@ class MachineActor(Actor):
         if blockers:
             raise Refused(blockers[0].code, "; ".join(each.text for each in blockers), blockers[0].advice)
         await self.system.remote(machine, "gateway").ask(CheckGateway(), timeout_s=ASK_TIMEOUT_S)
+
+
+def _slot(labels: Mapping[str, str]) -> SlotRef | None:
+    """None: it is no container of ours, or somebody gave it our labels for something else."""
+    try:
+        return names.slot_of(labels)
+    except (KeyError, InvalidName):
+        return None

@@ -98,6 +98,7 @@ def furnish(own: Path, hostname: str) -> None:
     resolver = Path("/etc/resolv.conf")
     resolver.unlink(missing_ok=True)
     resolver.touch()
+    mount("--make-rshared", "/")  # as systemd does it: containers that follow the host see what comes and goes
     Path("/etc/hostname").write_text(f"{hostname}\n")
     socket.sethostname(hostname)
     FURNISHED.mkdir()

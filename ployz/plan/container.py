@@ -100,7 +100,7 @@ def _bind(namespace: Namespace, mount: Mount, mountpoint: Callable[[VolumeRef], 
     match mount.source:
         case VolumeSource(volume):
             return BindMount(mountpoint(VolumeRef(namespace, volume)), mount.target, mount.readonly)
-        case BindSource(path):
-            return BindMount(path, mount.target, mount.readonly)
+        case BindSource(path):  # it may have volumes below it, which must not be kept from being unmounted
+            return BindMount(path, mount.target, mount.readonly, follows=True)
         case TmpfsSource():
             return None

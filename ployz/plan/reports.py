@@ -24,6 +24,10 @@ class HolderReport:
 
     pid: int
     command: str
+    slot: SlotRef | None = None
+    """Of ployz, whose container it is in. None: of none."""
+    how: str = ""
+    """Ends the sentence that begins with who."""
 
 
 @frozen

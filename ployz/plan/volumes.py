@@ -121,11 +121,14 @@ class VolumePlanner:
 
     def _check_not_busy(self, machine: MachineId, found: VolumeReport | None) -> None:
         for stranger in found.strangers if found else ():
+            who = f"process {stranger.pid} ({stranger.command})"
+            if stranger.slot is None:
+                who, advice = f"{who}, which is not its service", "End that process, or let it leave the folder."
+            else:  # ended, it would be started again
+                who = f"{who} of {stranger.slot}, which {stranger.how}"
+                advice = f"Let {stranger.slot.service} bind less of the host, or deploy without it meanwhile."
             self.blockers.add(
-                Code.DATASET_BUSY,
-                f"volume {found.volume if found else ''} is used on {machine} by process {stranger.pid} "
-                f"({stranger.command}), which is not its service",
-                "End that process, or let it leave the folder.",
+                Code.DATASET_BUSY, f"volume {found.volume if found else ''} is used on {machine} by {who}", advice
             )
 
     def _check_nothing_in_the_way(self, wanted: WantedVolume) -> None:

@@ -21,7 +21,9 @@ from ployz.host.docker import carry, pause, translate
 from ployz.host.docker.connection import Connection
 from ployz.host.docker.events import subscribe
 from ployz.host.docker.frames import Tail
+from ployz.host.docker.propagation import following
 from ployz.host.ports import BridgeNetwork, Census, Container, ContainerEvent, ContainerSpec, ExecResult, Image
+from ployz.host.zfs.mounts import read_mountinfo
 from ployz.surroundings import SLOWNESS
 
 START_S: Final = 60.0 * SLOWNESS
@@ -38,6 +40,7 @@ EXEC_POLL_S: Final = 0.02
 LOG_BYTES: Final = 4 * 1024 * 1024
 
 _NOT_MODIFIED: Final = HTTPStatus.NOT_MODIFIED
+_SELF: Final = Path("/proc/self")
 _NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 _CONFLICT: Final = HTTPStatus.CONFLICT
 
@@ -140,7 +143,7 @@ class DockerEngine:
             "/containers/create",
             f"create container {spec.name}",
             query={"name": spec.name},
-            body=translate.container_body(spec, network),
+            body=translate.container_body(following(spec, read_mountinfo(_SELF)), network),
             also=(_CONFLICT,),
             deadline_s=START_S,
         )

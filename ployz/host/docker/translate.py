@@ -118,7 +118,7 @@ def _mounts(spec: ContainerSpec) -> list[Json]:
             "Source": mount.source,
             "Target": mount.target,
             "ReadOnly": mount.readonly,
-            "BindOptions": {"Propagation": "rprivate"},
+            "BindOptions": {"Propagation": "rslave" if mount.follows else "rprivate"},
         }
         for mount in spec.mounts
     ]

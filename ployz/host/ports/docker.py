@@ -31,6 +31,10 @@ class BindMount:
     """A host path, which must exist."""
     target: str
     readonly: bool = False
+    follows: bool = False
+    """What the host mounts and unmounts below it later comes and goes in the container too, where the host passes that
+    on (mount_namespaces(7)).
+    """
 
 
 @frozen

@@ -90,7 +90,7 @@ def test_everything_in_the_template_is_in_the_container() -> None:
         user="33:33",
         mounts=(
             BindMount("/volumes/production/data", "/data", readonly=True),
-            BindMount("/etc/hosts", "/hosts"),
+            BindMount("/etc/hosts", "/hosts", follows=True),
         ),
         tmpfs=("/run",),
         ports=(PublishedPort(80, 8080), PublishedPort(53, 53, "udp")),

@@ -5,7 +5,7 @@ from attrs import evolve
 
 from ployz.errors import Code
 from ployz.events.types import OperationKind
-from ployz.ids import MachineId, Namespace, VolumeRef
+from ployz.ids import MachineId, Namespace, SlotRef, VolumeRef
 from ployz.manifest import parse
 from ployz.plan.assign import assign
 from ployz.plan.deploy import moves, questions
@@ -169,6 +169,14 @@ def test_a_process_that_is_not_the_service_is_named(machine: MachineId) -> None:
     assert codes(plan) == [Code.DATASET_BUSY]
     assert "process 4711 (psql)" in plan.blockers[0].text
     assert f"on {machine}" in plan.blockers[0].text
+
+
+def test_a_container_of_ployz_is_named_as_its_service_since_a_process_that_is_ended_would_be_started_again() -> None:
+    slot = SlotRef.parse("agents/backup/slot-1")
+    holder = HolderReport(4711, "sh", slot, "works in /data")
+    plan = migration(came_back(), report(A, dataset(strangers=[holder], epoch=3)))
+    assert plan.blockers[0].text.endswith("by process 4711 (sh) of agents/backup/slot-1, which works in /data")
+    assert plan.blockers[0].advice == "Let agents/backup bind less of the host, or deploy without it meanwhile."
 
 
 def test_a_stranger_does_not_stop_a_deploy_that_leaves_the_volume_where_it_is() -> None:
