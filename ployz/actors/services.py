@@ -10,7 +10,9 @@ from ployz.actors.core import Actor, handles
 from ployz.actors.messages.probing import ProbeMachine
 from ployz.actors.messages.services import (
     AsideRow,
+    CopyDropped,
     CopyRow,
+    DropCopy,
     ListServices,
     ListVolumes,
     ReadServiceLogs,
@@ -25,7 +27,7 @@ from ployz.actors.messages.services import (
     VolumeList,
     VolumeRow,
 )
-from ployz.actors.messages.storage import AskSizes, DestroyVolume, VolumeSize
+from ployz.actors.messages.storage import AskSizes, DestroyCopy, DestroyVolume, VolumeSize
 from ployz.actors.messages.workload import ReadLogs, SlotState
 from ployz.actors.parts import Parts
 from ployz.actors.together import together
@@ -42,7 +44,7 @@ from ployz.ids import MachineId, ServiceRef, SlotRef, VolumeRef
 from ployz.manifest import to_toml
 from ployz.plan import committed
 from ployz.plan.reports import MachineReport, VolumeReport
-from ployz.plan.volumes import in_the_way_of_removing
+from ployz.plan.volumes import in_the_way_of_dropping, in_the_way_of_removing
 from ployz.projections.view import ClusterView
 from ployz.wire.message import Done
 
@@ -174,17 +176,41 @@ class ServicesActor(Actor):
             ),
         )
 
+    @handles(DropCopy, concurrent=True)
+    async def drop_copy(self, message: DropCopy) -> CopyDropped:
+        """Under the lock no operation begins that would build on it. The owner must show that it has the volume."""
+        volume, machine = message.volume, message.machine
+        self._owned(volume)
+        holder = self._holder(f"drop the copy of {volume} on {machine}")
+        async with hold(self._parts.facts, self._parts.clock, volume.namespace, holder):
+            await catch_up(self._parts)
+            owned = self._owned(volume)
+            there, at_owner = await together(
+                *(partial(self._report, each, (volume,), hindrances=True) for each in (machine, owned.owner))
+            )
+            reports = {machine: there, owned.owner: at_owner}
+            members = [each.machine for each in self._parts.view.machines.in_order()]
+            for problem in in_the_way_of_dropping(owned, machine, reports, members):
+                raise Refused(problem.code, problem.text, problem.advice)
+            destroy = DestroyCopy(volume, self._parts.view.position)
+            await self.system.remote(machine, f"volume/{volume}").ask(destroy, timeout_s=EFFECT_TIMEOUT_S)
+        found = there.volume(volume) if there else None
+        return CopyDropped(machine, found.referenced_bytes + found.snapshots_bytes if found else 0)
+
+    def _holder(self, purpose: str) -> LockHolder:
+        return LockHolder(
+            machine=self._parts.me,
+            operation_id=self._parts.new_operation_id(),
+            purpose=purpose,
+            since_ms=self._parts.clock.wall_ms(),
+            operator=str(self.sender),
+        )
+
     @handles(RemoveVolume, concurrent=True)
     async def remove(self, message: RemoveVolume) -> Done:
         """The fact first: from then on nobody owns it. Then its copies, everywhere."""
         placement = self._owned(message.volume)
-        holder = LockHolder(
-            machine=self._parts.me,
-            operation_id=self._parts.new_operation_id(),
-            purpose=f"remove volume {message.volume}",
-            since_ms=self._parts.clock.wall_ms(),
-            operator=str(self.sender),
-        )
+        holder = self._holder(f"remove volume {message.volume}")
         async with hold(self._parts.facts, self._parts.clock, message.volume.namespace, holder) as lock:
             await catch_up(self._parts)
             self._check_unused(message.volume)

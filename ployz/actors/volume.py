@@ -13,6 +13,7 @@ from ployz.actors.messages.storage import (
     BeginReceive,
     CancelTransfer,
     CreateVolume,
+    DestroyCopy,
     DestroyVolume,
     Digest,
     DigestSnapshot,
@@ -83,6 +84,18 @@ class VolumeActor(Actor):
         if message.volume in self._parts.view.placement.volumes:
             raise Refused(Code.VOLUME_IN_USE, f"volume {message.volume} is not removed: the facts still name its owner")
         await self._dataset.destroy("the volume was removed")
+        return Done()
+
+    @handles(DestroyCopy)
+    async def destroy_copy(self, message: DestroyCopy) -> Done:
+        await self._parts.mirror.wait_for(message.position, ASK_TIMEOUT_S)
+        view = self._parts.view
+        owned = view.placement.volumes.get(message.volume)
+        if owned is None or owned.owner == self._parts.me:
+            raise Refused(Code.VOLUME_IN_USE, f"volume {message.volume} is owned by {self._parts.me}, by the facts")
+        if any(each.namespace == message.volume.namespace for each in view.operations.undecided()):
+            raise Refused(Code.LOCK_HELD, f"an operation in {message.volume.namespace} is undecided", "Try again then.")
+        await self._dataset.destroy("an operator dropped the copy")
         return Done()
 
     # ------------------------------------------------------------ mounting

@@ -109,6 +109,7 @@ GROUPS: Final[Mapping[str, Group]] = {
             "ls": "List the volumes.",
             "show": "Show a volume, and every copy of it.",
             "rm": "Destroy a volume that no service mounts, everywhere.",
+            "drop-copy": "Destroy the older copy that a machine has of a volume which another one owns.",
             "takeover": "Give a volume whose machine is off for good to another one. What has not reached it is lost.",
         },
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import evolve, frozen
 
@@ -15,7 +15,7 @@ from ployz.plan import precopy, properties
 from ployz.plan.assign import Assignment, WantedVolume
 from ployz.plan.blockers import Blockers
 from ployz.plan.model import Change, VolumePlan
-from ployz.plan.reports import Answers, KeepReport, SnapshotReport, VolumeReport, common_base
+from ployz.plan.reports import Answers, KeepReport, MachineReport, SnapshotReport, VolumeReport, common_base
 from ployz.plan.space import usable_bytes
 
 
@@ -173,6 +173,40 @@ def in_the_way_of_removing(machine: MachineId, found: VolumeReport) -> Iterator[
     if found.children:
         text = f"volume {found.volume} has datasets below it on {machine}: {', '.join(found.children)}"
         yield Problem(Code.DATASET_IN_THE_WAY, text, put_elsewhere(found.children[0]))
+
+
+def in_the_way_of_dropping(
+    owned: VolumePlacement,
+    machine: MachineId,
+    reports: Mapping[MachineId, MachineReport | None],
+    members: Collection[MachineId],
+) -> Iterator[Problem]:
+    """Of the copy on `machine`: one good one must stay, and be seen now."""
+    volume = owned.volume
+    if machine not in members:
+        yield Problem(
+            Code.UNKNOWN_MACHINE, f"there is no machine {machine}", f"There are: {', '.join(sorted(members))}."
+        )
+        return
+    if machine == owned.owner:
+        yield Problem(
+            Code.VOLUME_IN_USE,
+            f"{machine} owns {volume}: what is there is the volume, and no copy of it",
+            f"Move it first, or destroy it everywhere: ployzctl volume rm {volume}",
+        )
+        return
+    for each in (machine, owned.owner):
+        if reports[each] is None:
+            yield Problem(Code.MACHINE_UNREACHABLE, f"{each} does not answer", "Try again when it does.")
+            return
+    at_owner, there = (report.volume(volume) if (report := reports[each]) else None for each in (owned.owner, machine))
+    if at_owner is None or at_owner.epoch != owned.epoch:
+        text = f"{owned.owner} owns {volume}, and does not have it: the copy on {machine} may be all that there is"
+        yield Problem(Code.UNKNOWN_VOLUME, text, f"ployzctl volume show {volume}")
+    elif there is None:
+        yield Problem(Code.UNKNOWN_VOLUME, f"{machine} has no copy of {volume}", f"ployzctl volume show {volume}")
+    else:
+        yield from in_the_way_of_removing(machine, there)
 
 
 def look_at(volume: VolumeRef) -> str:

@@ -130,6 +130,22 @@ class ShowVolume(Message[VolumeDetail]):
     volume: VolumeRef
 
 
+@frozen
+class CopyDropped:
+    machine: MachineId
+    freed_bytes: int
+    """What the copy and its snapshots had."""
+
+
+@message("volume.drop_copy", senders=OPERATOR)
+@frozen
+class DropCopy(Message[CopyDropped]):
+    """Destroys what a machine has of a volume that another one owns. The next move there sends all of it."""
+
+    volume: VolumeRef
+    machine: MachineId
+
+
 @message("volume.remove", senders=OPERATOR)
 @frozen
 class RemoveVolume(Message[Done]):

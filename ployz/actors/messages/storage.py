@@ -256,3 +256,14 @@ class DestroyVolume(Message[Done]):
 
     volume: VolumeRef
     position: int
+
+
+@message("volume.destroy_copy", senders=PEER)
+@frozen
+class DestroyCopy(Message[Done]):
+    """From a node that has the namespace's lock: the dataset goes, if by the facts up to `position` another machine
+    owns the volume, and no operation is undecided.
+    """
+
+    volume: VolumeRef
+    position: int

@@ -51,7 +51,7 @@ NAMES_MAX: Final = 5
 
 FREES: Final = (
     "Delete data of its volumes, or snapshots that nobody needs (zfs list -t snapshot), or add disks to it. "
-    "Moving a volume away frees nothing: its copy stays."
+    "Moving a volume away leaves a copy, which `ployzctl volume drop-copy` destroys."
 )
 
 

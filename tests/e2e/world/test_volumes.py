@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.manifests import count, counter, fill, web
+from tests.e2e.manifests import count, counter, fill, namespace_of, web
 from tests.labs import COMMAND_S
 
 pytestmark = [pytest.mark.lab, pytest.mark.moves]
@@ -118,3 +118,17 @@ def test_a_volume_is_what_it_was_wherever_it_moves_and_who_is_in_the_way_is_name
     assert any("begins again" in line["payload"].get("text", "") for line in answer.lines)
     assert count(cluster, bounded) == 3
     assert "com.sun:auto-snapshot" not in local(cluster, B, dataset)
+
+
+def test_the_older_copy_that_a_move_leaves_is_dropped_by_name(cluster: Cluster, service: str) -> None:
+    namespace = namespace_of(service)
+    volume, counted = f"{namespace}/data", count(cluster, service)
+    cluster.migrate(service, "machine-c")
+    refused = cluster.ctl("volume", "drop-copy", volume, "--on", "machine-c", "--yes", on="machine-a")
+    assert (refused.exit_code, refused.code) == (1, "volume-in-use"), refused
+    assert cluster.datasets("machine-b", namespace) != []
+    dropped = cluster.ctl("volume", "drop-copy", volume, "--on", "machine-b", "--yes", on="machine-a")
+    assert (dropped.exit_code, dropped.payload["freed_bytes"] > 0) == (0, True), dropped
+    assert cluster.datasets("machine-b", namespace) == []
+    cluster.migrate(service, "machine-b")
+    assert count(cluster, service) == counted + 1

@@ -7,7 +7,7 @@ import pytest
 
 from ployz.actors.messages.doctor import Diagnose
 from ployz.actors.messages.operations import ApplyMigration, PreviewDeploy, PreviewMigration
-from ployz.actors.messages.services import RemoveVolume
+from ployz.actors.messages.services import DropCopy, RemoveVolume
 from ployz.errors import CleanupPending, Code, Refused
 from ployz.events.types import VolumeRemoved
 from ployz.host.ports import DatasetState
@@ -17,8 +17,8 @@ from ployz.plan.doctor.findings import Severity
 from tests.cluster.cluster import Cluster, simulate
 from tests.cluster.effects import Effect
 from tests.cluster.endings import commit, on
-from tests.cluster.manifests import DB, PGDATA, A, B, manifest, service, volume
-from tests.cluster.scenes import dataset, deploy, deployed, owner, running
+from tests.cluster.manifests import DB, PGDATA, A, B, C, manifest, service, volume
+from tests.cluster.scenes import dataset, datasets, deploy, deployed, owner, running
 
 MIB = 1 << 20
 BOUNDED = manifest(volume(quota="3M"), service(volumes=("pgdata",)))
@@ -267,5 +267,81 @@ def test_a_quota_of_an_older_ployz_is_brought_over_when_its_machine_settles() ->
         await anyio.sleep(30)
         there = await state(cluster, A)
         assert (there.quota_bytes, there.total_quota_bytes) == (3 * MIB, 0)
+
+    simulate(body)
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_an_older_copy_is_dropped_and_the_next_move_there_sends_all_of_it() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await move(cluster, "b")
+        dropped = await cluster.ask(C, "services", DropCopy(PGDATA, A))
+        assert (dropped.machine, dropped.freed_bytes > 0) == (A, True)
+        assert (datasets(cluster, A), owner(cluster)) == ([], (B, 2))
+        assert running(cluster) == {B: ["db/slot-1"]}
+        with pytest.raises(Refused, match="machine-a has no copy"):
+            await cluster.ask(A, "services", DropCopy(PGDATA, A))
+        await move(cluster, "a")
+        assert running(cluster) == {A: ["db/slot-1"]}
+
+    simulate(body)
+
+
+@pytest.mark.parametrize(
+    ("machine", "code", "text"),
+    [
+        (B, Code.VOLUME_IN_USE, "machine-b owns production/pgdata: what is there is the volume"),
+        (MachineId("machine-x"), Code.UNKNOWN_MACHINE, "there is no machine machine-x"),
+        (C, Code.UNKNOWN_VOLUME, "machine-c has no copy of production/pgdata"),
+    ],
+)
+def test_what_is_no_copy_is_not_dropped(machine: MachineId, code: Code, text: str) -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await move(cluster, "b")
+        with pytest.raises(Refused, match=text) as refused:
+            await cluster.ask(A, "services", DropCopy(PGDATA, machine))
+        assert refused.value.code is code
+        assert [bool(datasets(cluster, each)) for each in (A, B)] == [True, True]
+
+    simulate(body)
+
+
+def test_a_copy_that_may_be_the_only_one_is_not_dropped() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await move(cluster, "b")
+        cluster.crash(B)
+        with pytest.raises(Refused, match="machine-b does not answer"):
+            await cluster.ask(A, "services", DropCopy(PGDATA, A))
+        await cluster.boot(B)
+        await cluster.agreed()
+        cluster[B].docker.take_away(cluster[B].docker.names()[0])
+        await cluster[B].zfs.unmount(dataset())
+        await cluster[B].zfs.rename(dataset(), "tank/elsewhere")
+        with pytest.raises(Refused, match="the copy on machine-a may be all that there is"):
+            await cluster.ask(A, "services", DropCopy(PGDATA, A))
+        assert datasets(cluster, A) != []
+
+    simulate(body)
+
+
+def test_while_an_operation_has_the_namespace_no_copy_is_dropped() -> None:
+    async def body(cluster: Cluster) -> None:
+        await deployed(cluster)
+        await move(cluster, "b")
+        tried: list[Code] = []
+
+        async def drop(_: Effect) -> None:
+            with pytest.raises(Refused) as refused:
+                await cluster.ask(C, "services", DropCopy(PGDATA, A))
+            tried.append(refused.value.code)
+
+        cluster.effects.at(on(B, lambda each: each.name == "streams.send", done=False), drop)
+        await move(cluster, "a")
+        assert tried == [Code.LOCK_HELD]
 
     simulate(body)

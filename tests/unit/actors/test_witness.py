@@ -35,6 +35,7 @@ CHANGES = (
     operations.ApplyMigration,
     operations.RemoveService,
     operations.ResumeOperation,
+    services.DropCopy,
     services.RemoveVolume,
     takeover.TakeOverVolume,
 )

@@ -29,6 +29,8 @@ from ployz.actors.messages.operations import (
 from ployz.actors.messages.rotation import RotateKeys
 from ployz.actors.messages.secrets import ListSecrets, RemoveSecret
 from ployz.actors.messages.services import (
+    CopyDropped,
+    DropCopy,
     ListServices,
     ListVolumes,
     ReadServiceLogs,
@@ -91,6 +93,10 @@ CASES: dict[str, tuple[tuple[str, ...], dict[type[Message[Any]], Answer]]] = {
     "secret-rm": (("secret", "rm", "production/db-password", "--yes"), {RemoveSecret: Done()}),
     "volume-ls": (("volume", "ls"), {ListVolumes: samples.VOLUMES}),
     "volume-show": (("volume", "show", "production/pgdata"), {ShowVolume: samples.VOLUME_DETAIL}),
+    "volume-drop-copy": (
+        ("volume", "drop-copy", "production/pgdata", "--on", "machine-b", "--yes"),
+        {DropCopy: CopyDropped(samples.B, 3 << 30)},
+    ),
     "volume-takeover": (
         ("volume", "takeover", "production/pgdata", "--to", "machine-b", "--source-is-off", "--yes"),
         {
