@@ -71,7 +71,7 @@ def test_a_pool_is_full_where_moves_are_refused(free_gib: int, expected: list[st
 def test_what_is_advised_for_a_pool_frees_something() -> None:
     """A volume that moved away leaves its copy."""
     (full,) = found(examined(A, pool=evolve(POOL, free_bytes=GIB)))
-    assert "Moving a volume away frees nothing" in full.remedy
+    assert "leaves a copy, which `ployzctl volume drop-copy` destroys" in full.remedy
 
 
 @pytest.mark.parametrize(
