@@ -69,7 +69,7 @@ def test_a_candidate_whose_lease_ends_is_killed_and_the_guard_ends(engine: Engin
 
 def test_a_candidate_that_ended_before_its_lease_leaves_no_word_of_a_kill(engine: Engine, tmp_path: Path) -> None:
     lease = tmp_path / "lease"
-    write_lease(lease, now_s() + 3 * PATIENCE_S)
+    write_lease(lease, now_s() + PATIENCE_S / 2)
     start(engine, "candidate")
     with guard(engine, "candidate", lease) as process:
         engine.docker("kill", "candidate")
