@@ -22,7 +22,7 @@ while going_on:
     url = f"http://{sys.argv[1 + turn % 2]}:8080/"
     turn += 1
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             print(answer.read().decode().strip(), flush=True)
         going_on = not last
     except (OSError, ValueError):
